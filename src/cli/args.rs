@@ -1,0 +1,210 @@
+//! The flags, as they are written and as they are meant.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use bytesize::ByteSize;
+use clap::builder::RangedU64ValueParser;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use log::LevelFilter;
+
+use super::failure::Failure;
+
+/// A TCP server for echo and its siblings, on one poll-driven reactor.
+///
+/// Without arguments it echoes on 127.0.0.1:7000.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGINT or SIGTERM (the default)
+    Serve(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen: an address or a name, and a port (0: any free one). May be repeated
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
+    pub(crate) listen: Vec<ListenAddr>,
+
+    /// What to serve
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Service::Echo)]
+    pub(crate) service: Service,
+
+    /// How many connections the kernel holds ready to be accepted; it lowers what is over its own
+    /// limit
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
+    pub(crate) backlog: u32,
+
+    /// Stop reading from a client while more than this is queued for it
+    #[arg(long, value_name = "SIZE", default_value = "64KiB")]
+    pub(crate) high_water: Size,
+
+    /// Go on reading when the queue has fallen to this [default: a quarter of --high-water]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) low_water: Option<Size>,
+
+    /// How much input may wait to be used; a client that sends more in one message is cut off
+    #[arg(long, value_name = "SIZE", default_value = "64KiB")]
+    pub(crate) max_input: Size,
+
+    /// How much to log: off, error, warn, info, debug (each connection), trace (each chunk)
+    #[arg(long, value_name = "LEVEL", default_value = "info", conflicts_with = "verbose")]
+    log_level: LevelFilter,
+
+    /// Log to the end of this file instead of standard error
+    #[arg(long, value_name = "PATH")]
+    pub(crate) log_file: Option<PathBuf>,
+
+    /// Log each connection (-v) and each chunk (-vv)
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+impl ServeArgs {
+    pub(crate) fn level(&self) -> LevelFilter {
+        match self.verbose {
+            0 => self.log_level,
+            1 => LevelFilter::Debug,
+            _ => LevelFilter::Trace,
+        }
+    }
+
+    fn check(self) -> Result<Self, Failure> {
+        match self.low_water {
+            Some(low) if low > self.high_water => Err(Failure::Usage(format!(
+                "--low-water {low} is above --high-water {}",
+                self.high_water
+            ))),
+            _ => Ok(self),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Service {
+    /// Send back what comes in (RFC 862)
+    Echo,
+    /// Throw away what comes in (RFC 863)
+    Discard,
+    /// Tell the time and close (RFC 867)
+    Daytime,
+    /// Send characters without end (RFC 864)
+    Chargen,
+}
+
+/// Something to listen on that looks like an address; whether it is one, the resolver says.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenAddr(pub(crate) String);
+
+impl FromStr for ListenAddr {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_name = |host: &str| {
+            host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains([':', '[', ']', ' '])
+        };
+        let is_named = text
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| is_name(host) && port.parse::<u16>().is_ok());
+        if is_named || text.parse::<SocketAddr>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("not an address and port, such as 127.0.0.1:7000, [::]:7000 or localhost:0")
+        }
+    }
+}
+
+/// A number of bytes, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let size: ByteSize = text.parse().map_err(|_| "not a size, such as 4096, 64KiB or 1MiB")?;
+        match usize::try_from(size.as_u64()) {
+            Ok(0) => Err("a size of at least one byte is needed"),
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(_) => Err("more than this machine can count"),
+        }
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", ByteSize(self.0 as u64).display().iec())
+    }
+}
+
+pub(crate) fn parse() -> Result<ServeArgs, Failure> {
+    let line = CommandLine::try_parse().map_err(|error| explain(&error))?;
+    let args = match line.command {
+        Some(Command::Serve(args)) => args,
+        None => line.serve,
+    };
+    args.check()
+}
+
+/// One line for what clap says in several.
+fn explain(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Failure::Information(text);
+    }
+    let mut line = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .filter(|line| !line.is_empty() && !line.starts_with("tip:"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    if error.get(ContextKind::InvalidArg).is_none() {
+        line.push_str(" (see --help)");
+    }
+    Failure::Usage(line.trim_start_matches("error: ").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_declared_without_contradiction() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_and_names_with_a_port_are_taken_and_nothing_else() {
+        for good in ["127.0.0.1:7000", "[::1]:0", "[::]:7", "localhost:80", "a.example:65535"] {
+            assert!(good.parse::<ListenAddr>().is_ok(), "{good}");
+        }
+        for bad in
+            ["", "7000", ":7000", "127.0.0.1", "::1:80", "300.1.1.1:7", "localhost:65536", "a b:7"]
+        {
+            assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_take_units_and_nothing_else() {
+        assert_eq!("64KiB".parse(), Ok(Size(65_536)));
+        assert_eq!("4096".parse(), Ok(Size(4_096)));
+        assert_eq!("1 MiB".parse(), Ok(Size(1_048_576)));
+        assert_eq!("2kB".parse(), Ok(Size(2_000)));
+        for bad in ["", "0", "-1", "lots", "1XiB", "KiB"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the binary says when it cannot do what it was asked.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Why the binary ends, other than because it was told to.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Not wrong at all: help or the version was asked for. Goes to standard output.
+    Information(String),
+    /// The command line makes no sense. Exit code 2.
+    Usage(String),
+    /// The system refused. Exit code 1.
+    System(String),
+}
+
+impl Failure {
+    /// The system refused what a flag asked for.
+    pub(crate) fn of_flag(flag: impl Display, error: impl Display) -> Self {
+        Self::System(format!("{flag}: {error}"))
+    }
+
+    /// Says it in one line. A standard stream that is closed is no reason to fail again.
+    pub(crate) fn report(self) -> ExitCode {
+        let (text, code) = match self {
+            Self::Information(text) => {
+                let _ = write!(io::stdout(), "{text}");
+                return ExitCode::SUCCESS;
+            }
+            Self::Usage(text) => (text, 2),
+            Self::System(text) => (text, 1),
+        };
+        let _ = writeln!(io::stderr(), "readyloop: {text}");
+        ExitCode::from(code)
+    }
+}

@@ -1,0 +1,96 @@
+//! `readyloop serve`.
+
+use std::error::Error as _;
+use std::io::{self, ErrorKind, Write};
+use std::thread;
+
+use readyloop::services::{Chargen, Daytime, Discard, Echo};
+use readyloop::{Config, Error, Handle, Handler, ListenOptions, Reactor};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::args::{ServeArgs, Service};
+use super::failure::Failure;
+use super::{logging, open_files};
+
+pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    logging::start(args.level(), args.log_file.as_deref())?;
+    open_files::raise();
+    match args.service {
+        Service::Echo => serve(args, Echo),
+        Service::Discard => serve(args, Discard),
+        Service::Daytime => serve(args, Daytime),
+        Service::Chargen => serve(args, Chargen),
+    }
+}
+
+fn serve(args: &ServeArgs, handler: impl Handler) -> Result<(), Failure> {
+    let mut reactor = Reactor::new(config(args), handler).map_err(|error| explain(&error))?;
+    stop_on_signals(reactor.handle())?;
+    let options = ListenOptions::new().backlog(args.backlog);
+    for addr in &args.listen {
+        let addr = reactor.listen_with(&addr.0, &options).map_err(|error| {
+            Failure::of_flag(format!("--listen {}", addr.0), with_advice(&error))
+        })?;
+        announce(addr);
+    }
+    reactor.run().map_err(|error| explain(&error))
+}
+
+fn config(args: &ServeArgs) -> Config {
+    let config = Config::new().high_water(args.high_water.0).max_input(args.max_input.0);
+    match args.low_water {
+        Some(low) => config.low_water(low.0),
+        None => config,
+    }
+}
+
+/// For the scripts that wait for it. That nobody reads it is no reason not to serve.
+fn announce(addr: std::net::SocketAddr) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
+}
+
+/// A thread of its own waits for the signals, so that none can interrupt the reactor at a bad moment.
+fn stop_on_signals(handle: Handle) -> Result<(), Failure> {
+    let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+    let wait = move || {
+        for signal in signals.forever() {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+            log::info!("stopping on {name}");
+            handle.stop();
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
+    Ok(())
+}
+
+fn explain(error: &Error) -> Failure {
+    Failure::System(with_cause(error))
+}
+
+fn with_cause(error: &Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// What refused an address, and what can be done about it.
+fn with_advice(error: &Error) -> String {
+    let advice = match error {
+        Error::Listen { source, .. } => match source.kind() {
+            ErrorKind::AddrInUse => "; choose another port, or stop the program that has it",
+            ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+            ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+            _ => "",
+        },
+        _ => "",
+    };
+    let cause = match error {
+        Error::Listen { source, .. } | Error::Resolve(source) => source.to_string(),
+        other => with_cause(other),
+    };
+    format!("{cause}{advice}")
+}

@@ -1,0 +1,130 @@
+//! Why a connection ended.
+
+use std::error::Error;
+use std::{fmt, io};
+
+/// What a handler's callback may fail with: any error that can be shown.
+///
+/// # Examples
+/// ```
+/// use readyloop::BoxError;
+///
+/// fn parse(line: &[u8]) -> Result<u32, BoxError> {
+///     let number: u32 = std::str::from_utf8(line)?.parse()?;
+///     if number == 0 {
+///         return Err("zero is not a valid order".into());
+///     }
+///     Ok(number)
+/// }
+/// # assert!(parse(b"0").is_err() && parse(b"x").is_err() && parse(b"7").is_ok());
+/// ```
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a connection ended, as [`on_close`](crate::Handler::on_close) learns it.
+///
+/// The first cause wins, with one exception: a connection that was to close in order, and failed
+/// before everything queued for it was sent, reports the failure.
+///
+/// # Examples
+/// ```
+/// use readyloop::CloseReason;
+///
+/// fn is_worth_a_warning(reason: &CloseReason) -> bool {
+///     !matches!(reason, CloseReason::PeerFinished | CloseReason::Closed | CloseReason::Stopped)
+/// }
+/// # assert!(is_worth_a_warning(&CloseReason::Aborted));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer finished sending (FIN), and all that was queued for it was sent.
+    PeerFinished,
+    /// The handler closed it with [`close`](crate::Conn::close), and all that was queued was sent.
+    Closed,
+    /// The handler aborted it with [`abort`](crate::Conn::abort): the peer sees a RST.
+    Aborted,
+    /// A callback returned an error. What it had queued was sent.
+    Handler(BoxError),
+    /// A callback panicked with this message. Queued bytes are lost: the peer sees a RST.
+    Panic(String),
+    /// The network or the peer ended it: most often a reset, or a peer that is gone.
+    Io(io::Error),
+    /// The handler left more than [`max_input`](crate::Config::max_input) bytes untaken: a message
+    /// of the peer's is too large. What was queued before was sent.
+    InputOverflow {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// [`send`](crate::Conn::send) went over the [`queue_limit`](crate::Config::queue_limit): the
+    /// peer does not read. Queued bytes are lost: the peer sees a RST.
+    OutboxOverflow {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The reactor stopped. If queued bytes were lost by it, the peer sees a RST.
+    Stopped,
+}
+
+impl CloseReason {
+    /// Whether nothing went wrong: such a reason gives way to a failure that comes after it.
+    pub(crate) fn is_orderly(&self) -> bool {
+        matches!(self, Self::PeerFinished | Self::Closed)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerFinished => f.write_str("the peer finished"),
+            Self::Closed => f.write_str("closed by the handler"),
+            Self::Aborted => f.write_str("aborted by the handler"),
+            Self::Handler(_) => f.write_str("the handler failed"),
+            Self::Panic(message) => write!(f, "the handler panicked: {message}"),
+            Self::Io(_) => f.write_str("the connection failed"),
+            Self::InputOverflow { limit } => {
+                write!(f, "the handler left more than {limit} bytes of input untaken")
+            }
+            Self::OutboxOverflow { limit } => {
+                write!(f, "more than {limit} bytes were queued for a peer that does not read")
+            }
+            Self::Stopped => f.write_str("the reactor stopped"),
+        }
+    }
+}
+
+impl Error for CloseReason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Handler(error) => Some(&**error),
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// An error and its causes on one line, for the log.
+pub(crate) struct OneLine<'a>(pub(crate) &'a dyn Error);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_and_its_cause_fit_on_one_line() {
+        let reason = CloseReason::Handler("no such command".into());
+        assert_eq!(OneLine(&reason).to_string(), "the handler failed: no such command");
+        assert_eq!(OneLine(&CloseReason::Closed).to_string(), "closed by the handler");
+    }
+}

@@ -1,0 +1,11 @@
+//! What needs no system: bytes, states and deadlines go in, decisions come out.
+//!
+//! Nothing here calls the kernel or reads a clock; time arrives as an argument. That is what makes
+//! these parts testable on their own and the same under a simulated network.
+
+pub(crate) mod accept_fault;
+pub(crate) mod deadlines;
+pub(crate) mod kept;
+pub(crate) mod outbox;
+pub(crate) mod phase;
+pub(crate) mod search;

@@ -1,0 +1,153 @@
+//! The bytes that the kernel has not taken yet.
+
+use std::collections::VecDeque;
+
+/// No chunk is allocated larger than this, so that a long queue is given back piece by piece while
+/// it drains, and never copied because it grows.
+const LARGEST_CHUNK: usize = 64 * 1024;
+
+/// Small sends to a blocked peer share chunks of at least this size.
+const SMALLEST_CHUNK: usize = 1024;
+
+/// A queue of bytes, one pointer wide while it is empty: idle connections own no buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox(Option<Box<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    chunks: VecDeque<Vec<u8>>,
+    /// How much of the first chunk the kernel has taken.
+    sent: usize,
+    len: usize,
+}
+
+impl Outbox {
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.len)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.0.get_or_insert_default().push(bytes);
+        }
+    }
+
+    /// The queued bytes in order, as one slice a chunk.
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().flat_map(|queue| queue.slices())
+    }
+
+    /// Forgets the first `count` bytes: the kernel has them.
+    pub(crate) fn consume(&mut self, count: usize) {
+        if let Some(queue) = &mut self.0 {
+            queue.consume(count);
+            if queue.len == 0 {
+                self.clear();
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Queue {
+    fn push(&mut self, mut bytes: &[u8]) {
+        self.len += bytes.len();
+        if let Some(last) = self.chunks.back_mut() {
+            let fits = bytes.len().min(last.capacity() - last.len());
+            last.extend_from_slice(&bytes[..fits]);
+            bytes = &bytes[fits..];
+        }
+        while !bytes.is_empty() {
+            // As large as the queue already is: few chunks for many small sends, little waste for few.
+            let mut chunk = Vec::with_capacity(self.len.clamp(SMALLEST_CHUNK, LARGEST_CHUNK));
+            let fits = bytes.len().min(chunk.capacity());
+            chunk.extend_from_slice(&bytes[..fits]);
+            bytes = &bytes[fits..];
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let mut skip = self.sent;
+        self.chunks.iter().map(move |chunk| &chunk[std::mem::take(&mut skip)..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len, "more consumed than queued");
+        self.len -= count;
+        self.sent += count;
+        while let Some(first) = self.chunks.front()
+            && self.sent >= first.len()
+        {
+            self.sent -= first.len();
+            self.chunks.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn contents(outbox: &Outbox) -> Vec<u8> {
+        outbox.slices().flatten().copied().collect()
+    }
+
+    #[test]
+    fn an_empty_outbox_owns_nothing_and_is_one_pointer_wide() {
+        let mut outbox = Outbox::default();
+        assert_eq!(size_of::<Outbox>(), size_of::<usize>());
+        outbox.push(b"");
+        assert!(outbox.is_empty());
+        outbox.push(b"hello");
+        outbox.consume(5);
+        assert!(outbox.0.is_none(), "the buffer is given back when it drains");
+    }
+
+    #[test]
+    fn many_small_sends_share_chunks() {
+        let mut outbox = Outbox::default();
+        for _ in 0..100_000 {
+            outbox.push(b"x");
+        }
+        assert!(outbox.slices().count() < 16, "{} chunks", outbox.slices().count());
+    }
+
+    #[test]
+    fn a_long_queue_is_given_back_while_it_drains() {
+        let mut outbox = Outbox::default();
+        outbox.push(&vec![7; 10 * LARGEST_CHUNK]);
+        assert_eq!(outbox.slices().count(), 10);
+        outbox.consume(9 * LARGEST_CHUNK + 1);
+        assert_eq!(outbox.slices().count(), 1);
+        assert_eq!(outbox.len(), LARGEST_CHUNK - 1);
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_the_order_of_a_plain_queue(
+            steps in prop::collection::vec((0..200_000usize, 0..100u8, any::<u8>()), 1..40)
+        ) {
+            let mut outbox = Outbox::default();
+            let mut model: Vec<u8> = Vec::new();
+            for (size, drained_percent, fill) in steps {
+                outbox.push(&vec![fill; size]);
+                model.extend(std::iter::repeat_n(fill, size));
+                let count = model.len() * usize::from(drained_percent) / 99;
+                outbox.consume(count);
+                model.drain(..count);
+                prop_assert_eq!(outbox.len(), model.len());
+                prop_assert_eq!(outbox.is_empty(), model.is_empty());
+            }
+            prop_assert!(contents(&outbox) == model);
+        }
+    }
+}

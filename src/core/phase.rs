@@ -1,0 +1,162 @@
+//! The life of one connection.
+
+/// Where a connection stands.
+///
+/// ```text
+///            peer's FIN                  close
+///   Open ────────────────► PeerFinished ───────► Flushing, peer finished
+///    │ │                                               │ all sent
+///    │ │ close                            peer's FIN   │
+///    │ └──────► Flushing, peer not finished ───────────┤
+///    │              │ all sent: FIN goes out           │
+///    │              ▼          peer's FIN, deadline    ▼
+///    │          Lingering ──────────────────────────► Closed
+///    │ a write failed                                  ▲
+///    └──────► Deaf ────────────────────────────────────┤
+///                     all it had sent is read          │
+///   any of them, on abort or a failed read ────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Both directions run.
+    Open,
+    /// The peer has sent its FIN; the handler may still send.
+    PeerFinished,
+    /// The handler has closed: what is queued goes out, what comes in is thrown away.
+    Flushing { peer_finished: bool },
+    /// Our FIN is out. Input is thrown away until the peer's FIN, because closing a socket with
+    /// unread input sends a RST, which can destroy the last answer on its way (RFC 2525, 2.17).
+    Lingering,
+    /// Nothing reaches the peer any more, but what it sent before is still read.
+    Deaf,
+    /// Waits to be reaped. `reset` asks for a RST instead of a FIN.
+    Closed { reset: bool },
+}
+
+/// What becomes of the bytes that a connection receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// The handler gets them.
+    Deliver,
+    /// They are read and thrown away.
+    Discard,
+    /// There can be none: the peer has finished.
+    Nothing,
+}
+
+impl Phase {
+    pub(crate) fn is_closed(self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    /// Whether the handler's bytes are still queued.
+    pub(crate) fn sends(self) -> bool {
+        matches!(self, Self::Open | Self::PeerFinished)
+    }
+
+    pub(crate) fn reads(self) -> Reads {
+        match self {
+            Self::Open | Self::Deaf => Reads::Deliver,
+            Self::Flushing { peer_finished: false } | Self::Lingering => Reads::Discard,
+            Self::PeerFinished | Self::Flushing { peer_finished: true } | Self::Closed { .. } => {
+                Reads::Nothing
+            }
+        }
+    }
+
+    /// The peer's FIN was read.
+    #[must_use]
+    pub(crate) fn after_eof(self) -> Self {
+        match self {
+            Self::Open => Self::PeerFinished,
+            Self::Flushing { .. } => Self::Flushing { peer_finished: true },
+            Self::Lingering | Self::Deaf => Self::Closed { reset: false },
+            Self::PeerFinished | Self::Closed { .. } => self,
+        }
+    }
+
+    /// The handler has closed the connection, or the server does it in order.
+    #[must_use]
+    pub(crate) fn after_close(self) -> Self {
+        match self {
+            Self::Open => Self::Flushing { peer_finished: false },
+            Self::PeerFinished => Self::Flushing { peer_finished: true },
+            Self::Deaf => Self::Closed { reset: false },
+            Self::Flushing { .. } | Self::Lingering | Self::Closed { .. } => self,
+        }
+    }
+
+    /// The kernel has taken all that was queued.
+    #[must_use]
+    pub(crate) fn after_flush(self) -> Self {
+        match self {
+            Self::Flushing { peer_finished: false } => Self::Lingering,
+            Self::Flushing { peer_finished: true } => Self::Closed { reset: false },
+            other => other,
+        }
+    }
+
+    /// The kernel refused a write for good.
+    #[must_use]
+    pub(crate) fn after_write_failure(self) -> Self {
+        match self {
+            Self::Open | Self::Deaf => Self::Deaf,
+            _ => Self::Closed { reset: false },
+        }
+    }
+
+    /// Both directions end now; a connection that has ended already stays as it ended.
+    #[must_use]
+    pub(crate) fn after_end(self, reset: bool) -> Self {
+        if self.is_closed() { self } else { Self::Closed { reset } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOSED: Phase = Phase::Closed { reset: false };
+
+    #[test]
+    fn half_close_flushes_and_then_closes_without_lingering() {
+        let phase = Phase::Open.after_eof().after_close();
+        assert_eq!(phase, Phase::Flushing { peer_finished: true });
+        assert_eq!(phase.after_flush(), CLOSED);
+    }
+
+    #[test]
+    fn closing_first_lingers_until_the_peer_finishes() {
+        let phase = Phase::Open.after_close().after_flush();
+        assert_eq!(phase, Phase::Lingering);
+        assert_eq!(phase.reads(), Reads::Discard);
+        assert_eq!(phase.after_eof(), CLOSED);
+    }
+
+    #[test]
+    fn a_fin_that_arrives_while_flushing_saves_the_lingering() {
+        assert_eq!(Phase::Open.after_close().after_eof().after_flush(), CLOSED);
+    }
+
+    #[test]
+    fn a_deaf_peer_is_read_to_its_end() {
+        let phase = Phase::Open.after_write_failure();
+        assert_eq!(phase.reads(), Reads::Deliver);
+        assert!(!phase.sends());
+        assert_eq!(phase.after_eof(), CLOSED);
+        assert_eq!(Phase::PeerFinished.after_write_failure(), CLOSED);
+    }
+
+    #[test]
+    fn closed_is_final() {
+        let closed = Phase::Closed { reset: true };
+        for phase in [
+            closed.after_eof(),
+            closed.after_close(),
+            closed.after_flush(),
+            closed.after_end(false),
+        ] {
+            assert_eq!(phase, closed);
+        }
+    }
+}

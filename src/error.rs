@@ -1,0 +1,67 @@
+//! What can go wrong with a reactor as a whole.
+
+use std::net::SocketAddr;
+use std::{error, fmt, io};
+
+/// Why a reactor could not be made, could not listen, or could not go on.
+///
+/// Trouble with one connection never shows up here: it ends that connection, with a
+/// [`CloseReason`](crate::CloseReason).
+///
+/// # Examples
+/// ```
+/// use readyloop::{Config, Error, Reactor, services::Echo};
+///
+/// let refused = Reactor::new(Config::new().high_water(10).low_water(20), Echo);
+/// let error = refused.unwrap_err();
+/// assert!(matches!(error, Error::Config(_)));
+/// assert_eq!(error.to_string(), "low_water (20) is above high_water (10)");
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller's fault: two settings contradict each other, or one makes no sense. The text says
+    /// which.
+    Config(String),
+    /// The caller's fault, or the resolver's: the name gave no address to listen on.
+    Resolve(io::Error),
+    /// The system refused to listen on an address.
+    Listen {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// The system call that failed: `socket`, `setsockopt`, `bind`, `listen` or `register`.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused what every reactor needs: an epoll or kqueue instance and its waker.
+    Setup(io::Error),
+    /// Waiting for events failed. The reactor cannot go on.
+    Poll(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(what) => f.write_str(what),
+            Self::Resolve(_) => f.write_str("the address to listen on could not be resolved"),
+            Self::Listen { addr, step, .. } => {
+                write!(f, "cannot listen on {addr}: {step} was refused")
+            }
+            Self::Setup(_) => f.write_str("the system's event queue could not be made"),
+            Self::Poll(_) => f.write_str("waiting for events failed"),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Config(_) => None,
+            Self::Listen { source, .. }
+            | Self::Resolve(source)
+            | Self::Setup(source)
+            | Self::Poll(source) => Some(source),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The business logic: what a user of this crate writes.
+
+use crate::close_reason::{BoxError, CloseReason};
+use crate::conn::Conn;
+use crate::input::Input;
+
+/// The business logic of a server.
+///
+/// One handler serves all connections of a reactor, on the reactor's thread: it needs no locks, and
+/// it must not block, because nobody else is served meanwhile. What it wants of a connection it says
+/// through [`Conn`]; the reactor acts when the callback has returned.
+///
+/// For each connection the calls come in this order: `on_open` once, then `on_data` and `on_drained`
+/// as it happens, `on_eof` at most once, and `on_close` once, last. Nothing comes after `on_close`,
+/// and nothing but `on_close` after the handler has closed or aborted the connection.
+///
+/// A callback that fails or panics ends its own connection and no other. After a panic the handler
+/// goes on being called, so it should leave itself in order even then, as code behind a poisoned
+/// lock would. (In a program built with `panic = "abort"` nothing can be caught.)
+///
+/// # Examples
+/// A server that adds up the numbers of each connection, a line each:
+/// ```no_run
+/// use readyloop::{BoxError, Config, Conn, Handler, Input, Reactor};
+///
+/// struct Adder;
+///
+/// impl Handler for Adder {
+///     type State = i64; // the sum so far, one a connection
+///
+///     fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<i64, BoxError> {
+///         Ok(0)
+///     }
+///
+///     fn on_data(
+///         &mut self,
+///         conn: &mut Conn<'_>,
+///         sum: &mut i64,
+///         input: &mut Input<'_>,
+///     ) -> Result<(), BoxError> {
+///         while let Some(line) = input.take_until(b"\n") {
+///             let number: i64 = std::str::from_utf8(line)?.trim().parse()?;
+///             *sum = sum.checked_add(number).ok_or("the sum is too large")?;
+///             conn.send(format!("{sum}\n").as_bytes());
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), readyloop::Error> {
+/// let mut reactor = Reactor::new(Config::new(), Adder)?;
+/// reactor.listen("127.0.0.1:7000")?;
+/// reactor.run()
+/// # }
+/// ```
+pub trait Handler {
+    /// What the handler keeps for each connection. It lives in the reactor's table: no allocation.
+    type State;
+
+    /// A connection was accepted. Returns the state to keep for it.
+    ///
+    /// # Errors
+    /// An error refuses the connection: what was sent before goes out, then it closes. As there is
+    /// no state, `on_close` is not called for it.
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Self::State, BoxError>;
+
+    /// Bytes have arrived, and stand in `input` behind those that were not taken before.
+    ///
+    /// The handler takes as much as it can use, best in a loop. If it took something and left
+    /// something it is called again; if it took nothing it is called when more has come. While the
+    /// connection is above high water it is not called.
+    ///
+    /// # Errors
+    /// An error closes the connection with [`CloseReason::Handler`]; what was sent before goes out.
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut Self::State,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError>;
+
+    /// The peer has finished sending (it may still read). `input` is what was never taken: the last
+    /// chance to use it.
+    ///
+    /// By default this closes the connection, which first sends all that is queued. A handler that
+    /// does not close here has to do so later.
+    ///
+    /// # Errors
+    /// As for [`on_data`](Self::on_data).
+    fn on_eof(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut Self::State,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        let _ = (state, input);
+        conn.close();
+        Ok(())
+    }
+
+    /// The queue had risen above high water and has fallen to low water: there is room again.
+    ///
+    /// Called at most once a turn, so a handler may produce endlessly from here, as long as it stops
+    /// when [`is_above_high_water`](Conn::is_above_high_water) says so.
+    ///
+    /// # Errors
+    /// As for [`on_data`](Self::on_data).
+    fn on_drained(&mut self, conn: &mut Conn<'_>, state: &mut Self::State) -> Result<(), BoxError> {
+        let _ = (conn, state);
+        Ok(())
+    }
+
+    /// The connection has ended. Called exactly once for each `on_open` that returned a state.
+    ///
+    /// The socket is closed already: what is sent to `conn` goes nowhere, but its counters and
+    /// addresses are there, and [`others`](Conn::others) can be reached.
+    fn on_close(&mut self, conn: &mut Conn<'_>, state: Self::State, reason: &CloseReason) {
+        let _ = (conn, state, reason);
+    }
+}
+
+/// A handler without state that is one closure; made by [`from_fn`].
+pub struct FromFn<F>(F);
+
+impl<F> std::fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FromFn")
+    }
+}
+
+/// Makes a [`Handler`] of a closure that is called with the bytes that arrive.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Config, Reactor, from_fn};
+///
+/// let shout = from_fn(|conn, input| conn.send(&input.take().to_ascii_uppercase()));
+/// let reactor = Reactor::new(Config::new(), shout)?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn from_fn<F>(on_data: F) -> FromFn<F>
+where
+    F: FnMut(&mut Conn<'_>, &mut Input<'_>),
+{
+    FromFn(on_data)
+}
+
+impl<F> Handler for FromFn<F>
+where
+    F: FnMut(&mut Conn<'_>, &mut Input<'_>),
+{
+    type State = ();
+
+    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        _state: &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        (self.0)(conn, input);
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! A generalized TCP server: the library owns everything about connections, you write the business
+//! logic.
+//!
+//! One poll-driven [`Reactor`] holds the non-blocking listeners and every connection in a table,
+//! accepts on readiness, hands what it reads to the callbacks of a [`Handler`], and flushes what they
+//! queue. No async runtime, no thread a connection, no buffer while a connection is idle.
+//!
+//! The whole echo server:
+//! ```no_run
+//! # fn main() -> Result<(), readyloop::Error> {
+//! readyloop::serve("127.0.0.1:7000", |conn, input| conn.send(input.take()))
+//! # }
+//! ```
+//! Where to go from here: [`Handler`] is what a server is written as, [`Conn`] and [`Input`] are what
+//! its callbacks work with, [`Config`] and [`ListenOptions`] what it can be told, and [`services`]
+//! shows handlers of a few lines.
+//!
+//! # Features
+//! `cli` (default) adds the `readyloop` binary, and [`services::Daytime`], which needs a calendar.
+//! Without it the library depends on mio, slab, log and socket2 alone.
+
+mod close_reason;
+mod config;
+mod conn;
+mod core;
+mod error;
+mod handle;
+mod handler;
+mod id;
+mod input;
+pub mod net;
+mod reactor;
+mod serve;
+pub mod services;
+mod stats;
+mod table;
+
+pub use close_reason::{BoxError, CloseReason};
+pub use config::Config;
+pub use conn::{Conn, Gone, Others, SendError};
+pub use error::Error;
+pub use handle::Handle;
+pub use handler::{FromFn, Handler, from_fn};
+pub use id::ConnId;
+pub use input::Input;
+pub use net::ListenOptions;
+pub use reactor::Reactor;
+pub use serve::serve;
+pub use stats::{Counters, Stats};
+
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

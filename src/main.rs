@@ -1,0 +1,9 @@
+//! The `readyloop` binary: see [`cli`].
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

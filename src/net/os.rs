@@ -1,0 +1,227 @@
+//! The kernel's network, by mio.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Waker};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::{Event, ListenError, ListenOptions, Net, Token, Wake, sealed};
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("readyloop needs a 64-bit target: an event's token holds a slot and its tag");
+
+/// How many events one `epoll_wait` can bring; more wait for the next.
+const EVENTS: usize = 1024;
+
+/// Reported as no event: it only ends the wait.
+const WAKER: mio::Token = mio::Token(usize::MAX);
+
+/// Slots from here on stand for listeners. No table has so many connections.
+const FIRST_LISTENER: u32 = u32::MAX - u16::MAX as u32 - 1;
+
+/// The kernel's sockets and clock, watched by epoll or kqueue.
+#[derive(Debug)]
+pub struct Os {
+    poll: Poll,
+    events: Events,
+    waker: Arc<Waker>,
+}
+
+impl Os {
+    /// # Errors
+    /// As epoll_create1(2) and eventfd(2), or kqueue(2).
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Ok(Self { poll, events: Events::with_capacity(EVENTS), waker })
+    }
+}
+
+impl sealed::Sealed for Os {}
+
+impl Net for Os {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    const PARTIAL_MEANS_BLOCKED: bool = cfg!(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "macos",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+    ));
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::clone(&self.waker) as Arc<dyn Wake>
+    }
+
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        self.poll.poll(&mut self.events, timeout)?;
+        events.extend(self.events.iter().filter(|event| event.token() != WAKER).map(translate));
+        Ok(())
+    }
+
+    fn listen(
+        &mut self,
+        addr: SocketAddr,
+        options: &ListenOptions,
+        token: Token,
+    ) -> Result<(TcpListener, SocketAddr), ListenError> {
+        let socket = bound_socket(addr, options)?;
+        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+        socket.listen(backlog).map_err(at("listen"))?;
+        let mut listener = TcpListener::from_std(socket.into());
+        self.poll
+            .registry()
+            .register(&mut listener, pack(token), Interest::READABLE)
+            .map_err(at("register"))?;
+        let addr = listener.local_addr().map_err(at("getsockname"))?;
+        Ok((listener, addr))
+    }
+
+    fn accept(&mut self, listener: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn register(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
+        self.poll.registry().register(stream, pack(token), interest())
+    }
+
+    fn read(&mut self, stream: &mut TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        stream.read(into)
+    }
+
+    fn write(&mut self, stream: &mut TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            // send(2) instead of writev(2): cheaper, and asks for no SIGPIPE.
+            [one] => stream.write(one),
+            many => stream.write_vectored(many),
+        }
+    }
+
+    fn finish(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+        stream.shutdown(Shutdown::Write)
+    }
+
+    fn close(&mut self, stream: TcpStream) {
+        // close(2) takes the descriptor out of epoll too: one system call, not two.
+        drop(stream);
+    }
+
+    fn reset(&mut self, stream: TcpStream) {
+        // A linger time of zero makes close(2) send a RST (RFC 1122, 4.2.2.13, and socket(7)). If it
+        // is refused the socket is dead already.
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        drop(stream);
+    }
+}
+
+impl Wake for Waker {
+    fn wake(&self) -> io::Result<()> {
+        Self::wake(self)
+    }
+}
+
+/// Both directions at once: with edges that costs no later `epoll_ctl`, and pausing is only a flag.
+/// Urgent data is watched for too, because recv(2) stops at its mark, so that a short read behind
+/// which bytes wait looks like an empty socket.
+fn interest() -> Interest {
+    let both = Interest::READABLE | Interest::WRITABLE;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let both = both | Interest::PRIORITY;
+    both
+}
+
+fn translate(event: &mio::event::Event) -> Event {
+    let hung_up = event.is_error() || event.is_write_closed();
+    let more_follows = hung_up || event.is_read_closed() || event.is_priority();
+    Event {
+        token: unpack(event.token()),
+        readable: event.is_readable() || more_follows,
+        writable: event.is_writable() || hung_up,
+        more_follows,
+        hung_up,
+    }
+}
+
+/// A socket that has an address and its options, and does not listen yet:
+///
+/// 1. `socket`, with `SOCK_CLOEXEC`
+/// 2. `fcntl` for non-blocking
+/// 3. `setsockopt`: `IPV6_V6ONLY`, `SO_REUSEADDR`, `TCP_NODELAY`, and for keep-alive `SO_KEEPALIVE`
+///    and `TCP_KEEPIDLE`
+/// 4. `bind`
+fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> Result<Socket, ListenError> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
+        .map_err(at("socket"))?;
+    socket.set_nonblocking(true).map_err(at("fcntl"))?;
+    set_options(&socket, addr, options).map_err(at("setsockopt"))?;
+    socket.bind(&addr.into()).map_err(at("bind"))?;
+    Ok(socket)
+}
+
+fn set_options(socket: &Socket, addr: SocketAddr, options: &ListenOptions) -> io::Result<()> {
+    if addr.is_ipv6() {
+        // Said either way: the system's default can be changed (net.ipv6.bindv6only).
+        socket.set_only_v6(options.only_v6)?;
+    }
+    // On Windows SO_REUSEADDR would let another program take the port over.
+    #[cfg(unix)]
+    socket.set_reuse_address(options.reuse_address)?;
+    socket.set_tcp_nodelay(options.no_delay)?;
+    if let Some(after) = options.keep_alive {
+        let after = after.max(Duration::from_secs(1));
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
+    }
+    Ok(())
+}
+
+fn at(step: &'static str) -> impl FnOnce(io::Error) -> ListenError {
+    move |source| ListenError { step, source }
+}
+
+fn pack(token: Token) -> mio::Token {
+    let (slot, tag) = match token {
+        Token::Listener(index) => (FIRST_LISTENER + u32::from(index), 0),
+        Token::Conn { slot, tag } => (slot, tag),
+    };
+    mio::Token((tag as usize) << 32 | slot as usize)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "takes apart what pack has put together")]
+fn unpack(token: mio::Token) -> Token {
+    let (slot, tag) = (token.0 as u32, (token.0 >> 32) as u32);
+    match slot.checked_sub(FIRST_LISTENER) {
+        Some(index) => Token::Listener(index as u16),
+        None => Token::Conn { slot, tag },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_as_it_was_given() {
+        let tokens = [
+            Token::Listener(0),
+            Token::Listener(u16::MAX),
+            Token::Conn { slot: 0, tag: 0 },
+            Token::Conn { slot: FIRST_LISTENER - 1, tag: u32::MAX },
+        ];
+        for token in tokens {
+            assert_eq!(unpack(pack(token)), token);
+            assert_ne!(pack(token), WAKER);
+        }
+    }
+}

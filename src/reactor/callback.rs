@@ -1,0 +1,72 @@
+//! Calling the handler, and outliving what it does.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Reactor;
+use crate::close_reason::{BoxError, CloseReason};
+use crate::conn::Conn;
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::Net;
+use crate::table::Table;
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    /// Runs one callback of a connection, and does what it asked for.
+    pub(super) fn callback(
+        &mut self,
+        id: ConnId,
+        call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
+    ) {
+        let socket = self.sockets[id.slot as usize].as_mut();
+        let Some(state) = socket.and_then(|socket| socket.state.as_mut()) else { return };
+        let handler = &mut self.handler;
+        guarded(&mut self.table, id, |table| call(handler, &mut Conn::new(table, id), state));
+        self.settle(id);
+    }
+
+    pub(super) fn call_on_close(&mut self, id: ConnId, state: H::State, reason: &CloseReason) {
+        let handler = &mut self.handler;
+        guarded(&mut self.table, id, |table| {
+            handler.on_close(&mut Conn::new(table, id), state, reason);
+            Ok(())
+        });
+    }
+}
+
+/// Runs a callback. If it fails or panics that ends its connection, and there is nothing to return.
+///
+/// Asserting unwind safety is right for the table, which is in order whenever a callback runs. What
+/// state a panic leaves the handler in is for the handler to care for: its docs say so.
+pub(super) fn guarded<T>(
+    table: &mut Table,
+    id: ConnId,
+    call: impl FnOnce(&mut Table) -> Result<T, BoxError>,
+) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(|| call(table))) {
+        Ok(Ok(value)) => return Some(value),
+        Ok(Err(error)) => table.entry(id).close(CloseReason::Handler(error)),
+        Err(payload) => {
+            let message = panic_message(payload);
+            log::error!("{id} a callback panicked, which ends its connection: {message}");
+            table.stats.panics += 1;
+            table.entry(id).cut(CloseReason::Panic(message), true);
+        }
+    }
+    None
+}
+
+fn panic_message(payload: Box<dyn Any + Send>) -> String {
+    let message = if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "(not a text)".to_owned()
+    };
+    // A payload can be anything, so dropping it may panic as well; what that throws is leaked.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
+    }
+    message
+}

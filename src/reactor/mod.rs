@@ -1,0 +1,375 @@
+//! The loop.
+
+mod accept;
+mod callback;
+mod preview;
+mod work;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crate::close_reason::{CloseReason, OneLine};
+use crate::config::Config;
+use crate::core::deadlines::Deadlines;
+use crate::core::phase::Phase;
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::{Event, ListenError, ListenOptions, Net, Os, Token};
+use crate::stats::Stats;
+use crate::table::Table;
+use accept::Acceptor;
+
+/// All connections read into this one buffer. A larger one gains little: the kernel copies 64 KiB in
+/// about the time of ten system calls.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// One poll-driven loop with its listeners, its connections and the handler that serves them.
+///
+/// # Examples
+/// ```no_run
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Config, Reactor, services::Echo};
+///
+/// let mut reactor = Reactor::new(Config::new(), Echo)?;
+/// let addr = reactor.listen("127.0.0.1:7000")?;
+/// println!("listening on {addr}");
+/// reactor.run()
+/// # }
+/// ```
+///
+/// # Implementation notes
+/// A turn has six steps:
+/// 1. poll: wait for events, but not while somebody is known to be ready
+/// 2. mark: remember what each event says, and who has work now
+/// 3. work: for each of those flush, read, call back and flush, within a budget
+/// 4. accept, within a budget
+/// 5. deadlines
+/// 6. reap: close sockets, call `on_close`, free slots
+///
+/// On Linux each turn makes one `epoll_wait`, each read one `recv`, and each flush one `send`, or one
+/// `writev` if several pieces are queued. A connection costs `accept4`, `epoll_ctl` and `close`, and
+/// `shutdown` if it is closed from here first.
+pub struct Reactor<H: Handler, N: Net = Os> {
+    net: N,
+    handler: H,
+    table: Table,
+    /// What belongs to the table's slots and depends on `N` and `H`.
+    sockets: Vec<Option<Socket<N::Stream, H::State>>>,
+    acceptors: Vec<Acceptor<N::Listener>>,
+    lingering: Deadlines<ConnId>,
+    /// Those that wait to be reaped; one that is in it twice is reaped once.
+    closed: Vec<ConnId>,
+    handle: Handle,
+    buffer: Box<[u8]>,
+    /// Kept from turn to turn for their capacity.
+    events: Vec<Event>,
+    working: Vec<ConnId>,
+}
+
+struct Socket<T, S> {
+    stream: T,
+    /// `None` until `on_open` has returned one, and for ever if it refused.
+    state: Option<S>,
+}
+
+impl<H: Handler> Reactor<H> {
+    /// Makes a reactor on the system's network. It listens nowhere yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if settings contradict each other; [`Error::Setup`] if the system gives no
+    /// event queue, most often for want of descriptors.
+    pub fn new(config: Config, handler: H) -> Result<Self, Error> {
+        config.validate()?;
+        Ok(Self::on(Os::new().map_err(Error::Setup)?, config, handler))
+    }
+}
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    /// `config` is valid.
+    fn on(net: N, config: Config, handler: H) -> Self {
+        let handle = Handle::new(net.waker());
+        let lingering = Deadlines::new(config.linger_timeout);
+        let table = Table::new(config, net.now());
+        Self {
+            net,
+            handler,
+            table,
+            sockets: Vec::new(),
+            acceptors: Vec::new(),
+            lingering,
+            closed: Vec::new(),
+            handle,
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            events: Vec::new(),
+            working: Vec::new(),
+        }
+    }
+
+    /// Listens on an address with the default [`ListenOptions`], and returns it; with port 0 it is
+    /// the one that the system chose. A reactor can listen on several.
+    ///
+    /// # Errors
+    /// As [`listen_with`](Self::listen_with).
+    pub fn listen(&mut self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
+        self.listen_with(addr, &ListenOptions::new())
+    }
+
+    /// Listens on an address. If a name stands for several, the first that works is taken.
+    ///
+    /// On Linux this calls
+    /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
+    /// 2. `setsockopt`, for what `options` says
+    /// 3. `bind`
+    /// 4. `listen`
+    /// 5. `epoll_ctl`
+    /// 6. `getsockname`, for the port
+    ///
+    /// # Errors
+    /// [`Error::Resolve`] if there is no such address; [`Error::Listen`] if the system refuses: the
+    /// address is in use or not this machine's, or the port is below 1024 and needs a privilege.
+    pub fn listen_with(
+        &mut self,
+        addr: impl ToSocketAddrs,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr, Error> {
+        let mut refusal = Error::Resolve(io::Error::new(ErrorKind::NotFound, "no address"));
+        for addr in addr.to_socket_addrs().map_err(Error::Resolve)? {
+            match self.listen_on(addr, options) {
+                Ok(addr) => return Ok(addr),
+                Err(ListenError { step, source }) => {
+                    refusal = Error::Listen { addr, step, source };
+                }
+            }
+        }
+        Err(refusal)
+    }
+
+    fn listen_on(
+        &mut self,
+        addr: SocketAddr,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr, ListenError> {
+        let index = u16::try_from(self.table.listeners.len()).map_err(|_| ListenError {
+            step: "register",
+            source: io::Error::other("a reactor has at most 65,536 listeners"),
+        })?;
+        let (listener, addr) = self.net.listen(addr, options, Token::Listener(index))?;
+        self.acceptors.push(Acceptor::new(listener));
+        self.table.listeners.push(addr);
+        log::info!("listening on {addr}");
+        Ok(addr)
+    }
+
+    /// Serves until it is stopped: by a [`Handle`], or by a handler with
+    /// [`stop_reactor`](crate::Conn::stop_reactor). Then every connection is closed; what is still
+    /// queued for it is lost, and it sees a RST if that is so.
+    ///
+    /// # Errors
+    /// [`Error::Poll`] if the system's event queue fails.
+    pub fn run(&mut self) -> Result<(), Error> {
+        while self.turn(None)?.is_continue() {}
+        Ok(())
+    }
+
+    /// Makes one turn, waiting at most `timeout` for something to do (for ever if it is `None`). So a
+    /// reactor can live inside a loop of your own.
+    ///
+    /// Returns [`ControlFlow::Break`] when the reactor has been stopped: all its sockets are closed
+    /// then, and it cannot go on.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use std::time::Duration;
+    /// use readyloop::{Config, Reactor, services::Echo};
+    ///
+    /// let mut reactor = Reactor::new(Config::new(), Echo)?;
+    /// reactor.listen("127.0.0.1:0")?;
+    /// for _frame in 0..3 {
+    ///     if reactor.turn(Some(Duration::from_millis(1)))?.is_break() {
+    ///         break;
+    ///     }
+    ///     // draw the frame
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<()>, Error> {
+        if !self.is_stopping() {
+            self.poll(timeout)?;
+            self.mark();
+            self.work();
+            self.accept();
+            self.expire();
+            self.reap();
+            self.table.stats.turns += 1;
+        }
+        if self.is_stopping() {
+            log::info!("stopped, with {} connections still open", self.table.stats.open);
+            self.shut_down();
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// A handle that stops this reactor from other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.table.stats
+    }
+
+    /// The handler.
+    #[must_use]
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// The handler, to change it between turns.
+    #[must_use]
+    pub fn handler_mut(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.table.stopping || self.handle.is_stopping()
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        let patience = self.patience(timeout);
+        self.events.clear();
+        match self.net.poll(&mut self.events, patience) {
+            // A signal ends the wait early: that makes a turn with nothing to do.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => other.map_err(Error::Poll)?,
+        }
+        self.table.now = self.net.now();
+        Ok(())
+    }
+
+    /// How long to wait for events.
+    fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
+        if self.table.has_ready() || self.acceptors.iter().any(Acceptor::is_ready) {
+            return Some(Duration::ZERO);
+        }
+        let deadline = |at: Instant| at.saturating_duration_since(self.net.now());
+        let next = self.acceptors.iter().filter_map(Acceptor::resumes_at);
+        let next = next.chain(self.lingering.next()).min().map(deadline);
+        [timeout, next].into_iter().flatten().min()
+    }
+
+    fn mark(&mut self) {
+        for event in &self.events {
+            match event.token {
+                Token::Listener(index) => {
+                    if let Some(acceptor) = self.acceptors.get_mut(usize::from(index)) {
+                        acceptor.mark_ready();
+                    }
+                }
+                Token::Conn { slot, tag } => self.table.mark(slot, tag, *event),
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(id) = self.lingering.pop_due(self.table.now) {
+            if let Some(entry) = self.table.get_mut(id)
+                && entry.phase == Phase::Lingering
+            {
+                entry.phase = entry.phase.after_end(false);
+                self.closed.push(id);
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        let mut closed = std::mem::take(&mut self.closed);
+        for id in closed.drain(..) {
+            self.bury(id);
+        }
+        self.closed = closed;
+    }
+
+    /// Closes the socket, tells the handler, frees the slot.
+    fn bury(&mut self, id: ConnId) {
+        let Some(entry) = self.table.get_mut(id) else { return };
+        let reset = entry.phase == Phase::Closed { reset: true } || !entry.outbox.is_empty();
+        let reason = entry.take_reason();
+        let Some(socket) = self.sockets[id.slot as usize].take() else { return };
+        if reset {
+            // A FIN would let the peer take what it got for the whole.
+            self.net.reset(socket.stream);
+        } else {
+            self.net.close(socket.stream);
+        }
+        self.log_close(id, &reason);
+        if let Some(state) = socket.state {
+            self.call_on_close(id, state, &reason);
+        }
+        self.table.remove(id);
+    }
+
+    fn log_close(&self, id: ConnId, reason: &CloseReason) {
+        if let Some(entry) = self.table.get(id)
+            && log::log_enabled!(log::Level::Debug)
+        {
+            log::debug!(
+                "{id} {} closed: {}; {} bytes in, {} bytes out, open for {:.3} s",
+                entry.peer,
+                OneLine(reason),
+                entry.counters.bytes_in,
+                entry.counters.bytes_out,
+                self.table.age(entry).as_secs_f64(),
+            );
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.acceptors.clear();
+        let ids: Vec<_> = self.table.ids().collect();
+        for &id in &ids {
+            self.table.entry(id).cut(CloseReason::Stopped, false);
+        }
+        self.closed.extend(ids);
+        self.reap();
+    }
+}
+
+impl<H: Handler, N: Net> Drop for Reactor<H, N> {
+    /// Every `on_open` gets its `on_close`, also when the reactor is thrown away while it runs.
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("listeners", &self.table.listeners)
+            .field("stats", &self.table.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a system call again for as long as signals interrupt it.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}

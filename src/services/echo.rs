@@ -1,0 +1,36 @@
+use crate::{BoxError, Conn, Handler, Input};
+
+/// Sends back all that it gets ([RFC 862](https://www.rfc-editor.org/rfc/rfc862)).
+///
+/// A client that has finished sending gets the rest of its bytes, then a FIN.
+///
+/// # Examples
+/// ```no_run
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Config, Reactor, services::Echo};
+///
+/// let mut reactor = Reactor::new(Config::new(), Echo)?;
+/// reactor.listen("127.0.0.1:7000")?;
+/// reactor.run()
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Echo;
+
+impl Handler for Echo {
+    type State = ();
+
+    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        _state: &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        conn.send(input.take());
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! What is counted, for one connection and for the whole reactor.
+
+/// The traffic of one connection.
+///
+/// # Examples
+/// ```
+/// # use readyloop::Conn;
+/// fn describe(conn: &Conn<'_>) -> String {
+///     let traffic = conn.counters();
+///     format!("{} bytes in {} reads", traffic.bytes_in, traffic.reads)
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Bytes that the peer sent and the kernel handed over.
+    pub bytes_in: u64,
+    /// Bytes that the kernel took for the peer.
+    pub bytes_out: u64,
+    /// System calls that brought bytes in.
+    pub reads: u64,
+    /// System calls that took bytes out.
+    pub writes: u64,
+}
+
+impl Counters {
+    pub(crate) fn read(&mut self, bytes: usize) {
+        self.bytes_in += bytes as u64;
+        self.reads += 1;
+    }
+
+    pub(crate) fn written(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+        self.writes += 1;
+    }
+}
+
+/// What a reactor has done since it was made. Every field only grows, but for
+/// [`open`](Self::open).
+///
+/// At the end of every turn, `accepted = open + closed + unregistered`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use std::time::Duration;
+/// use readyloop::{Config, Reactor, services::Echo};
+///
+/// let mut reactor = Reactor::new(Config::new(), Echo)?;
+/// reactor.listen("127.0.0.1:0")?;
+/// let _ = reactor.turn(Some(Duration::ZERO))?;
+/// assert_eq!(reactor.stats().turns, 1);
+/// assert_eq!(reactor.stats().open, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that hold a slot now, those that flush or linger included.
+    pub open: u64,
+    /// Connections that `accept` returned.
+    pub accepted: u64,
+    /// Connections whose slot was given back.
+    pub closed: u64,
+    /// Connections that `on_open` refused with an error. They count as closed too.
+    pub refused: u64,
+    /// Connections that were dropped at once, because the system would not watch them
+    /// (`epoll_ctl` failed: see `max_user_watches` in epoll(7)).
+    pub unregistered: u64,
+    /// Calls of `accept` that failed, an empty queue aside.
+    pub accept_errors: u64,
+    /// Callbacks that panicked.
+    pub panics: u64,
+    /// The traffic of all connections, the closed ones included.
+    pub traffic: Counters,
+    /// Turns of the loop.
+    pub turns: u64,
+}
