@@ -224,4 +224,21 @@ mod tests {
             assert_ne!(pack(token), WAKER);
         }
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn accepted_sockets_inherit_no_delay_and_keep_alive() {
+        let mut os = Os::new().unwrap();
+        let options = ListenOptions::new().keep_alive(Some(Duration::from_secs(77)));
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (mut listener, addr) = os.listen(any_port, &options, Token::Listener(0)).unwrap();
+        let _client = std::net::TcpStream::connect(addr).unwrap();
+        let mut events = Vec::new();
+        os.poll(&mut events, None).unwrap();
+        let (accepted, _) = os.accept(&mut listener).unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+    }
 }

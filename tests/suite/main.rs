@@ -1,0 +1,16 @@
+//! The promises of readyloop, kept on real sockets and by the real binary.
+//!
+//! `README.md` in the folder above says which test keeps which promise.
+
+mod util;
+
+mod faults;
+mod handlers;
+mod library;
+
+#[cfg(feature = "cli")]
+mod binary;
+#[cfg(feature = "cli")]
+mod many;
+#[cfg(feature = "cli")]
+mod outside;
