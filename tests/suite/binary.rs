@@ -1,1 +1,293 @@
+//! The real binary: what it prints, how it ends, what it refuses.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::util::*;
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+/// A running server that is killed when this is dropped.
+pub(crate) struct Binary {
+    pub(crate) child: Child,
+    pub(crate) addrs: Vec<SocketAddr>,
+}
+
+impl Binary {
+    /// Starts it on a free port; it logs to nowhere.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_with(&[&["--listen", "127.0.0.1:0"], args].concat(), Stdio::null())
+    }
+
+    /// Starts it and waits until it listens everywhere.
+    pub(crate) fn start_with(args: &[&str], stderr: Stdio) -> Self {
+        Self::spawn(
+            command(args).stderr(stderr),
+            args.iter().filter(|arg| **arg == "--listen").count(),
+        )
+    }
+
+    pub(crate) fn spawn(command: &mut Command, listeners: usize) -> Self {
+        let mut child = command.spawn().expect("the binary was built");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let addr = |line: std::io::Result<String>| {
+            let line = line.expect("a line of text");
+            let addr = line.strip_prefix("listening on ").expect("it says where it listens");
+            addr.parse().expect("an address")
+        };
+        let addrs: Vec<_> = lines.by_ref().take(listeners).map(addr).collect();
+        assert_eq!(addrs.len(), listeners, "it listens everywhere");
+        Self { child, addrs }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addrs[0]
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Ends it in order and returns how that went.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.child.wait().expect("it was not waited for before")
+    }
+
+    pub(crate) fn open_files(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(path).expect("it runs").count()
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn it_echoes_and_ends_with_code_0_on_sigterm_and_sigint() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut binary = Binary::start(&[]);
+        echo(&mut connect(binary.addr()), b"hello");
+        binary.signal(signal);
+        assert_eq!(binary.child.wait().unwrap().code(), Some(0), "{signal:?}");
+    }
+}
+
+#[test]
+fn it_listens_on_every_address_and_says_so() {
+    let args =
+        ["serve", "--listen", "127.0.0.1:0", "--listen", "[::]:0", "--listen", "localhost:0"];
+    let binary = Binary::start_with(&args, Stdio::null());
+    for addr in &binary.addrs {
+        echo(&mut connect(SocketAddr::new("127.0.0.1".parse().unwrap(), addr.port())), b"hello");
+    }
+}
+
+#[test]
+fn every_service_can_be_named() {
+    let daytime = Binary::start(&["--service", "daytime"]);
+    let line = read_to_end(&mut connect(daytime.addr()));
+    assert!(line.ends_with(b"-UTC\r\n"), "{}", line.escape_ascii());
+
+    let chargen = Binary::start(&["--service", "chargen"]);
+    let mut text = [0; 1000];
+    connect(chargen.addr()).read_exact(&mut text).unwrap();
+    assert!(text.starts_with(b" !\"#$%"));
+
+    let discard = Binary::start(&["--service", "discard"]);
+    let client = connect(discard.addr());
+    assert_eq!(half_close_echo(client, &noise(1_000_000), || {}), b"");
+}
+
+#[test]
+fn the_log_tells_of_each_connection_and_each_chunk_when_asked() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = log.path().to_str().unwrap();
+    let binary = Binary::start(&["-vv", "--log-file", path]);
+    let mut client = connect(binary.addr());
+    let peer = client.local_addr().unwrap();
+    echo(&mut client, b"hello\x1b[31m");
+    drop(client);
+    let read = || std::fs::read_to_string(log.path()).unwrap();
+    wait_until("the end is logged", || read().contains("closed: the peer finished"));
+    assert!(binary.terminate().success());
+    let text = read();
+    for expected in [
+        "[INFO] open files: ".to_owned(),
+        format!("[DEBUG] #1 {peer} opened"),
+        "[TRACE] #1 received 10 bytes: \"hello\\x1b[31m\"".to_owned(),
+        "[TRACE] #1 sent 10 of 10 bytes".to_owned(),
+        format!(
+            "[DEBUG] #1 {peer} closed: the peer finished; 10 bytes in, 10 bytes out, open for "
+        ),
+        "[INFO] stopping on SIGTERM".to_owned(),
+        "[INFO] stopped, with 0 connections still open".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "{expected} is not in the log:\n{text}");
+    }
+}
+
+#[test]
+fn the_log_is_quiet_about_connections_by_default_and_goes_to_standard_error() {
+    let mut binary = Binary::start_with(&["--listen", "127.0.0.1:0"], Stdio::piped());
+    echo(&mut connect(binary.addr()), b"hello");
+    let mut stderr = binary.child.stderr.take().unwrap();
+    assert!(binary.terminate().success());
+    let mut text = String::new();
+    stderr.read_to_string(&mut text).unwrap();
+    assert!(text.contains("[INFO] listening on 127.0.0.1:") && !text.contains("opened"), "{text}");
+    assert!(text.contains("open files: "), "{text}");
+}
+
+#[test]
+fn row_38_a_killed_server_can_start_again_at_once_on_the_same_port() {
+    let first = Binary::start(&[]);
+    let addr = first.addr().to_string();
+    let mut clients: Vec<_> = (0..10).map(|_| connect(first.addr())).collect();
+    for client in &mut clients {
+        echo(client, b"hello");
+    }
+    drop(first); // SIGKILL
+    let second = Binary::start_with(&["--listen", &addr], Stdio::null());
+    echo(&mut connect(second.addr()), b"hello again");
+}
+
+#[test]
+fn row_39_without_standard_streams_it_serves_on() {
+    // Nobody reads its standard output or its standard error any more.
+    let mut binary = Binary::start_with(&["--listen", "127.0.0.1:0", "-vv"], Stdio::piped());
+    drop(binary.child.stderr.take());
+    for _ in 0..100 {
+        echo(&mut connect(binary.addr()), b"hello");
+    }
+    assert!(binary.terminate().success());
+}
+
+#[test]
+fn row_40_children_inherit_no_socket() {
+    let binary = Binary::start(&[]);
+    let _clients: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = connect(binary.addr());
+            echo(&mut client, b"hello");
+            client
+        })
+        .collect();
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let process = Path::new("/proc").join(binary.child.id().to_string());
+    let mut sockets = 0;
+    for fd in std::fs::read_dir(process.join("fd")).unwrap() {
+        let fd = fd.unwrap();
+        let target = std::fs::read_link(fd.path()).unwrap();
+        let target = target.to_string_lossy();
+        if !(target.starts_with("socket:") || target.starts_with("anon_inode:")) {
+            continue; // given to it by whoever started it
+        }
+        sockets += usize::from(target.starts_with("socket:"));
+        let info = std::fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
+        assert!(flags & CLOSE_ON_EXEC != 0, "{target} is inherited");
+    }
+    assert!(sockets >= 4, "the listener and three connections are among them: {sockets}");
+}
+
+/// Runs it to its end, which comes at once.
+fn refusal(args: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, stdout } =
+        command(args).args(["--log-level", "off"]).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(stdout, b"", "{args:?}");
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn wrong_usage_is_one_line_that_names_the_flag_and_exit_code_2() {
+    for (args, flag, cause) in [
+        (&["--listen", "nonsense"][..], "--listen", "not an address"),
+        (&["--listen", "127.0.0.1:70000"], "--listen", "not an address"),
+        (&["--service", "gopher"], "--service", "possible values: echo"),
+        (&["--high-water", "1KiB", "--low-water", "2KiB"], "--low-water", "above --high-water"),
+        (&["--max-input", "much"], "--max-input", "not a size"),
+        (&["--high-water", "0"], "--high-water", "at least one byte"),
+        (&["--backlog", "0"], "--backlog", "0 is not in"),
+        (&["--backlog"], "--backlog", "a value is required"),
+        (&["--frobnicate"], "--frobnicate", "unexpected argument"),
+        (&["-v"], "--log-level", "cannot be used with"),
+    ] {
+        let (code, text) = refusal(args);
+        assert_eq!(code, Some(2), "{args:?}: {text}");
+        assert!(text.contains(flag) && text.contains(cause), "{args:?}: {text}");
+        assert!(text.starts_with("readyloop: ") && text.lines().count() == 1, "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn what_the_system_refuses_is_one_line_that_names_the_flag_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (args, flag, cause) in [
+        (&["--listen", &taken][..], "--listen", "in use"),
+        (&["--listen", "192.0.2.1:7000"], "--listen", "no interface"),
+        (&["--listen", "no-such-host.invalid:7000"], "--listen", ""),
+        (&["--log-file", "/"], "--log-file", "directory"),
+        (&["--log-file", "/no/such/folder/log"], "--log-file", "No such file"),
+    ] {
+        let (code, text) = refusal(args);
+        assert_eq!(code, Some(1), "{args:?}: {text}");
+        assert!(text.contains(flag) && text.contains(cause), "{args:?}: {text}");
+        assert!(text.starts_with("readyloop: ") && text.lines().count() == 1, "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_privileged_port_is_refused_with_what_is_missing() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/setpriv").exists() {
+        return; // an ordinary user may be allowed low ports; only a dropped privilege is certain
+    }
+    let output = Command::new("/usr/bin/setpriv")
+        .args(["--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+        .args([env!("CARGO_BIN_EXE_readyloop"), "--log-level", "off", "--listen", "127.0.0.1:7"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("--listen 127.0.0.1:7") && text.contains("privilege"), "{text}");
+}
+
+#[test]
+fn help_and_version_are_not_failures() {
+    for (flag, expected) in [("--help", "--high-water <SIZE>"), ("--version", "readyloop 0.")] {
+        let output = command(&[flag]).stderr(Stdio::piped()).output().unwrap();
+        assert!(output.status.success());
+        assert!(String::from_utf8(output.stdout).unwrap().contains(expected), "{flag}");
+        assert_eq!(output.stderr, b"");
+    }
+}
+
+/// Its standard output may be closed before it says anything.
+#[test]
+fn nobody_has_to_read_where_it_listens() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut child =
+        command(&["--listen", &addr.to_string()]).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    wait_until("it serves", || std::net::TcpStream::connect(addr).is_ok());
+    let mut client = connect(addr);
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
