@@ -48,7 +48,7 @@ impl<'a> Conn<'a> {
     /// The address of the peer, as `accept` told it.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.entry().peer
+        self.entry().peer()
     }
 
     /// The address of the listener that accepted this connection, as

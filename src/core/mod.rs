@@ -7,5 +7,6 @@ pub(crate) mod accept_fault;
 pub(crate) mod deadlines;
 pub(crate) mod kept;
 pub(crate) mod outbox;
+pub(crate) mod peer_addr;
 pub(crate) mod phase;
 pub(crate) mod search;

@@ -328,7 +328,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         {
             log::debug!(
                 "{id} {} closed: {}; {} bytes in, {} bytes out, open for {:.3} s",
-                entry.peer,
+                entry.peer(),
                 OneLine(reason),
                 entry.counters.bytes_in,
                 entry.counters.bytes_out,
