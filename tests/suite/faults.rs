@@ -99,11 +99,12 @@ fn row_10_a_stale_id_is_refused_and_never_names_another() {
         Config::new(),
         from_fn(move |conn, input| {
             input.take();
-            let id = *first.get_or_insert(conn.id());
+            let own = conn.id();
+            let id = *first.get_or_insert(own);
             let others = &mut conn.others();
             let answers =
                 [others.send(id, b"hello").is_ok(), others.close(id) != Err(Gone)].map(u8::from);
-            if id != conn.id() {
+            if id != own {
                 conn.send(&answers);
             }
         }),
@@ -319,7 +320,7 @@ impl Handler for Fragile {
             b"drop" => state.panics_in_drop = true,
             b"close" => state.panics_in_close = true,
             b"drained" => conn.send(&[b'x'; 100_000]),
-            bytes => return Ok(conn.send(bytes)),
+            bytes => conn.send(bytes),
         }
         Ok(())
     }
@@ -430,7 +431,8 @@ impl Handler for Meddler {
         (): &mut (),
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
-        let first = *self.first.get_or_insert(conn.id());
+        let own = conn.id();
+        let first = *self.first.get_or_insert(own);
         match input.take() {
             b"tell" => {
                 conn.others().send(first, b"one ")?;

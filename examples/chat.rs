@@ -1,0 +1,48 @@
+//! A chat room: everybody hears everybody. `cargo run --example chat`, then in two terminals
+//! `nc 127.0.0.1 7001`.
+
+use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input, Reactor};
+
+struct Room;
+
+impl Handler for Room {
+    /// The name that a guest has given, once it has.
+    type State = Option<String>;
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Self::State, BoxError> {
+        conn.send(b"What is your name?\n");
+        Ok(None)
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        name: &mut Self::State,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        while let Some(line) = input.take_until(b"\n") {
+            let line = String::from_utf8_lossy(line);
+            let line = line.trim();
+            let news = match name {
+                None => format!("* {} comes in\n", name.insert(line.to_owned())),
+                Some(name) => format!("{name}: {line}\n"),
+            };
+            conn.others().broadcast(news.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, name: Self::State, _reason: &CloseReason) {
+        if let Some(name) = name {
+            conn.others().broadcast(format!("* {name} has left\n").as_bytes());
+        }
+    }
+}
+
+fn main() -> Result<(), readyloop::Error> {
+    // A guest who does not read is cut off before the room's talk fills the memory.
+    let config = Config::new().queue_limit(256 * 1024);
+    let mut reactor = Reactor::new(config, Room)?;
+    println!("listening on {}", reactor.listen("127.0.0.1:7001")?);
+    reactor.run()
+}
