@@ -116,9 +116,14 @@ impl Entry {
             && match self.phase.reads() {
                 Reads::Deliver => self.takes_input() && !self.undelivered,
                 Reads::Discard => true,
-                // Only a reset can still come.
-                Reads::Nothing => self.hung_up && self.phase == Phase::PeerFinished,
+                Reads::Nothing => false,
             }
+    }
+
+    /// Whether a reset may have followed the peer's FIN. Reading does not tell: recv(2) goes on
+    /// returning 0.
+    pub(crate) fn may_be_reset(&self) -> bool {
+        self.hung_up && self.phase == Phase::PeerFinished
     }
 
     pub(crate) fn wants_write(&self) -> bool {
@@ -133,6 +138,7 @@ impl Entry {
         self.phase.is_closed()
             || self.wants_write()
             || self.wants_read()
+            || self.may_be_reset()
             || (matches!(self.phase, Phase::Flushing { .. }) && self.outbox.is_empty())
             || (self.undelivered && self.takes_input())
             || self.has_drained(low_water)

@@ -82,6 +82,12 @@ pub trait Net: sealed::Sealed {
     fn write(&mut self, stream: &mut Self::Stream, slices: &[io::IoSlice<'_>])
     -> io::Result<usize>;
 
+    /// The error that is pending on the socket, which is taken away by asking (`SO_ERROR`, socket(7)).
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    fn take_error(&mut self, stream: &mut Self::Stream) -> io::Result<Option<io::Error>>;
+
     /// Sends a FIN; reading goes on.
     ///
     /// # Errors

@@ -109,6 +109,10 @@ impl Net for Os {
         }
     }
 
+    fn take_error(&mut self, stream: &mut TcpStream) -> io::Result<Option<io::Error>> {
+        stream.take_error()
+    }
+
     fn finish(&mut self, stream: &mut TcpStream) -> io::Result<()> {
         stream.shutdown(Shutdown::Write)
     }

@@ -1,6 +1,6 @@
 //! Serving those who are ready: flush, read, call back, flush.
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::{iter, mem};
 
 use super::preview::Preview;
@@ -49,6 +49,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.deliver(id, 0);
         }
         self.read(id);
+        if self.table.entry(id).may_be_reset() {
+            self.look_for_reset(id);
+        }
         // After reading, or a handler that produces endlessly would never read.
         let entry = self.table.entry(id);
         if drained && !entry.throttled && entry.phase.sends() {
@@ -164,7 +167,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 return;
             }
             // One byte more than may be kept, to tell a message of just that size from a larger one.
-            let room = (max_input - entry.kept.len()).saturating_add(1).min(self.buffer.len());
+            let room =
+                max_input.saturating_sub(entry.kept.len()).saturating_add(1).min(self.buffer.len());
             let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
             let into = &mut self.buffer[..room];
             match uninterrupted(|| self.net.read(&mut socket.stream, into)) {
@@ -176,12 +180,32 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                     budget = budget.saturating_sub(count);
                     self.received(id, count);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => entry.read_blocked(),
-                Err(error) => {
-                    entry.cut(CloseReason::Io(error), false);
-                    self.settle(id);
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.read_blocked(id),
+                Err(error) => self.fail(id, error),
             }
+        }
+    }
+
+    fn read_blocked(&mut self, id: ConnId) {
+        let entry = self.table.entry(id);
+        entry.read_blocked();
+        if entry.phase == Phase::Deaf {
+            // All that the peer had sent is read, and no answer can reach it.
+            entry.phase = entry.phase.after_end(true);
+            self.settle(id);
+        }
+    }
+
+    fn fail(&mut self, id: ConnId, error: io::Error) {
+        self.table.entry(id).cut(CloseReason::Io(error), false);
+        self.settle(id);
+    }
+
+    fn look_for_reset(&mut self, id: ConnId) {
+        let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
+        match self.net.take_error(&mut socket.stream) {
+            Ok(None) => self.table.entry(id).hung_up = false,
+            Ok(Some(error)) | Err(error) => self.fail(id, error),
         }
     }
 

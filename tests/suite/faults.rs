@@ -508,3 +508,46 @@ fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
     assert_eq!((stats.accepted, stats.closed, stats.open), (5, 5, 0));
     assert_eq!(closed.iter().map(|(id, _)| id.to_string()).last().unwrap(), "#5");
 }
+
+/// Keeps a connection open after the peer has finished, with nothing to say.
+struct Patient(Sender<String>);
+
+impl Handler for Patient {
+    type State = ();
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        _: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        input.take();
+        Ok(())
+    }
+
+    fn on_eof(&mut self, _: &mut Conn<'_>, (): &mut (), _: &mut Input<'_>) -> Result<(), BoxError> {
+        let _ = self.0.send("eof".to_owned());
+        Ok(())
+    }
+
+    fn on_close(&mut self, _: &mut Conn<'_>, (): (), reason: &CloseReason) {
+        let _ = self.0.send(format!("{reason:?}"));
+    }
+}
+
+#[test]
+fn row_14_a_reset_after_the_peer_has_finished_is_seen_without_a_write() {
+    let (sender, events) = channel();
+    let server = Server::start(Config::new(), Patient(sender));
+    let client = server.connect();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(events.recv_timeout(DEADLINE).unwrap(), "eof");
+    reset(client);
+    let reason = events.recv_timeout(DEADLINE).expect("the reset is seen");
+    assert!(reason.starts_with("Io("), "{reason}");
+    assert_eq!(server.stop().closed, 1);
+}

@@ -10,7 +10,7 @@ use readyloop::{Config, Handle, Handler, Reactor, Stats};
 use socket2::SockRef;
 
 /// Nothing that is waited for takes longer than this on the slowest machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until something is so.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
