@@ -1,7 +1,8 @@
 //! Why a connection ended.
 
 use std::error::Error;
-use std::{fmt, io};
+use std::fmt::{self, Write as _};
+use std::io;
 
 /// What a handler's callback may fail with: any error that can be shown.
 ///
@@ -43,14 +44,14 @@ pub enum CloseReason {
     Closed,
     /// The handler aborted it with [`abort`](crate::Conn::abort): the peer sees a RST.
     Aborted,
-    /// A callback returned an error. What it had queued was sent.
+    /// A callback returned an error. What was queued was sent, if the peer took it.
     Handler(BoxError),
     /// A callback panicked with this message. Queued bytes are lost: the peer sees a RST.
     Panic(String),
     /// The network or the peer ended it: most often a reset, or a peer that is gone.
     Io(io::Error),
     /// The handler left more than [`max_input`](crate::Config::max_input) bytes untaken: a message
-    /// of the peer's is too large. What was queued before was sent.
+    /// of the peer's is too large. What was queued before was sent, if the peer took it.
     InputOverflow {
         /// The limit, in bytes.
         limit: usize,
@@ -102,16 +103,33 @@ impl Error for CloseReason {
     }
 }
 
-/// An error and its causes on one line, for the log.
+/// An error and its causes on one line, for the log. Others wrote the texts, so what would break the
+/// line or command the terminal is escaped.
 pub(crate) struct OneLine<'a>(pub(crate) &'a dyn Error);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = Escaping(f);
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
             write!(f, ": {error}")?;
             cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if character.is_control() {
+                write!(self.0, "{}", character.escape_default())?;
+            } else {
+                self.0.write_char(character)?;
+            }
         }
         Ok(())
     }
@@ -125,6 +143,9 @@ mod tests {
     fn a_reason_and_its_cause_fit_on_one_line() {
         let reason = CloseReason::Handler("no such command".into());
         assert_eq!(OneLine(&reason).to_string(), "the handler failed: no such command");
+        let reason = CloseReason::Panic("two\nlines \x1b[31m".to_owned());
+        let text = OneLine(&reason).to_string();
+        assert_eq!(text, r"the handler panicked: two\nlines \u{1b}[31m");
         assert_eq!(OneLine(&CloseReason::Closed).to_string(), "closed by the handler");
     }
 }

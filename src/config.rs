@@ -54,10 +54,11 @@ impl Config {
 
     /// How much input may wait for a handler that does not take it, in bytes. Default 64 KiB.
     ///
-    /// It bounds a message: a handler that waits for the end of a longer one never gets it, and the
-    /// connection ends with [`CloseReason::InputOverflow`](crate::CloseReason::InputOverflow). Each
-    /// connection holds as much as it has left untaken (its buffer may be up to twice as large while
-    /// it grows), and nothing when all is taken.
+    /// It bounds a message: a handler that waits for the end of a longer one does not get it, and the
+    /// connection ends with [`CloseReason::InputOverflow`](crate::CloseReason::InputOverflow). (A
+    /// longer one that comes whole in one read is shown, as nothing has to wait then.) Each
+    /// connection holds what is left untaken, in a buffer of up to four times that size, and nothing
+    /// when all is taken.
     #[must_use]
     pub const fn max_input(mut self, bytes: usize) -> Self {
         self.max_input = bytes;
@@ -84,7 +85,8 @@ impl Config {
     }
 
     /// No connection queues more than this many bytes. Default 16 MiB, or four times `high_water` if
-    /// that is more. At least `high_water`.
+    /// that is more. At least `high_water`, and better that and the answers to one more read of 64 KiB:
+    /// a peer that reads slowly is held back only once it is above high water.
     ///
     /// Over it, [`send`](crate::Conn::send) ends the connection with
     /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow), and
@@ -120,7 +122,8 @@ impl Config {
     ///
     /// Closing a socket at once can destroy the last answer on its way, if the peer is still sending
     /// (RFC 2525, section 2.17); so the reactor reads on and throws away, until the peer has finished
-    /// or this time has passed. The connection holds its slot and its descriptor meanwhile.
+    /// or this time has passed. The connection holds its slot and its descriptor meanwhile, and for the
+    /// whole time 32 bytes in a queue.
     #[must_use]
     pub const fn linger_timeout(mut self, time: Duration) -> Self {
         self.linger_timeout = time;

@@ -86,7 +86,8 @@ impl<'a> Conn<'a> {
     }
 
     /// Whether so much is queued that a considerate handler sends no more until
-    /// [`on_drained`](crate::Handler::on_drained).
+    /// [`on_drained`](crate::Handler::on_drained). Also true when nothing can be sent any more, so that
+    /// a loop like the one below always ends.
     ///
     /// # Examples
     /// ```
@@ -99,7 +100,7 @@ impl<'a> Conn<'a> {
     /// ```
     #[must_use]
     pub fn is_above_high_water(&self) -> bool {
-        self.queued() > self.table.config.high_water
+        !self.entry().phase.sends() || self.queued() > self.table.config.high_water
     }
 
     /// Closes the connection in order: all that is queued is sent, then a FIN; input that still
@@ -166,8 +167,8 @@ impl fmt::Debug for Conn<'_> {
 
 /// All connections of the reactor, by their ids, as seen from the callback of one of them.
 ///
-/// What is sent to another connection goes out in the reactor's next turn, which starts as soon as
-/// this one is over. The callback's own id works here too.
+/// What is sent to another connection goes out in this turn if it is still to be served, and else in
+/// the next, which starts as soon as this one is over. The callback's own id works here too.
 pub struct Others<'a> {
     table: &'a mut Table,
     current: ConnId,

@@ -36,6 +36,8 @@ pub enum Error {
     },
     /// The system refused what every reactor needs: an epoll or kqueue instance and its waker.
     Setup(io::Error),
+    /// The caller's fault: the reactor has been stopped, and cannot listen any more.
+    Stopped,
     /// Waiting for events failed. The reactor cannot go on.
     Poll(io::Error),
 }
@@ -48,6 +50,7 @@ impl fmt::Display for Error {
             Self::Listen { addr, step, .. } => {
                 write!(f, "cannot listen on {addr}: {step} was refused")
             }
+            Self::Stopped => f.write_str("the reactor has been stopped"),
             Self::Setup(_) => f.write_str("the system's event queue could not be made"),
             Self::Poll(_) => f.write_str("waiting for events failed"),
         }
@@ -57,7 +60,7 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Config(_) => None,
+            Self::Config(_) | Self::Stopped => None,
             Self::Listen { source, .. }
             | Self::Resolve(source)
             | Self::Setup(source)

@@ -16,7 +16,7 @@
 //! shows handlers of a few lines.
 //!
 //! # Features
-//! `cli` (default) adds the `readyloop` binary, and [`services::Daytime`], which needs a calendar.
+//! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
 //! Without it the library depends on mio, slab, log and socket2 alone.
 
 mod close_reason;

@@ -63,7 +63,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections whose slot was given back.
     pub closed: u64,
-    /// Connections that `on_open` refused with an error. They count as closed too.
+    /// Connections that `on_open` refused, by an error or a panic. They count as closed too.
     pub refused: u64,
     /// Connections that were dropped at once, because the system would not watch them
     /// (`epoll_ctl` failed: see `max_user_watches` in epoll(7)).

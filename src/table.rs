@@ -57,19 +57,19 @@ impl Entry {
 
     /// Closes in order, as soon as everything queued has been sent.
     pub(crate) fn close(&mut self, reason: CloseReason) {
-        self.note(reason);
+        let _unused = self.note(reason);
         self.phase = self.phase.after_close();
     }
 
     /// Ends both directions now. `reset` asks for a RST.
     pub(crate) fn cut(&mut self, reason: CloseReason, reset: bool) {
-        self.note(reason);
+        let _unused = self.note(reason);
         self.phase = self.phase.after_end(reset);
     }
 
     /// Nothing reaches the peer any more.
     pub(crate) fn cannot_write(&mut self, reason: CloseReason) {
-        self.note(reason);
+        let _unused = self.note(reason);
         self.phase = self.phase.after_write_failure();
         self.outbox.clear();
         self.throttled = false;
@@ -81,7 +81,10 @@ impl Entry {
 
     /// Remembers why it ends: the first reason stays, but an orderly one gives way to a failure as
     /// long as not all that was queued has been sent.
-    pub(crate) fn note(&mut self, reason: CloseReason) {
+    ///
+    /// Returns the one that is not kept, to be dropped when all is in order: it may hold a handler's
+    /// error, and who knows what that does when it is dropped.
+    pub(crate) fn note(&mut self, reason: CloseReason) -> Option<CloseReason> {
         let replace = match &self.reason {
             None => true,
             Some(old) => {
@@ -90,9 +93,7 @@ impl Entry {
                     && !matches!(self.phase, Phase::Lingering | Phase::Closed { .. })
             }
         };
-        if replace {
-            self.reason = Some(Box::new(reason));
-        }
+        if replace { self.reason.replace(Box::new(reason)).map(|old| *old) } else { Some(reason) }
     }
 
     pub(crate) fn take_reason(&mut self) -> CloseReason {

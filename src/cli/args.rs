@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
-use clap::builder::RangedU64ValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
@@ -42,24 +41,24 @@ pub(crate) struct ServeArgs {
 
     /// How many connections the kernel holds ready to be accepted; it lowers what is over its own
     /// limit
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
-    pub(crate) backlog: u32,
+    #[arg(long, value_name = "N", default_value = "1024", allow_hyphen_values = true)]
+    pub(crate) backlog: Backlog,
 
     /// Stop reading from a client while more than this is queued for it
-    #[arg(long, value_name = "SIZE", default_value = "64KiB")]
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
     pub(crate) high_water: Size,
 
     /// Go on reading when the queue has fallen to this [default: a quarter of --high-water]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) low_water: Option<Size>,
 
     /// How much input may wait to be used; a client that sends more in one message is cut off
-    #[arg(long, value_name = "SIZE", default_value = "64KiB")]
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
     pub(crate) max_input: Size,
 
     /// How much to log: off, error, warn, info, debug (each connection), trace (each chunk)
     #[arg(long, value_name = "LEVEL", default_value = "info", conflicts_with = "verbose")]
-    log_level: LevelFilter,
+    log_level: Level,
 
     /// Log to the end of this file instead of standard error
     #[arg(long, value_name = "PATH")]
@@ -73,7 +72,7 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     pub(crate) fn level(&self) -> LevelFilter {
         match self.verbose {
-            0 => self.log_level,
+            0 => self.log_level.0,
             1 => LevelFilter::Debug,
             _ => LevelFilter::Trace,
         }
@@ -111,7 +110,8 @@ impl FromStr for ListenAddr {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_name = |host: &str| {
-            host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains([':', '[', ']', ' '])
+            host.contains(|c: char| c.is_ascii_alphabetic())
+                && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
         };
         let is_named = text
             .rsplit_once(':')
@@ -134,6 +134,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let size: ByteSize = text.parse().map_err(|_| "not a size, such as 4096, 64KiB or 1MiB")?;
         match usize::try_from(size.as_u64()) {
+            Ok(usize::MAX) => Err("more than this machine can count"),
             Ok(0) => Err("a size of at least one byte is needed"),
             Ok(bytes) => Ok(Self(bytes)),
             Err(_) => Err("more than this machine can count"),
@@ -144,6 +145,32 @@ impl FromStr for Size {
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", ByteSize(self.0 as u64).display().iec())
+    }
+}
+
+/// How many connections may wait, at least one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backlog(pub(crate) u32);
+
+impl FromStr for Backlog {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(number @ 1..) => Ok(Self(number)),
+            _ => Err("not a number of connections from 1 to 4294967295"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Level(LevelFilter);
+
+impl FromStr for Level {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| "not one of off, error, warn, info, debug, trace")
     }
 }
 
@@ -190,9 +217,17 @@ mod tests {
         for good in ["127.0.0.1:7000", "[::1]:0", "[::]:7", "localhost:80", "a.example:65535"] {
             assert!(good.parse::<ListenAddr>().is_ok(), "{good}");
         }
-        for bad in
-            ["", "7000", ":7000", "127.0.0.1", "::1:80", "300.1.1.1:7", "localhost:65536", "a b:7"]
-        {
+        for bad in [
+            "",
+            "7000",
+            ":7000",
+            "127.0.0.1",
+            "::1:80",
+            "300.1.1.1:7",
+            "localhost:65536",
+            "a b:7",
+            "a\nb:7",
+        ] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
         }
     }
@@ -203,7 +238,7 @@ mod tests {
         assert_eq!("4096".parse(), Ok(Size(4_096)));
         assert_eq!("1 MiB".parse(), Ok(Size(1_048_576)));
         assert_eq!("2kB".parse(), Ok(Size(2_000)));
-        for bad in ["", "0", "-1", "lots", "1XiB", "KiB"] {
+        for bad in ["", "0", "-1", "lots", "1XiB", "KiB", "99999999999999999999EiB"] {
             assert!(bad.parse::<Size>().is_err(), "{bad}");
         }
     }

@@ -31,7 +31,15 @@ impl Failure {
             Self::Usage(text) => (text, 2),
             Self::System(text) => (text, 1),
         };
-        let _ = writeln!(io::stderr(), "readyloop: {text}");
+        let line: String = text.chars().flat_map(printable).collect();
+        let _ = writeln!(io::stderr(), "readyloop: {line}");
         ExitCode::from(code)
     }
+}
+
+/// What was typed wrong is shown as it was typed, but keeps to its line.
+fn printable(character: char) -> impl Iterator<Item = char> {
+    let escaped = character.is_control().then(|| character.escape_default());
+    let plain = (!character.is_control()).then_some(character);
+    escaped.into_iter().flatten().chain(plain)
 }

@@ -1,31 +1,46 @@
 //! The limit of open files, which is the limit of connections.
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one, and says both in the log. A server can do with less, so
-/// a refusal is only a warning.
-pub(crate) fn raise() {
-    let Rlimit { current: soft, maximum: hard } = getrlimit(Resource::Nofile);
-    if soft == hard {
-        log::info!("open files: the limit is {} (soft and hard)", Limit(soft));
-        return;
+/// What the limit was and is.
+pub(crate) enum Raised {
+    NoNeed(Limit),
+    From { soft: Limit, hard: Limit },
+    Refused { soft: Limit, hard: Limit, error: Errno },
+}
+
+/// Raises the soft limit to the hard one.
+pub(crate) fn raise() -> Raised {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let (soft, hard) = (Limit(current), Limit(maximum));
+    if current == maximum {
+        return Raised::NoNeed(hard);
     }
-    match setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }) {
-        Ok(()) => log::info!(
-            "open files: soft limit raised from {} to the hard limit, {}",
-            Limit(soft),
-            Limit(hard)
-        ),
-        Err(error) => log::warn!(
-            "open files: soft limit stays at {}, as the hard limit, {}, was refused: {error}",
-            Limit(soft),
-            Limit(hard)
-        ),
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => Raised::From { soft, hard },
+        Err(error) => Raised::Refused { soft, hard, error },
+    }
+}
+
+impl Raised {
+    /// Says both limits. A server can do with less, so a refusal is only a warning.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::NoNeed(limit) => log::info!("open files: the limit is {limit} (soft and hard)"),
+            Self::From { soft, hard } => {
+                log::info!("open files: soft limit raised from {soft} to the hard limit, {hard}");
+            }
+            Self::Refused { soft, hard, error } => log::warn!(
+                "open files: soft limit stays at {soft}, as the hard limit, {hard}, was refused: \
+                 {error}"
+            ),
+        }
     }
 }
 
 /// `None` is no limit.
-struct Limit(Option<u64>);
+pub(crate) struct Limit(Option<u64>);
 
 impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

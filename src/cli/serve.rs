@@ -2,11 +2,14 @@
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
 use readyloop::{Config, Error, Handle, Handler, ListenOptions, Reactor};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::args::{ServeArgs, Service};
@@ -15,7 +18,6 @@ use super::{logging, open_files};
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     logging::start(args.level(), args.log_file.as_deref())?;
-    open_files::raise();
     match args.service {
         Service::Echo => serve(args, Echo),
         Service::Discard => serve(args, Discard),
@@ -25,15 +27,17 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 fn serve(args: &ServeArgs, handler: impl Handler) -> Result<(), Failure> {
+    let open_files = open_files::raise();
     let mut reactor = Reactor::new(config(args), handler).map_err(|error| explain(&error))?;
     stop_on_signals(reactor.handle())?;
-    let options = ListenOptions::new().backlog(args.backlog);
+    let options = ListenOptions::new().backlog(args.backlog.0);
     for addr in &args.listen {
         let addr = reactor.listen_with(&addr.0, &options).map_err(|error| {
             Failure::of_flag(format!("--listen {}", addr.0), with_advice(&error))
         })?;
         announce(addr);
     }
+    open_files.log();
     reactor.run().map_err(|error| explain(&error))
 }
 
@@ -51,15 +55,28 @@ fn announce(addr: std::net::SocketAddr) {
     let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
 }
 
+/// The exit code when a second signal ends what the first could not.
+const STOPPED_AT_ONCE: i32 = 3;
+
+/// The first signal stops the reactor at the end of its turn. A second one ends the process at once:
+/// the reactor may be held up for ever, for one by a log that nobody reads.
+///
 /// A thread of its own waits for the signals, so that none can interrupt the reactor at a bad moment.
 fn stop_on_signals(handle: Handle) -> Result<(), Failure> {
     let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset, and sets it.
+        flag::register_conditional_shutdown(signal, STOPPED_AT_ONCE, Arc::clone(&stopping))
+            .and_then(|_| flag::register(signal, Arc::clone(&stopping)))
+            .map_err(refused)?;
+    }
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
     let wait = move || {
         for signal in signals.forever() {
+            handle.stop(); // before the log, which may block
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             log::info!("stopping on {name}");
-            handle.stop();
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;

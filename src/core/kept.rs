@@ -43,6 +43,9 @@ impl Kept {
             // Moves fewer bytes than were taken since the last move, so the total stays linear.
             store.bytes.drain(..store.start);
             store.start = 0;
+            if store.bytes.len() < store.bytes.capacity() / 4 {
+                store.bytes.shrink_to(store.bytes.len() * 2);
+            }
         }
     }
 

@@ -70,7 +70,8 @@ impl Phase {
         match self {
             Self::Open => Self::PeerFinished,
             Self::Flushing { .. } => Self::Flushing { peer_finished: true },
-            Self::Lingering | Self::Deaf => Self::Closed { reset: false },
+            Self::Lingering => Self::Closed { reset: false },
+            Self::Deaf => Self::Closed { reset: true },
             Self::PeerFinished | Self::Closed { .. } => self,
         }
     }
@@ -81,7 +82,7 @@ impl Phase {
         match self {
             Self::Open => Self::Flushing { peer_finished: false },
             Self::PeerFinished => Self::Flushing { peer_finished: true },
-            Self::Deaf => Self::Closed { reset: false },
+            Self::Deaf => Self::Closed { reset: true },
             Self::Flushing { .. } | Self::Lingering | Self::Closed { .. } => self,
         }
     }
@@ -96,12 +97,13 @@ impl Phase {
         }
     }
 
-    /// The kernel refused a write for good.
+    /// The kernel refused a write for good. Bytes are lost, so it may not end in a FIN, should the
+    /// socket still be alive.
     #[must_use]
     pub(crate) fn after_write_failure(self) -> Self {
         match self {
             Self::Open | Self::Deaf => Self::Deaf,
-            _ => Self::Closed { reset: false },
+            other => other.after_end(true),
         }
     }
 
@@ -143,8 +145,10 @@ mod tests {
         let phase = Phase::Open.after_write_failure();
         assert_eq!(phase.reads(), Reads::Deliver);
         assert!(!phase.sends());
-        assert_eq!(phase.after_eof(), CLOSED);
-        assert_eq!(Phase::PeerFinished.after_write_failure(), CLOSED);
+        let reset = Phase::Closed { reset: true };
+        assert_eq!(phase.after_eof(), reset);
+        assert_eq!(phase.after_close(), reset);
+        assert_eq!(Phase::PeerFinished.after_write_failure(), reset);
     }
 
     #[test]

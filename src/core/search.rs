@@ -1,11 +1,20 @@
 //! A delimiter search that remembers where it stopped.
 
+/// A handler that looks for more delimiters than this on the same bytes searches some of them anew.
+const REMEMBERED: usize = 4;
+
 /// How far the untaken input has been searched for a delimiter, so that a line which trickles in
 /// byte by byte is looked through once, not once a byte.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
+    /// The delimiters that were not found, the latest last.
+    tried: Vec<Tried>,
+}
+
+#[derive(Debug)]
+struct Tried {
     delimiter: Vec<u8>,
-    /// No match of `delimiter` starts in the first `clean` bytes.
+    /// No match starts in the first `clean` bytes.
     clean: usize,
 }
 
@@ -15,21 +24,31 @@ impl Search {
     /// `bytes` must start where the last call's bytes started, or where
     /// [`advance`](Self::advance) has moved the start since.
     pub(crate) fn find(&mut self, bytes: &[u8], delimiter: &[u8]) -> Option<usize> {
-        let from = if self.delimiter == delimiter { self.clean } else { 0 };
+        let known = self.tried.iter_mut().find(|tried| tried.delimiter == delimiter);
+        let from = known.as_ref().map_or(0, |tried| tried.clean);
         let found = position(&bytes[from..], delimiter).map(|at| from + at);
         if found.is_none() && !bytes.is_empty() {
-            if self.delimiter != delimiter {
-                self.delimiter.clear();
-                self.delimiter.extend_from_slice(delimiter);
+            let clean = (bytes.len() + 1).saturating_sub(delimiter.len()).max(from);
+            match known {
+                Some(tried) => tried.clean = clean,
+                None => self.remember(delimiter, clean),
             }
-            self.clean = (bytes.len() + 1).saturating_sub(delimiter.len()).max(from);
         }
         found
     }
 
+    fn remember(&mut self, delimiter: &[u8], clean: usize) {
+        if self.tried.len() == REMEMBERED {
+            self.tried.remove(0);
+        }
+        self.tried.push(Tried { delimiter: delimiter.to_vec(), clean });
+    }
+
     /// The first `count` bytes have gone.
     pub(crate) fn advance(&mut self, count: usize) {
-        self.clean = self.clean.saturating_sub(count);
+        for tried in &mut self.tried {
+            tried.clean = tried.clean.saturating_sub(count);
+        }
     }
 }
 
@@ -50,9 +69,24 @@ mod tests {
         let mut search = Search::default();
         let mut bytes = vec![b'x'; 1000];
         assert_eq!(search.find(&bytes, b"\r\n"), None);
-        assert_eq!(search.clean, 999, "the last byte may begin a delimiter");
+        assert_eq!(search.tried[0].clean, 999, "the last byte may begin a delimiter");
         bytes.extend_from_slice(b"\r\n");
         assert_eq!(search.find(&bytes, b"\r\n"), Some(1000));
+    }
+
+    #[test]
+    fn delimiters_that_are_tried_by_turns_are_each_remembered() {
+        let mut search = Search::default();
+        let bytes = vec![b'x'; 1000];
+        for _ in 0..3 {
+            assert_eq!((search.find(&bytes, b"\n"), search.find(&bytes, b"\0")), (None, None));
+        }
+        let clean: Vec<_> = search.tried.iter().map(|tried| tried.clean).collect();
+        assert_eq!(clean, [1000, 1000]);
+        for delimiter in 0..20 {
+            search.find(&bytes, &[delimiter]);
+        }
+        assert_eq!(search.tried.len(), REMEMBERED, "it is bounded");
     }
 
     #[test]
@@ -66,7 +100,7 @@ mod tests {
         #[test]
         fn finds_what_a_search_from_the_start_finds(
             bytes in prop::collection::vec(0..3u8, 0..60),
-            delimiter in prop::collection::vec(0..3u8, 1..4),
+            delimiters in prop::collection::vec(prop::collection::vec(0..3u8, 1..4), 1..7),
             cuts in prop::collection::vec(0..60usize, 0..8),
             advanced in 0..20usize,
         ) {
@@ -79,8 +113,10 @@ mod tests {
                     start = advanced.min(cut);
                     search.advance(start);
                 }
-                let expected = position(&bytes[start..cut], &delimiter);
-                prop_assert_eq!(search.find(&bytes[start..cut], &delimiter), expected);
+                for delimiter in &delimiters {
+                    let expected = position(&bytes[start..cut], delimiter);
+                    prop_assert_eq!(search.find(&bytes[start..cut], delimiter), expected);
+                }
             }
         }
     }

@@ -4,6 +4,8 @@
 //! runs on the kernel's network ([`Os`]) and on one that lives in memory.
 
 mod os;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,8 +32,9 @@ pub trait Net: sealed::Sealed {
     type Stream;
 
     /// Whether a read or write that moved less than it was asked to has used up the readiness, and
-    /// an edge follows when there is more. True for epoll (epoll(7), question 9) and kqueue.
-    const PARTIAL_MEANS_BLOCKED: bool;
+    /// an edge follows when there is more. True for epoll (epoll(7), question 9) and kqueue; elsewhere
+    /// mio promises it only after `WouldBlock`.
+    fn partial_means_blocked(&self) -> bool;
 
     /// The time now. Monotonic.
     fn now(&self) -> Instant;
@@ -78,7 +81,7 @@ pub trait Net: sealed::Sealed {
     /// Sends as much as the kernel takes, in one system call. `slices` is not empty.
     ///
     /// # Errors
-    /// As send(2) and writev(2).
+    /// As send(2).
     fn write(&mut self, stream: &mut Self::Stream, slices: &[io::IoSlice<'_>])
     -> io::Result<usize>;
 

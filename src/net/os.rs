@@ -47,15 +47,17 @@ impl Net for Os {
     type Listener = TcpListener;
     type Stream = TcpStream;
 
-    const PARTIAL_MEANS_BLOCKED: bool = cfg!(any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "macos",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly",
-    ));
+    fn partial_means_blocked(&self) -> bool {
+        cfg!(any(
+            target_os = "linux",
+            target_os = "android",
+            target_os = "macos",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_os = "dragonfly",
+        ))
+    }
 
     fn now(&self) -> Instant {
         Instant::now()
@@ -103,9 +105,8 @@ impl Net for Os {
 
     fn write(&mut self, stream: &mut TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match slices {
-            // send(2) instead of writev(2): cheaper, and asks for no SIGPIPE.
-            [one] => stream.write(one),
-            many => stream.write_vectored(many),
+            [one] => stream.write(one), // send(2), with MSG_NOSIGNAL
+            many => send_many(stream, many),
         }
     }
 
@@ -134,6 +135,19 @@ impl Wake for Waker {
     fn wake(&self) -> io::Result<()> {
         Self::wake(self)
     }
+}
+
+/// `sendmsg` instead of `writev`, which cannot be told to raise no SIGPIPE: a Rust program ignores that
+/// signal, but a program of another language that this library is part of may not.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send_many(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    const MSG_NOSIGNAL: i32 = 0x4000;
+    SockRef::from(stream).send_vectored_with_flags(slices, MSG_NOSIGNAL)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn send_many(mut stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    stream.write_vectored(slices)
 }
 
 /// Both directions at once: with edges that costs no later `epoll_ctl`, and pausing is only a flag.

@@ -125,7 +125,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             (_, None) => {}
         }
         self.settle(id);
-        self.table.list_if_busy(id);
+        self.relist(id);
     }
 
     fn put_socket(&mut self, slot: usize, socket: Socket<N::Stream, H::State>) {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
-use crate::close_reason::{BoxError, CloseReason};
+use crate::close_reason::{BoxError, CloseReason, OneLine};
 use crate::conn::Conn;
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -45,15 +45,23 @@ pub(super) fn guarded<T>(
 ) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(|| call(table))) {
         Ok(Ok(value)) => return Some(value),
-        Ok(Err(error)) => table.entry(id).close(CloseReason::Handler(error)),
+        Ok(Err(error)) => contain(|| table.entry(id).close(CloseReason::Handler(error))),
         Err(payload) => {
-            let message = panic_message(payload);
-            log::error!("{id} a callback panicked, which ends its connection: {message}");
+            let reason = CloseReason::Panic(panic_message(payload));
+            log::error!("{id} is ended, as {}", OneLine(&reason));
             table.stats.panics += 1;
-            table.entry(id).cut(CloseReason::Panic(message), true);
+            table.entry(id).cut(reason, true);
         }
     }
     None
+}
+
+/// Runs what a user's type may make panic outside of a callback: showing or dropping an error. There
+/// is nobody left to tell of it; what it throws is leaked, as dropping that may panic once more.
+pub(super) fn contain(action: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(action)) {
+        std::mem::forget(payload);
+    }
 }
 
 fn panic_message(payload: Box<dyn Any + Send>) -> String {
@@ -64,9 +72,6 @@ fn panic_message(payload: Box<dyn Any + Send>) -> String {
     } else {
         "(not a text)".to_owned()
     };
-    // A payload can be anything, so dropping it may panic as well; what that throws is leaked.
-    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(another);
-    }
+    contain(|| drop(payload));
     message
 }

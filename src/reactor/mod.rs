@@ -23,6 +23,7 @@ use crate::net::{Event, ListenError, ListenOptions, Net, Os, Token};
 use crate::stats::Stats;
 use crate::table::Table;
 use accept::Acceptor;
+use callback::contain;
 
 /// All connections read into this one buffer. A larger one gains little: the kernel copies 64 KiB in
 /// about the time of ten system calls.
@@ -52,7 +53,7 @@ const READ_BUFFER: usize = 64 * 1024;
 /// 6. reap: close sockets, call `on_close`, free slots
 ///
 /// On Linux each turn makes one `epoll_wait`, each read one `recv`, and each flush one `send`, or one
-/// `writev` if several pieces are queued. A connection costs `accept4`, `epoll_ctl` and `close`, and
+/// `sendmsg` if several pieces are queued. A connection costs `accept4`, `epoll_ctl` and `close`, and
 /// `shutdown` if it is closed from here first.
 pub struct Reactor<H: Handler, N: Net = Os> {
     net: N,
@@ -65,6 +66,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
     handle: Handle,
+    is_shut_down: bool,
     buffer: Box<[u8]>,
     /// Kept from turn to turn for their capacity.
     events: Vec<Event>,
@@ -91,7 +93,7 @@ impl<H: Handler> Reactor<H> {
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// `config` is valid.
-    fn on(net: N, config: Config, handler: H) -> Self {
+    pub(crate) fn on(net: N, config: Config, handler: H) -> Self {
         let handle = Handle::new(net.waker());
         let lingering = Deadlines::new(config.linger_timeout);
         let table = Table::new(config, net.now());
@@ -104,6 +106,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             lingering,
             closed: Vec::new(),
             handle,
+            is_shut_down: false,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             events: Vec::new(),
             working: Vec::new(),
@@ -131,12 +134,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     ///
     /// # Errors
     /// [`Error::Resolve`] if there is no such address; [`Error::Listen`] if the system refuses: the
-    /// address is in use or not this machine's, or the port is below 1024 and needs a privilege.
+    /// address is in use or not this machine's, or the port is below 1024 and needs a privilege;
+    /// [`Error::Stopped`] after the reactor has stopped.
     pub fn listen_with(
         &mut self,
         addr: impl ToSocketAddrs,
         options: &ListenOptions,
     ) -> Result<SocketAddr, Error> {
+        if self.is_shut_down {
+            return Err(Error::Stopped);
+        }
         let mut refusal = Error::Resolve(io::Error::new(ErrorKind::NotFound, "no address"));
         for addr in addr.to_socket_addrs().map_err(Error::Resolve)? {
             match self.listen_on(addr, options) {
@@ -166,8 +173,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Serves until it is stopped: by a [`Handle`], or by a handler with
-    /// [`stop_reactor`](crate::Conn::stop_reactor). Then every connection is closed; what is still
-    /// queued for it is lost, and it sees a RST if that is so.
+    /// [`stop_reactor`](crate::Conn::stop_reactor). Then every connection is closed at once. Those that
+    /// lose queued bytes by it see a RST, and so do those whose input was not read yet.
     ///
     /// # Errors
     /// [`Error::Poll`] if the system's event queue fails.
@@ -213,7 +220,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.table.stats.turns += 1;
         }
         if self.is_stopping() {
-            log::info!("stopped, with {} connections still open", self.table.stats.open);
             self.shut_down();
             return Ok(ControlFlow::Break(()));
         }
@@ -246,6 +252,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn is_stopping(&self) -> bool {
         self.table.stopping || self.handle.is_stopping()
+    }
+
+    /// Whether nobody is known to have work, so that the next turn waits.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.patience(None) != Some(Duration::ZERO)
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
@@ -315,10 +327,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         } else {
             self.net.close(socket.stream);
         }
-        self.log_close(id, &reason);
+        contain(|| self.log_close(id, &reason));
         if let Some(state) = socket.state {
             self.call_on_close(id, state, &reason);
         }
+        contain(|| drop(reason));
         self.table.remove(id);
     }
 
@@ -338,6 +351,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn shut_down(&mut self) {
+        if std::mem::replace(&mut self.is_shut_down, true) {
+            return;
+        }
+        if !self.acceptors.is_empty() {
+            log::info!("stopped, with {} connections still open", self.table.stats.open);
+        }
         self.acceptors.clear();
         let ids: Vec<_> = self.table.ids().collect();
         for &id in &ids {

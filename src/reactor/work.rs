@@ -13,7 +13,7 @@ use crate::id::ConnId;
 use crate::input::Input;
 use crate::net::Net;
 
-/// How many pieces one `writev` takes at most. As a piece is at most 64 KiB, it also bounds what a
+/// How many pieces one write takes at most. As a piece is at most 64 KiB, it also bounds what a
 /// connection writes in a turn.
 const SLICES: usize = 16;
 
@@ -57,7 +57,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if drained && !entry.throttled && entry.phase.sends() {
             self.callback(id, |handler, conn, state| handler.on_drained(conn, state));
         }
-        self.table.list_if_busy(id);
+        self.relist(id);
+    }
+
+    /// Puts a connection that has more to do on the ready list, unless it only waits to be reaped.
+    pub(super) fn relist(&mut self, id: ConnId) {
+        if !self.table.entry(id).phase.is_closed() {
+            self.table.list_if_busy(id);
+        }
     }
 
     /// Sends what can be sent, and takes the next step of closing if all is sent.
@@ -142,7 +149,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 let queued = entry.outbox.len().min(written);
                 entry.outbox.consume(queued);
                 entry.counters.written(written);
-                entry.writable = written == asked || !N::PARTIAL_MEANS_BLOCKED;
+                entry.writable = written == asked || !self.net.partial_means_blocked();
                 self.table.stats.traffic.written(written);
                 written - queued
             }
@@ -161,20 +168,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn read(&mut self, id: ConnId) {
         let mut budget = self.table.config.read_budget;
         while budget > 0 {
-            let max_input = self.table.config.max_input;
             let entry = self.table.entry(id);
             if !entry.wants_read() {
                 return;
             }
-            // One byte more than may be kept, to tell a message of just that size from a larger one.
-            let room =
-                max_input.saturating_sub(entry.kept.len()).saturating_add(1).min(self.buffer.len());
             let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
-            let into = &mut self.buffer[..room];
+            let into = &mut self.buffer[..];
+            let room = into.len();
             match uninterrupted(|| self.net.read(&mut socket.stream, into)) {
                 Ok(0) => self.peer_finished(id),
                 Ok(count) => {
-                    if count < room && N::PARTIAL_MEANS_BLOCKED && !entry.more_follows {
+                    if count < room && self.net.partial_means_blocked() && !entry.more_follows {
                         entry.readable = false;
                     }
                     budget = budget.saturating_sub(count);
@@ -288,7 +292,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         entry.readable = false;
         let was_open = entry.phase == Phase::Open;
         if was_open {
-            entry.note(CloseReason::PeerFinished);
+            let _unused = entry.note(CloseReason::PeerFinished);
         }
         entry.phase = entry.phase.after_eof();
         if was_open {

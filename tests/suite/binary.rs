@@ -206,8 +206,7 @@ fn row_40_children_inherit_no_socket() {
 
 /// Runs it to its end, which comes at once.
 fn refusal(args: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stderr, stdout } =
-        command(args).args(["--log-level", "off"]).stderr(Stdio::piped()).output().unwrap();
+    let Output { status, stderr, stdout } = command(args).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(stdout, b"", "{args:?}");
     (status.code(), String::from_utf8(stderr).unwrap())
 }
@@ -221,10 +220,15 @@ fn wrong_usage_is_one_line_that_names_the_flag_and_exit_code_2() {
         (&["--high-water", "1KiB", "--low-water", "2KiB"], "--low-water", "above --high-water"),
         (&["--max-input", "much"], "--max-input", "not a size"),
         (&["--high-water", "0"], "--high-water", "at least one byte"),
-        (&["--backlog", "0"], "--backlog", "0 is not in"),
+        (&["--high-water", "-1"], "--high-water", "not a size"),
+        (&["--high-water", "99999999999999999999EiB"], "--high-water", "more than"),
+        (&["--listen", "a\nb:7"], "--listen", "not an address"),
+        (&["--log-level", "loud"], "--log-level", "not one of off, error"),
+        (&["--backlog", "0"], "--backlog", "not a number of connections"),
+        (&["--backlog", "99999999999"], "--backlog", "not a number of connections"),
         (&["--backlog"], "--backlog", "a value is required"),
         (&["--frobnicate"], "--frobnicate", "unexpected argument"),
-        (&["-v"], "--log-level", "cannot be used with"),
+        (&["-v", "--log-level", "info"], "--log-level", "cannot be used with"),
     ] {
         let (code, text) = refusal(args);
         assert_eq!(code, Some(2), "{args:?}: {text}");
@@ -240,9 +244,10 @@ fn what_the_system_refuses_is_one_line_that_names_the_flag_and_exit_code_1() {
     for (args, flag, cause) in [
         (&["--listen", &taken][..], "--listen", "in use"),
         (&["--listen", "192.0.2.1:7000"], "--listen", "no interface"),
-        (&["--listen", "no-such-host.invalid:7000"], "--listen", ""),
+        (&["--listen", "no-such-host.invalid:7000"], "no-such-host.invalid", "lookup"),
         (&["--log-file", "/"], "--log-file", "directory"),
         (&["--log-file", "/no/such/folder/log"], "--log-file", "No such file"),
+        (&["--log-file", "/no/such\nfolder"], "--log-file", "No such file"),
     ] {
         let (code, text) = refusal(args);
         assert_eq!(code, Some(1), "{args:?}: {text}");
@@ -276,18 +281,46 @@ fn help_and_version_are_not_failures() {
     }
 }
 
-/// Its standard output may be closed before it says anything.
+/// Waits for the line of the log that says where it listens.
+fn addr_in_log(log: &Path) -> SocketAddr {
+    let mut found = None;
+    wait_until("it listens", || {
+        let text = std::fs::read_to_string(log).unwrap();
+        let line = text.lines().find_map(|line| line.split_once("listening on "));
+        found = line.and_then(|(_, addr)| addr.parse().ok());
+        found.is_some()
+    });
+    found.unwrap()
+}
+
 #[test]
 fn nobody_has_to_read_where_it_listens() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut child =
-        command(&["--listen", &addr.to_string()]).stderr(Stdio::null()).spawn().unwrap();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = log.path().to_str().unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--log-file", path];
+    let mut child = command(&args).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
-    wait_until("it serves", || std::net::TcpStream::connect(addr).is_ok());
-    let mut client = connect(addr);
-    client.write_all(b"x").unwrap();
-    client.read_exact(&mut [0]).unwrap();
+    echo(&mut connect(addr_in_log(log.path())), b"hello");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn row_37_a_second_signal_ends_a_server_that_is_held_up_by_its_log() {
+    // Nobody empties this pipe, so that the log of so many chunks blocks the reactor.
+    let args = ["--listen", "127.0.0.1:0", "-vv"];
+    let mut binary = Binary::start_with(&args, Stdio::piped());
+    let mut client = connect(binary.addr());
+    client.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    while client.write_all(b"x").and_then(|()| client.read_exact(&mut [0])).is_ok() {}
+    binary.signal(Signal::TERM);
+    let status = loop {
+        // Two that come at once count as one.
+        binary.signal(Signal::TERM);
+        if let Some(status) = binary.child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(3));
 }

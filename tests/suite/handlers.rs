@@ -182,6 +182,16 @@ fn a_refused_connection_gets_its_last_words() {
 }
 
 #[test]
+fn a_small_limit_of_input_does_not_slow_those_who_take_everything() {
+    let config = Config::new().max_input(1);
+    let server = Server::start(config, from_fn(|conn, input| conn.send(input.take())));
+    let mut client = server.connect();
+    echo(&mut client, &noise(60_000));
+    let reads = server.stats().traffic.reads;
+    assert!(reads < 1_000, "{reads} reads");
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_not_read_from() {
     let config = Config::new().high_water(64 * 1024);
     let server = Server::start(config, from_fn(|conn, input| conn.send(input.take())));

@@ -106,6 +106,7 @@ fn a_stopped_reactor_stays_stopped() -> Result<(), Error> {
     assert!(reactor.turn(None)?.is_break());
     assert!(reactor.turn(None)?.is_break());
     assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
+    assert!(matches!(reactor.listen("127.0.0.1:0"), Err(Error::Stopped)));
     Ok(())
 }
 

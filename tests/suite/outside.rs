@@ -117,13 +117,7 @@ fn an_echo_costs_one_recv_and_one_send_and_a_connection_one_epoll_ctl() {
             });
         }
     });
-    // strace hands the signal on and writes its table when the server has ended.
-    let traced = format!("/proc/{0}/task/{0}/children", binary.child.id());
-    let server = std::fs::read_to_string(traced).unwrap();
-    let server = rustix::process::Pid::from_raw(server.trim().parse().unwrap()).unwrap();
-    rustix::process::kill_process(server, rustix::process::Signal::TERM).unwrap();
-    binary.child.wait().unwrap();
-
+    terminate_traced(&mut binary);
     let table = std::fs::read_to_string(&table).unwrap();
     println!("{table}");
     let calls = |name| calls(&table, name);
@@ -135,4 +129,43 @@ fn an_echo_costs_one_recv_and_one_send_and_a_connection_one_epoll_ctl() {
     // Beside the clients: the waker, the listener.
     assert!(calls("epoll_ctl") <= CONNECTIONS + 3, "{table}");
     assert!(calls("setsockopt") <= 4, "{table}");
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_19_no_write_to_a_socket_may_raise_sigpipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let mut traced = Command::new("strace");
+    traced
+        .args(["-f", "-s", "8", "-e", "trace=write,writev,sendto,sendmsg", "-o"])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_readyloop"))
+        .args(["--listen", "127.0.0.1:0", "--log-level", "off", "--high-water", "1MiB"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut binary = Binary::spawn(&mut traced, 1);
+    let bytes = noise(10_000_000);
+    let pause = || thread::sleep(std::time::Duration::from_micros(200)); // a slow reader
+    let client = connect(binary.addr());
+    socket2::SockRef::from(&client).set_recv_buffer_size(16 * 1024).unwrap();
+    let back = half_close_echo(client, &bytes, pause);
+    assert!(back == bytes);
+    terminate_traced(&mut binary);
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    let count = |what: &str| trace.lines().filter(|line| line.contains(what)).count();
+    assert!(count("sendmsg(") > 0, "several pieces were sent at once");
+    assert_eq!(count("writev("), 0);
+    // The handler of a signal writes to a socket of its own, without waiting.
+    let to_peers = count("sendto(") + count("sendmsg(") - count("MSG_DONTWAIT");
+    assert_eq!(to_peers, count("MSG_NOSIGNAL"));
+}
+
+/// strace hands the signal on and writes its table when the server has ended.
+fn terminate_traced(binary: &mut Binary) {
+    let children = format!("/proc/{0}/task/{0}/children", binary.child.id());
+    let server = std::fs::read_to_string(children).unwrap();
+    let server = rustix::process::Pid::from_raw(server.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(server, rustix::process::Signal::TERM).unwrap();
+    binary.child.wait().unwrap();
 }

@@ -1,0 +1,266 @@
+//! What a test drives.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Sim;
+use super::faults::Faults;
+use super::kernel::{Kernel, LinkId};
+use super::link::{Ending, Reading};
+use crate::config::Config;
+use crate::error::Error;
+use crate::handler::Handler;
+use crate::net::ListenOptions;
+use crate::reactor::Reactor;
+
+/// A reactor in a simulated network, with as many peers as a test likes.
+///
+/// Nothing happens by itself: time passes, bytes move and the reactor makes turns while
+/// [`run_for`](Self::run_for) or [`run_until_still`](Self::run_until_still) run. All chance comes from
+/// the seed, so a world with the same seed and the same calls goes the same way, step by step.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Config, net::sim::{Ending, World}, services::Echo};
+///
+/// let mut world = World::new(42, Config::new(), Echo)?;
+/// let addr = world.listen("10.0.0.1:7")?;
+/// let peer = world.dial(addr);
+/// peer.send(b"hello");
+/// peer.finish();
+/// world.run_until_still();
+/// assert_eq!(peer.received(), b"hello");
+/// assert_eq!(peer.ending(), Some(Ending::Fin));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct World<H: Handler> {
+    reactor: Reactor<H, Sim>,
+    kernel: Rc<RefCell<Kernel>>,
+    dialled: u32,
+}
+
+impl<H: Handler> World<H> {
+    /// A world in which nothing goes wrong, until [`set_faults`](Self::set_faults) says what does.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if settings contradict each other.
+    pub fn new(seed: u64, config: Config, handler: H) -> Result<Self, Error> {
+        config.validate()?;
+        let kernel = Rc::new(RefCell::new(Kernel::new(seed)));
+        let reactor = Reactor::on(Sim::new(Rc::clone(&kernel)), config, handler);
+        Ok(Self { reactor, kernel, dialled: 0 })
+    }
+
+    /// From now on these faults happen.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.kernel.borrow_mut().faults = faults;
+    }
+
+    /// From now on nothing goes wrong any more: see [`Faults::calmed`].
+    pub fn calm(&mut self) {
+        let mut kernel = self.kernel.borrow_mut();
+        kernel.faults = kernel.faults.calmed();
+    }
+
+    /// Has the reactor listen on an address, as [`Reactor::listen`] does. Any address will do.
+    ///
+    /// # Errors
+    /// As [`Reactor::listen`].
+    pub fn listen(&mut self, addr: &str) -> Result<SocketAddr, Error> {
+        self.reactor.listen(addr)
+    }
+
+    /// Has the reactor listen on an address, as [`Reactor::listen_with`] does; of the options, only
+    /// the backlog matters here.
+    ///
+    /// # Errors
+    /// As [`Reactor::listen_with`].
+    pub fn listen_with(
+        &mut self,
+        addr: &str,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr, Error> {
+        self.reactor.listen_with(addr, options)
+    }
+
+    /// Shuts a listener down behind the reactor's back, so that `accept` fails with EINVAL.
+    pub fn break_listener(&mut self, addr: SocketAddr) {
+        self.kernel.borrow_mut().break_listener(addr);
+    }
+
+    /// Has the next calls of `accept` fail with these error numbers, one each.
+    pub fn fail_accepts(&mut self, errors: &[i32]) {
+        self.kernel.borrow_mut().accept_errors.extend(errors);
+    }
+
+    /// Dials as a new peer, each from an address of its own.
+    pub fn dial(&mut self, to: SocketAddr) -> Peer {
+        self.dialled += 1;
+        let ip = Ipv4Addr::from_bits(Ipv4Addr::new(192, 168, 0, 0).to_bits() + self.dialled);
+        self.dial_from(SocketAddr::new(ip.into(), 50_000), to)
+    }
+
+    /// Dials as a peer with this address.
+    pub fn dial_from(&mut self, from: SocketAddr, to: SocketAddr) -> Peer {
+        let link = self.kernel.borrow_mut().dial(from, to);
+        Peer { kernel: Rc::clone(&self.kernel), link }
+    }
+
+    /// The reactor, to look at and to speak to.
+    pub fn reactor(&mut self) -> &mut Reactor<H, Sim> {
+        &mut self.reactor
+    }
+
+    /// Lets a time pass. Returns [`ControlFlow::Break`] if the reactor has been stopped.
+    ///
+    /// # Panics
+    /// If the reactor fails, which it never does in a simulated network.
+    pub fn run_for(&mut self, time: Duration) -> ControlFlow<()> {
+        let end = self.now() + time;
+        while self.now() < end {
+            self.turn(end.saturating_sub(self.now()))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Lets time pass until nothing moves any more: no byte is on its way, nobody reads, and the
+    /// reactor waits. What waits for a deadline does not count as moving.
+    ///
+    /// A server that produces without end never stands still; this gives up after a simulated day.
+    /// Returns [`ControlFlow::Break`] if the reactor has been stopped or it gave up.
+    ///
+    /// # Panics
+    /// As [`run_for`](Self::run_for).
+    pub fn run_until_still(&mut self) -> ControlFlow<()> {
+        let end = self.now() + Duration::from_secs(24 * 60 * 60);
+        while self.now() < end {
+            match self.next_move() {
+                Some(after) => self.turn(after)?,
+                None => return ControlFlow::Continue(()),
+            }
+        }
+        ControlFlow::Break(())
+    }
+
+    /// After which time something moves by itself; `None` if nothing does, deadlines aside.
+    #[must_use]
+    pub fn next_move(&self) -> Option<Duration> {
+        if !self.reactor.is_waiting() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.kernel.borrow().next_time().map(Duration::from_nanos);
+        next.map(|at| at.saturating_sub(self.now()))
+    }
+
+    /// Has the reactor make one turn, in which it waits at most so long: for tests that look at each.
+    /// Returns [`ControlFlow::Break`] if the reactor has been stopped.
+    ///
+    /// # Panics
+    /// As [`run_for`](Self::run_for).
+    pub fn turn(&mut self, timeout: Duration) -> ControlFlow<()> {
+        self.reactor.turn(Some(timeout)).expect("the simulated poll only fails with EINTR")
+    }
+
+    /// The time since the world began.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.kernel.borrow().now)
+    }
+
+    /// A number that stands for all that has happened: two runs that went the same way have the same.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.kernel.borrow().trace
+    }
+
+    /// How many sockets of connections the server holds. None may be left when all have closed.
+    #[must_use]
+    pub fn open_sockets(&self) -> usize {
+        self.kernel.borrow().open_sockets()
+    }
+
+    /// How many bytes the server's system calls have read and written.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        self.kernel.borrow().traffic
+    }
+}
+
+/// The other end of a connection: a program that sends and reads as the test says.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    kernel: Rc<RefCell<Kernel>>,
+    link: LinkId,
+}
+
+impl Peer {
+    /// Sends bytes, as fast as the network and the server take them. Returns whether it can: not
+    /// after it has finished, closed or vanished, nor once the connection is known to have ended.
+    pub fn send(&self, bytes: &[u8]) -> bool {
+        self.kernel.borrow_mut().peer_sends(self.link, bytes)
+    }
+
+    /// Sends a FIN after all bytes, and goes on reading.
+    pub fn finish(&self) {
+        self.kernel.borrow_mut().peer_finishes(self.link);
+    }
+
+    /// Closes its socket: a FIN, or a RST if there is something it has not read; whatever reaches it
+    /// from then on is answered with a RST.
+    pub fn close(&self) {
+        self.kernel.borrow_mut().peer_closes(self.link);
+    }
+
+    /// Resets the connection. What was not on its way yet is not sent.
+    pub fn reset(&self) {
+        self.kernel.borrow_mut().peer_resets(self.link);
+    }
+
+    /// Is gone without a word: nothing comes from it and nothing reaches it any more.
+    pub fn vanish(&self) {
+        self.kernel.borrow_mut().links[self.link].vanished = true;
+    }
+
+    /// Reads like this from now on.
+    pub fn read(&self, reading: Reading) {
+        self.kernel.borrow_mut().set_reading(self.link, reading);
+    }
+
+    /// All that it has read, but for what was taken.
+    #[must_use]
+    pub fn received(&self) -> Vec<u8> {
+        self.kernel.borrow().links[self.link].received.clone()
+    }
+
+    /// Takes out what it has read since the last time.
+    #[must_use]
+    pub fn take_received(&self) -> Vec<u8> {
+        std::mem::take(&mut self.kernel.borrow_mut().links[self.link].received)
+    }
+
+    /// How the connection has ended for it, once it has.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        self.kernel.borrow().links[self.link].ending
+    }
+
+    /// How many of its bytes the server has not read yet.
+    #[must_use]
+    pub fn unread_by_server(&self) -> usize {
+        let kernel = self.kernel.borrow();
+        let link = &kernel.links[self.link];
+        link.outgoing.len() + link.queue.len()
+    }
+
+    /// Its address, as the server sees it.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.kernel.borrow().links[self.link].peer_addr
+    }
+}

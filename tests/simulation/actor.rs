@@ -1,0 +1,399 @@
+//! The handler under test: it does what the scenario says and checks every call that it gets.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use readyloop::{BoxError, CloseReason, Conn, ConnId, Handler, Input};
+
+use crate::scenario::{Limits, Reaction};
+
+/// No connection is sent more than this by the handler's own doing, so that every run ends.
+const ENOUGH: usize = 20_000;
+
+/// The reactor reads at most so much at once.
+const READ: usize = 64 * 1024;
+
+/// The byte that a peer sends at this place of its stream.
+pub(crate) fn pattern(peer: SocketAddr, at: usize) -> u8 {
+    let SocketAddr::V4(addr) = peer else { return 0 };
+    let mut x =
+        addr.ip().to_bits().wrapping_mul(0x9e37_79b9) ^ (at as u32).wrapping_mul(0x85eb_ca6b);
+    x ^= x >> 15;
+    (x ^ (x >> 7)) as u8
+}
+
+/// What is known of one connection, from both sides.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) peer: Option<SocketAddr>,
+    /// `on_open` has returned a state.
+    pub(crate) opened: bool,
+    /// `on_open` has refused, or panicked.
+    pub(crate) refused: bool,
+    pub(crate) closed: bool,
+    pub(crate) finished: bool,
+    /// How many bytes the handler has taken, and how many more it was shown last.
+    pub(crate) taken: usize,
+    pub(crate) shown: usize,
+    /// All that the handler has sent to it.
+    pub(crate) sent: Vec<u8>,
+    /// What it was asked to do: it may end for that reason.
+    pub(crate) asked_to_close: bool,
+    pub(crate) asked_to_abort: bool,
+    pub(crate) asked_to_fail: bool,
+    pub(crate) asked_to_panic: bool,
+    pub(crate) asked_too_much: bool,
+}
+
+/// What all callbacks and the oracle know together.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) lives: HashMap<ConnId, Life>,
+    /// In the order of their opening, so that nothing depends on a hash.
+    pub(crate) ids: Vec<ConnId>,
+    /// What peers have sent, and whether they have done something that can break a connection.
+    pub(crate) peers: HashMap<SocketAddr, PeerDid>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) stopping: bool,
+    calls: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct PeerDid {
+    pub(crate) sent: usize,
+    pub(crate) finished: bool,
+    /// It has closed or reset, so that a write or a read may fail.
+    pub(crate) broke: bool,
+    /// It has sent a RST.
+    pub(crate) reset: bool,
+}
+
+impl Ledger {
+    fn expect(&mut self, so: bool, id: ConnId, what: &str) {
+        if !so {
+            self.violations.push(format!("{id}: {what}"));
+        }
+    }
+}
+
+pub(crate) struct Actor {
+    pub(crate) ledger: Rc<RefCell<Ledger>>,
+    pub(crate) limits: Limits,
+    pub(crate) reactions: Vec<Reaction>,
+}
+
+/// Panics when it is dropped, if it was told to.
+#[derive(Debug)]
+pub(crate) struct State {
+    id: ConnId,
+    panics_in_drop: bool,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.panics_in_drop && !std::thread::panicking() {
+            scripted_panic();
+        }
+    }
+}
+
+/// A panic that is part of the script; the hook that prints panics leaves it out.
+pub(crate) const SCRIPTED: &str = "scripted";
+
+fn scripted_panic() -> ! {
+    std::panic::panic_any(SCRIPTED)
+}
+
+impl Actor {
+    fn next(&self) -> Reaction {
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.calls += 1;
+        self.reactions[ledger.calls % self.reactions.len()]
+    }
+
+    /// Checks what holds in every callback.
+    fn enter(&self, conn: &Conn<'_>, what: &str) {
+        let id = conn.id();
+        let mut ledger = self.ledger.borrow_mut();
+        let life = &ledger.lives[&id];
+        let (alive, right) = (life.opened && !life.closed, life.peer == Some(conn.peer_addr()));
+        let bounded = conn.queued() <= self.limits.queue_limit;
+        ledger.expect(alive, id, &format!("{what} outside of its life"));
+        ledger.expect(right, id, "the peer's address has changed");
+        ledger.expect(bounded, id, "more is queued than the limit allows");
+    }
+
+    /// Sends, and writes down what was taken.
+    fn say(&self, conn: &mut Conn<'_>, bytes: &[u8], politely: bool) {
+        let id = conn.id();
+        let before = conn.queued();
+        let taken = if politely {
+            conn.try_send(bytes).is_ok()
+        } else {
+            conn.send(bytes);
+            conn.queued() == before + bytes.len()
+        };
+        let mut ledger = self.ledger.borrow_mut();
+        let life = ledger.lives.get_mut(&id).expect("it was opened");
+        if taken {
+            life.sent.extend_from_slice(bytes);
+        } else if !politely {
+            life.asked_too_much = true;
+        }
+    }
+
+    fn say_noise(&self, conn: &mut Conn<'_>, count: usize, politely: bool) {
+        let at = self.ledger.borrow().lives[&conn.id()].sent.len();
+        if at < ENOUGH {
+            let bytes: Vec<u8> =
+                (at..at + count).map(|at| pattern(conn.peer_addr(), at * 3)).collect();
+            self.say(conn, &bytes, politely);
+        }
+    }
+
+    fn produce(&self, conn: &mut Conn<'_>) {
+        if self.limits.high_water > ENOUGH
+            || self.ledger.borrow().lives[&conn.id()].sent.len() >= ENOUGH
+        {
+            return;
+        }
+        for _ in 0..=ENOUGH {
+            if conn.is_above_high_water() {
+                return;
+            }
+            self.say(conn, b"p", false);
+        }
+        self.ledger.borrow_mut().expect(false, conn.id(), "producing never ends");
+    }
+
+    fn note(&self, id: ConnId, change: impl FnOnce(&mut Life)) {
+        change(self.ledger.borrow_mut().lives.get_mut(&id).expect("it was opened"));
+    }
+
+    fn choose(&self, other: usize) -> Option<ConnId> {
+        let ledger = self.ledger.borrow();
+        (!ledger.ids.is_empty()).then(|| ledger.ids[other % ledger.ids.len()])
+    }
+
+    fn send_to(&self, conn: &mut Conn<'_>, other: ConnId, count: usize) {
+        if self.ledger.borrow().lives[&other].sent.len() >= ENOUGH {
+            return;
+        }
+        let bytes = vec![b'o'; count];
+        let result = conn.others().try_send(other, &bytes);
+        if result.is_ok() {
+            self.note(other, |life| life.sent.extend_from_slice(&bytes));
+        }
+        let mut ledger = self.ledger.borrow_mut();
+        let gone = ledger.lives[&other].closed;
+        ledger.expect(!(gone && result.is_ok()), other, "a stale id was taken");
+    }
+
+    /// Does what can be done in any callback.
+    fn react(&self, conn: &mut Conn<'_>, reaction: Reaction) -> Result<(), BoxError> {
+        let id = conn.id();
+        match reaction {
+            Reaction::Echo | Reaction::Take(_) | Reaction::Leave | Reaction::PanicInDrop => {}
+            Reaction::Send(count) => self.say_noise(conn, count, false),
+            Reaction::TrySend(count) => self.say_noise(conn, count, true),
+            Reaction::Produce => self.produce(conn),
+            Reaction::Close => {
+                self.note(id, |life| life.asked_to_close = true);
+                conn.close();
+            }
+            Reaction::SendAndClose(count) => {
+                self.say_noise(conn, count, true);
+                self.note(id, |life| life.asked_to_close = true);
+                conn.close();
+            }
+            Reaction::Abort => {
+                self.note(id, |life| life.asked_to_abort = true);
+                conn.abort();
+            }
+            Reaction::Fail => {
+                self.note(id, |life| life.asked_to_fail = true);
+                return Err("scripted failure".into());
+            }
+            Reaction::Panic => {
+                self.note(id, |life| life.asked_to_panic = true);
+                scripted_panic();
+            }
+            Reaction::SendToOther { other, bytes } => {
+                if let Some(other) = self.choose(other) {
+                    self.send_to(conn, other, bytes);
+                }
+            }
+            Reaction::CloseOther { other } => {
+                if let Some(other) = self.choose(other)
+                    && conn.others().close(other).is_ok()
+                {
+                    self.note(other, |life| life.asked_to_close = true);
+                }
+            }
+            Reaction::AbortOther { other } => {
+                if let Some(other) = self.choose(other)
+                    && conn.others().abort(other).is_ok()
+                {
+                    self.note(other, |life| life.asked_to_abort = true);
+                }
+            }
+            Reaction::Broadcast(count) => {
+                let ids: Vec<_> = conn.others().ids().collect();
+                for other in ids {
+                    self.send_to(conn, other, count);
+                }
+            }
+            Reaction::Stop => {
+                self.ledger.borrow_mut().stopping = true;
+                conn.stop_reactor();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes as the reaction says, and checks that it is what the peer has sent.
+    fn take(&self, conn: &mut Conn<'_>, reaction: Reaction, input: &mut Input<'_>) {
+        let (id, peer) = (conn.id(), conn.peer_addr());
+        let at = self.ledger.borrow().lives[&id].taken;
+        let right = input.peek().iter().zip(at..).all(|(byte, at)| *byte == pattern(peer, at));
+        self.ledger.borrow_mut().expect(right, id, "the input is not what its peer has sent");
+        let taken = match reaction {
+            Reaction::Leave => &[],
+            Reaction::Take(count) => input.take_exact(count.min(input.len())).unwrap_or(&[]),
+            _ => input.take(),
+        };
+        let left = input.len();
+        self.note(id, |life| {
+            life.taken += taken.len();
+            life.shown = life.taken + left;
+        });
+        if reaction == Reaction::Echo {
+            self.say(conn, taken, false);
+        }
+    }
+}
+
+impl Handler for Actor {
+    type State = State;
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<State, BoxError> {
+        let id = conn.id();
+        {
+            let mut ledger = self.ledger.borrow_mut();
+            let known = ledger.lives.contains_key(&id);
+            ledger.expect(!known, id, "it was opened twice");
+            ledger.ids.push(id);
+            let life = Life { peer: Some(conn.peer_addr()), refused: true, ..Life::default() };
+            ledger.lives.insert(id, life);
+        }
+        let reaction = self.next();
+        self.react(conn, reaction)?;
+        self.note(id, |life| (life.opened, life.refused) = (true, false));
+        Ok(State { id, panics_in_drop: reaction == Reaction::PanicInDrop })
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut State,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        self.enter(conn, "on_data");
+        let id = conn.id();
+        {
+            let mut ledger = self.ledger.borrow_mut();
+            let peer = &ledger.peers[&conn.peer_addr()];
+            let paused = conn.queued() > self.limits.high_water && !peer.broke;
+            let life = &ledger.lives[&id];
+            let over = life.finished || life.asked_to_close || life.asked_to_abort;
+            ledger.expect(!paused, id, "on_data above high water");
+            ledger.expect(!over, id, "on_data after the end");
+            ledger.expect(state.id == id, id, "another connection's state");
+            ledger.expect(!input.is_empty(), id, "on_data without data");
+            ledger.expect(input.len() <= self.limits.max_input + READ, id, "too much input");
+        }
+        let reaction = self.next();
+        self.take(conn, reaction, input);
+        self.react(conn, reaction)
+    }
+
+    fn on_eof(
+        &mut self,
+        conn: &mut Conn<'_>,
+        _state: &mut State,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        self.enter(conn, "on_eof");
+        let id = conn.id();
+        {
+            let mut ledger = self.ledger.borrow_mut();
+            let life = &ledger.lives[&id];
+            let (twice, seen) = (life.finished, life.taken + input.len());
+            let peer = &ledger.peers[&conn.peer_addr()];
+            let (all, finished) = (seen == peer.sent, peer.finished);
+            ledger.expect(!twice, id, "on_eof twice");
+            ledger.expect(finished, id, "on_eof of a peer that has not finished");
+            ledger.expect(all, id, "on_eof before the last byte");
+        }
+        self.note(id, |life| life.finished = true);
+        let reaction = self.next();
+        self.take(conn, reaction, input);
+        self.react(conn, reaction)?;
+        if reaction != Reaction::Leave {
+            self.note(id, |life| life.asked_to_close = true);
+            conn.close();
+        }
+        Ok(())
+    }
+
+    fn on_drained(&mut self, conn: &mut Conn<'_>, _state: &mut State) -> Result<(), BoxError> {
+        self.enter(conn, "on_drained");
+        let roomy = conn.queued() <= self.limits.high_water;
+        self.ledger.borrow_mut().expect(roomy, conn.id(), "on_drained above high water");
+        let reaction = self.next();
+        self.react(conn, reaction)
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, state: State, reason: &CloseReason) {
+        self.enter(conn, "on_close");
+        let id = conn.id();
+        {
+            let mut ledger = self.ledger.borrow_mut();
+            let life = &ledger.lives[&id];
+            let peer = &ledger.peers[&conn.peer_addr()];
+            let right = match reason {
+                CloseReason::PeerFinished => life.finished,
+                CloseReason::Closed => life.asked_to_close,
+                CloseReason::Aborted => life.asked_to_abort,
+                CloseReason::Handler(_) => life.asked_to_fail,
+                CloseReason::Panic(_) => life.asked_to_panic,
+                CloseReason::Io(_) => peer.broke,
+                CloseReason::InputOverflow { limit } => {
+                    *limit == self.limits.max_input && life.shown - life.taken > *limit
+                }
+                CloseReason::OutboxOverflow { .. } => life.asked_too_much,
+                CloseReason::Stopped => ledger.stopping,
+                _ => false,
+            };
+            ledger.expect(right, id, &format!("closed for no reason: {reason:?}"));
+            ledger.expect(state.id == id, id, "another connection's state");
+        }
+        self.note(id, |life| life.closed = true);
+        match self.next() {
+            Reaction::Panic => scripted_panic(),
+            reaction @ (Reaction::SendToOther { .. }
+            | Reaction::CloseOther { .. }
+            | Reaction::AbortOther { .. }
+            | Reaction::Broadcast(_)
+            | Reaction::Send(_)
+            | Reaction::Produce
+            | Reaction::Close
+            | Reaction::Stop) => {
+                let _ = self.react(conn, reaction);
+            }
+            _ => {}
+        }
+    }
+}

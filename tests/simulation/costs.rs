@@ -1,0 +1,124 @@
+//! What does not happen: turns and calls that nobody needs.
+
+use std::time::Duration;
+
+use readyloop::net::sim::{Ending, Faults, Reading, World};
+use readyloop::services::{Chargen, Echo};
+use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input};
+
+const ADDR: &str = "10.0.0.1:7000";
+
+#[test]
+fn a_connection_that_has_closed_costs_no_further_turn() {
+    let mut world = World::new(1, Config::new(), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    peer.send(b"hello");
+    peer.finish();
+    while world.reactor().stats().closed == 0 {
+        let after = world.next_move().expect("it is not over yet");
+        assert!(world.turn(after).is_continue());
+    }
+    assert_ne!(world.next_move(), Some(Duration::ZERO), "somebody is still thought to be ready");
+}
+
+#[test]
+fn an_idle_connection_costs_no_turn() {
+    let mut world = World::new(1, Config::new(), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let _peers: Vec<_> = (0..100).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
+    let turns = world.reactor().stats().turns;
+    assert!(world.run_for(Duration::from_secs(3_600)).is_continue());
+    assert!(world.reactor().stats().turns <= turns + 1);
+}
+
+#[test]
+fn a_producer_stops_when_its_peer_is_cut_off_for_not_reading() {
+    // Its own queue limit ends it in on_open, and later a reset does in on_data.
+    let config = Config::new().high_water(1_000).queue_limit(1_000);
+    let mut world = World::new(1, config, Chargen).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(peer.ending(), Some(Ending::Reset));
+}
+
+/// An error that panics when it is shown and when it is dropped.
+#[derive(Debug)]
+struct Vicious;
+
+impl std::fmt::Display for Vicious {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::panic::panic_any(crate::actor::SCRIPTED)
+    }
+}
+
+impl std::error::Error for Vicious {}
+
+impl Drop for Vicious {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            std::panic::panic_any(crate::actor::SCRIPTED);
+        }
+    }
+}
+
+struct Failing;
+
+impl Handler for Failing {
+    type State = ();
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        if input.take() == b"abort" {
+            conn.abort(); // so that the error below is not the reason, and dropped at once
+        }
+        Err(Box::new(Vicious))
+    }
+
+    fn on_close(&mut self, _: &mut Conn<'_>, (): (), reason: &CloseReason) {
+        assert!(matches!(reason, CloseReason::Handler(_) | CloseReason::Aborted));
+    }
+}
+
+#[test]
+fn an_error_that_panics_when_it_is_shown_or_dropped_ends_only_its_connection() {
+    crate::oracle::silence_scripted_panics();
+    let mut world = World::new(1, Config::new(), Failing).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    for request in ["fail", "abort"] {
+        let peer = world.dial(addr);
+        peer.send(request.as_bytes());
+        peer.finish();
+        assert!(world.run_until_still().is_continue());
+        assert!(peer.ending().is_some(), "{request}");
+    }
+    let stats = world.reactor().stats();
+    assert_eq!((stats.closed, stats.open, stats.panics), (2, 0, 0));
+}
+
+#[test]
+fn nothing_is_read_from_a_peer_that_does_not_read() {
+    let mut world = World::new(1, Config::new().high_water(100), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 50, ..Faults::none() });
+    let peer = world.dial(addr);
+    peer.read(Reading::Never);
+    peer.send(&[b'x'; 10_000]);
+    assert!(world.run_until_still().is_continue());
+    let read = world.reactor().stats().traffic.bytes_in;
+    // Two buffers on the way to it, high water, and one more read.
+    assert!(read <= 50 + 50 + 100 + 50, "{read} bytes");
+    peer.read(Reading::AtOnce);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(peer.received().len(), 10_000);
+}

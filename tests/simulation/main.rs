@@ -1,0 +1,15 @@
+//! The whole reactor in a simulated network: whole scenarios drawn from a seed, with oracles at every
+//! turn, and one test for each fault.
+//!
+//! ```text
+//! cargo test --release --test simulation                          some thousand seeds
+//! READYLOOP_SEEDS=1000000 cargo test --release --test simulation seeds
+//! READYLOOP_SEED=4711 cargo test --release --test simulation replay
+//! ```
+
+mod actor;
+mod costs;
+mod oracle;
+mod rows;
+mod scenario;
+mod seeds;

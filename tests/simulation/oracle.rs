@@ -1,0 +1,314 @@
+//! Runs a scenario and says whether every promise was kept, at every turn and at the end.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Once;
+use std::time::Duration;
+
+use readyloop::net::sim::{Ending, Peer, Reading, World};
+
+use crate::actor::{Actor, Ledger, PeerDid, SCRIPTED, pattern};
+use crate::scenario::{Scenario, Step};
+
+/// What a run that kept every promise was like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) trace: u64,
+    pub(crate) turns: u64,
+}
+
+/// Runs a scenario; the error is the first promise that was broken.
+pub(crate) fn run(scenario: &Scenario) -> Result<Report, String> {
+    silence_scripted_panics();
+    let mut run = Run::new(scenario)?;
+    // What the script asks for, then an end to all trouble, then what is owed must arrive.
+    let stopped = run.play(scenario)?.is_break() || run.calm_down()?.is_break();
+    if !stopped {
+        run.check_liveness()?;
+    }
+    run.stop()?;
+    Ok(Report { trace: run.world.trace_hash(), turns: run.world.reactor().stats().turns })
+}
+
+/// Panics that the script asks for are no news.
+pub(crate) fn silence_scripted_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&SCRIPTED) {
+                default(info);
+            }
+        }));
+    });
+}
+
+struct Run {
+    world: World<Actor>,
+    ledger: Rc<RefCell<Ledger>>,
+    addr: std::net::SocketAddr,
+    peers: Vec<Dialled>,
+    listens: bool,
+    linger: Duration,
+}
+
+struct Dialled {
+    peer: Peer,
+    /// How much of what the handler has sent it has read.
+    read: usize,
+    reads: bool,
+    vanished: bool,
+}
+
+type Flow = Result<ControlFlow<()>, String>;
+
+impl Run {
+    fn new(scenario: &Scenario) -> Result<Self, String> {
+        let ledger = Rc::new(RefCell::new(Ledger::default()));
+        let actor = Actor {
+            ledger: Rc::clone(&ledger),
+            limits: scenario.limits,
+            reactions: scenario.reactions.clone(),
+        };
+        let mut world = World::new(scenario.seed, scenario.limits.config(), actor)
+            .map_err(|error| error.to_string())?;
+        let addr = world.listen("10.0.0.1:7000").map_err(|error| error.to_string())?;
+        world.set_faults(scenario.network());
+        let linger = scenario.limits.linger;
+        Ok(Self { world, ledger, addr, peers: Vec::new(), listens: true, linger })
+    }
+
+    fn play(&mut self, scenario: &Scenario) -> Flow {
+        for step in &scenario.script {
+            if self.take(*step)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn take(&mut self, step: Step) -> Flow {
+        match step {
+            Step::Dial => self.dial(),
+            Step::Send { peer, bytes } => {
+                self.with_peer(peer, |peer, did| {
+                    let at = did.sent;
+                    let bytes: Vec<_> =
+                        (at..at + bytes).map(|at| pattern(peer.peer.addr(), at)).collect();
+                    if peer.peer.send(&bytes) {
+                        did.sent += bytes.len();
+                    }
+                });
+            }
+            Step::Finish { peer } => self.with_peer(peer, |peer, did| {
+                did.finished = true;
+                peer.peer.finish();
+            }),
+            Step::Close { peer } => self.with_peer(peer, |peer, did| {
+                (did.finished, did.broke) = (true, true);
+                peer.peer.close();
+            }),
+            Step::Reset { peer } => self.with_peer(peer, |peer, did| {
+                did.broke = true;
+                did.reset |= matches!(peer.peer.ending(), None | Some(Ending::Fin));
+                peer.peer.reset();
+            }),
+            Step::Vanish { peer } => self.with_peer(peer, |peer, _| {
+                peer.vanished = true;
+                peer.peer.vanish();
+            }),
+            Step::Read { peer, how } => self.with_peer(peer, |peer, _| {
+                peer.reads = how == Reading::AtOnce;
+                peer.peer.read(how);
+            }),
+            Step::Run { micros } => {
+                let end = self.world.now() + Duration::from_micros(micros);
+                while self.world.now() < end {
+                    if self.turn(end.saturating_sub(self.world.now()))?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+            }
+            Step::BreakListener => {
+                self.listens = false;
+                self.world.break_listener(self.addr);
+            }
+            Step::StopFromOutside => {
+                self.ledger.borrow_mut().stopping = true;
+                self.world.reactor().handle().stop();
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn dial(&mut self) {
+        let peer = self.world.dial(self.addr);
+        self.ledger.borrow_mut().peers.insert(peer.addr(), PeerDid::default());
+        self.peers.push(Dialled { peer, read: 0, reads: true, vanished: false });
+    }
+
+    fn with_peer(&mut self, number: usize, act: impl FnOnce(&mut Dialled, &mut PeerDid)) {
+        let count = self.peers.len();
+        let peer = &mut self.peers[number % count];
+        let mut ledger = self.ledger.borrow_mut();
+        let did = ledger.peers.get_mut(&peer.peer.addr()).expect("it has dialled");
+        act(peer, did);
+    }
+
+    /// One turn, and a look at everything.
+    fn turn(&mut self, timeout: Duration) -> Flow {
+        let flow = self.world.turn(timeout);
+        self.check()?;
+        Ok(flow)
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        if let Some(violation) = self.ledger.borrow().violations.first() {
+            return Err(violation.clone());
+        }
+        self.check_stats()?;
+        for peer in &mut self.peers {
+            check_stream(peer, &self.ledger.borrow())?;
+        }
+        Ok(())
+    }
+
+    fn check_stats(&mut self) -> Result<(), String> {
+        let sockets = self.world.open_sockets() as u64;
+        let traffic = self.world.traffic();
+        let stats = self.world.reactor().stats();
+        expect(stats.accepted == stats.open + stats.closed + stats.unregistered, || {
+            format!("the stats do not add up: {stats:?}")
+        })?;
+        expect(stats.open == sockets, || format!("{} open, {sockets} sockets", stats.open))?;
+        let counted = (stats.traffic.bytes_in, stats.traffic.bytes_out);
+        expect(counted == traffic, || format!("{counted:?} bytes counted of {traffic:?}"))
+    }
+
+    fn run_until_still(&mut self) -> Flow {
+        const TURNS: usize = 500_000;
+        for _ in 0..TURNS {
+            let Some(after) = self.world.next_move() else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            if self.turn(after)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Err(format!("it never comes to rest: {:?}", self.world.reactor().stats()))
+    }
+
+    /// Nothing goes wrong any more, everybody reads, and all deadlines pass.
+    fn calm_down(&mut self) -> Flow {
+        self.world.calm();
+        for peer in &mut self.peers {
+            peer.peer.read(Reading::AtOnce);
+            peer.reads = true;
+        }
+        // Between rests there are deadlines: an acceptor that pauses, connections that linger, SYNs.
+        let wait = Duration::from_secs(1).max(self.linger) + Duration::from_secs(1);
+        for _ in 0..3 {
+            if self.run_until_still()?.is_break() || self.take(run_for(wait))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.run_until_still()
+    }
+
+    /// All that is owed has arrived.
+    fn check_liveness(&mut self) -> Result<(), String> {
+        let ledger = self.ledger.borrow();
+        let mut open = 0;
+        for id in &ledger.ids {
+            let life = &ledger.lives[id];
+            let addr = life.peer.expect("it was opened");
+            let peer = self.peers.iter().find(|peer| peer.peer.addr() == addr);
+            let peer = peer.expect("nobody else dials");
+            let did = &ledger.peers[&addr];
+            if life.refused || life.closed {
+                expect(peer.vanished || peer.peer.ending().is_some(), || {
+                    format!("{id}: it has ended, and its peer does not know")
+                })?;
+                continue;
+            }
+            open += 1;
+            if peer.vanished {
+                continue;
+            }
+            expect(!did.reset, || format!("{id}: the peer's reset was not seen"))?;
+            expect(did.broke || peer.read == life.sent.len(), || {
+                format!("{id}: {} of {} bytes have arrived", peer.read, life.sent.len())
+            })?;
+            expect(life.shown == did.sent, || {
+                format!("{id}: the handler was shown {} of {} bytes", life.shown, did.sent)
+            })?;
+            expect(life.finished == did.finished, || {
+                format!("{id}: the peer has finished, and the handler does not know")
+            })?;
+        }
+        drop(ledger);
+        self.check_everybody_was_accepted()?;
+        let stats = self.world.reactor().stats();
+        expect(stats.open == open, || {
+            format!("{} slots are taken by {open} connections", stats.open)
+        })
+    }
+
+    fn check_everybody_was_accepted(&mut self) -> Result<(), String> {
+        let waiting = |peer: &&Dialled| {
+            let ledger = self.ledger.borrow();
+            let known = ledger.lives.values().any(|life| life.peer == Some(peer.peer.addr()));
+            !known && !peer.vanished && peer.peer.ending().is_none()
+        };
+        match self.peers.iter().find(waiting) {
+            Some(peer) if self.listens => Err(format!("{} was never accepted", peer.peer.addr())),
+            _ => Ok(()),
+        }
+    }
+
+    /// After the reactor has stopped nothing is left.
+    fn stop(&mut self) -> Result<(), String> {
+        self.ledger.borrow_mut().stopping = true;
+        self.world.reactor().handle().stop();
+        let flow = self.turn(Duration::ZERO)?;
+        expect(flow.is_break(), || "it does not stop".to_owned())?;
+        let ledger = self.ledger.borrow();
+        for id in &ledger.ids {
+            let life = &ledger.lives[id];
+            expect(life.opened == life.closed, || format!("{id}: no on_close: {life:?}"))?;
+        }
+        drop(ledger);
+        let (sockets, open) = (self.world.open_sockets(), self.world.reactor().stats().open);
+        expect(sockets == 0 && open == 0, || format!("{sockets} sockets, {open} slots are left"))
+    }
+}
+
+fn run_for(time: Duration) -> Step {
+    Step::Run { micros: u64::try_from(time.as_micros()).unwrap_or(u64::MAX) }
+}
+
+fn expect(so: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if so { Ok(()) } else { Err(what()) }
+}
+
+/// What a peer gets is what was sent to it, from the first byte on, and all of it if it sees a FIN.
+fn check_stream(peer: &mut Dialled, ledger: &Ledger) -> Result<(), String> {
+    let new = peer.peer.take_received();
+    let ended = peer.peer.ending() == Some(Ending::Fin);
+    if new.is_empty() && !ended {
+        return Ok(());
+    }
+    let addr = peer.peer.addr();
+    let found = ledger.ids.iter().find(|id| ledger.lives[id].peer == Some(addr));
+    let id = found.ok_or_else(|| format!("{addr} was served before on_open"))?;
+    let sent = &ledger.lives[id].sent;
+    let end = peer.read + new.len();
+    expect(sent.get(peer.read..end) == Some(&new[..]), || {
+        format!("{id}: bytes {}..{end} are not those that were sent to it", peer.read)
+    })?;
+    peer.read = end;
+    expect(!ended || end == sent.len(), || {
+        format!("{id}: a FIN after {end} of {} bytes", sent.len())
+    })
+}

@@ -1,0 +1,544 @@
+//! One test for each fault, by its number in `tests/README.md`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use readyloop::net::sim::{Ending, Faults, Peer, Reading, World};
+use readyloop::services::Echo;
+use readyloop::{
+    BoxError, CloseReason, Config, Conn, ConnId, Gone, Handler, Input, SendError, from_fn,
+};
+
+const ADDR: &str = "10.0.0.1:7000";
+const SECOND: Duration = Duration::from_secs(1);
+
+const EPERM: i32 = 1;
+const EINTR: i32 = 4;
+const ENOMEM: i32 = 12;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+const EPROTO: i32 = 71;
+const ENETDOWN: i32 = 100;
+const ECONNABORTED: i32 = 103;
+const ENOBUFS: i32 = 105;
+
+fn always(fault: impl FnOnce(&mut Faults)) -> Faults {
+    let mut faults = Faults::none();
+    fault(&mut faults);
+    faults
+}
+
+/// Seeds enough for a fault to meet a connection at each point of its life.
+fn for_some_seeds(mut test: impl FnMut(u64)) {
+    for seed in 0..200 {
+        test(seed);
+    }
+}
+
+fn echo_world(seed: u64, config: Config) -> (World<Echo>, std::net::SocketAddr) {
+    let mut world = World::new(seed, config, Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    (world, addr)
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * at / 7 + at) as u8).collect()
+}
+
+/// Ten peers that send, finish, and must have their bytes back.
+fn ten_echoes(faults: &Faults) {
+    for_some_seeds(|seed| {
+        let (mut world, addr) = echo_world(seed, Config::new());
+        world.set_faults(faults.clone());
+        let bytes = noise(300);
+        let peers: Vec<Peer> = (0..10).map(|_| world.dial(addr)).collect();
+        for peer in &peers {
+            assert!(peer.send(&bytes));
+            peer.finish();
+        }
+        assert!(world.run_for(60 * SECOND).is_continue());
+        for peer in &peers {
+            assert_eq!(
+                (peer.ending(), peer.received()),
+                (Some(Ending::Fin), bytes.clone()),
+                "seed {seed}"
+            );
+        }
+        let stats = world.reactor().stats();
+        assert_eq!((stats.accepted, stats.closed, stats.open), (10, 10, 0), "seed {seed}");
+        assert_eq!(stats.traffic.bytes_in, 3_000, "seed {seed}");
+    });
+}
+
+#[test]
+fn row_01_and_02_out_of_descriptors_or_memory_the_acceptor_pauses_and_comes_back_by_itself() {
+    for error in [EMFILE, ENFILE, ENOMEM, ENOBUFS] {
+        let (mut world, addr) = echo_world(1, Config::new());
+        let resident = world.dial(addr);
+        resident.send(b"before");
+        assert!(world.run_until_still().is_continue());
+        world.fail_accepts(&[error; 10]);
+        let waiting: Vec<Peer> = (0..20).map(|_| world.dial(addr)).collect();
+        assert!(world.run_for(SECOND / 10).is_continue());
+        resident.send(b", during");
+        let turns = world.reactor().stats().turns;
+        assert!(world.run_for(SECOND / 10).is_continue());
+        assert_eq!(resident.received(), b"before, during", "errno {error}");
+        assert_eq!(world.reactor().stats().open, 1, "errno {error}: nobody else is in yet");
+        assert!(world.reactor().stats().turns - turns < 20, "errno {error}: it spins");
+        // No new edge comes for those who wait.
+        assert!(world.run_for(SECOND).is_continue());
+        let stats = world.reactor().stats();
+        assert_eq!((stats.open, stats.accept_errors), (21, 10), "errno {error}");
+        drop(waiting);
+    }
+}
+
+#[test]
+fn row_03_an_error_of_one_newcomer_costs_the_others_nothing() {
+    let (mut world, addr) = echo_world(1, Config::new());
+    world.fail_accepts(&[ECONNABORTED, EPROTO, EPERM, ENETDOWN, EINTR, ECONNABORTED]);
+    let peers: Vec<Peer> = (0..5).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
+    // run_until_still passes no deadline: nothing has waited for a timer.
+    assert_eq!(world.reactor().stats().open, 5);
+    assert_eq!(peers.len(), 5);
+}
+
+/// Writes down who came and why they went.
+#[derive(Default)]
+struct Diary(Rc<RefCell<Vec<String>>>);
+
+impl Handler for Diary {
+    type State = ();
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        self.0.borrow_mut().push(format!("open {}", conn.peer_addr().ip()));
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        let bytes = input.take();
+        self.0.borrow_mut().push(format!("data {}", bytes.escape_ascii()));
+        conn.send(bytes);
+        Ok(())
+    }
+
+    fn on_close(&mut self, _: &mut Conn<'_>, (): (), reason: &CloseReason) {
+        self.0.borrow_mut().push(format!("close {reason}"));
+    }
+}
+
+fn diary_world(
+    seed: u64,
+    config: Config,
+) -> (World<Diary>, std::net::SocketAddr, Rc<RefCell<Vec<String>>>) {
+    let diary = Rc::default();
+    let mut world = World::new(seed, config, Diary(Rc::clone(&diary))).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    (world, addr, diary)
+}
+
+#[test]
+fn row_04_a_peer_that_reset_while_it_was_queued_is_known_and_closes_quietly() {
+    let (mut world, addr, diary) = diary_world(1, Config::new());
+    world.fail_accepts(&[EMFILE]); // so that it stays in the queue
+    let peer = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    peer.reset();
+    assert!(world.run_for(SECOND).is_continue());
+    assert_eq!(*diary.borrow(), ["open 192.168.0.1", "close the connection failed"]);
+    assert_eq!(world.open_sockets(), 0);
+}
+
+#[test]
+fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
+    let (mut world, addr) = echo_world(1, Config::new());
+    let other = world.listen("10.0.0.1:7001").unwrap();
+    let resident = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    world.break_listener(addr);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(world.reactor().stats().accept_errors, 1);
+    resident.send(b"still here");
+    let newcomer = world.dial(other);
+    newcomer.send(b"by the other door");
+    let late = world.dial(addr);
+    assert!(world.run_for(10 * SECOND).is_continue());
+    assert_eq!(resident.received(), b"still here");
+    assert_eq!(newcomer.received(), b"by the other door");
+    assert_eq!(late.ending(), Some(Ending::Refused));
+    assert_eq!(world.reactor().stats().accept_errors, 1);
+}
+
+#[test]
+fn row_09_an_event_for_a_slots_former_tenant_reaches_nobody() {
+    for_some_seeds(|seed| {
+        let (mut world, addr, diary) = diary_world(seed, Config::new());
+        world.set_faults(always(|faults| faults.stale = 255));
+        for _ in 0..10 {
+            // Each takes the slot of the one before; a stale event says that it has hung up.
+            let peer = world.dial(addr);
+            assert!(world.run_for(SECOND).is_continue());
+            peer.send(b"x");
+            assert!(world.run_for(SECOND).is_continue());
+            peer.finish();
+            assert!(world.run_for(SECOND).is_continue());
+            assert_eq!((peer.received(), peer.ending()), (b"x".to_vec(), Some(Ending::Fin)));
+        }
+        let closes = diary.borrow().iter().filter(|line| line.contains("peer finished")).count();
+        assert_eq!(closes, 10, "seed {seed}");
+    });
+}
+
+#[test]
+fn row_10_a_stale_id_is_an_error() {
+    let mut seen: Vec<ConnId> = Vec::new();
+    let handler = from_fn(move |conn, input| {
+        input.take();
+        for &id in &seen {
+            assert_eq!(conn.others().send(id, b"who is there?"), Err(Gone));
+            assert_eq!(conn.others().try_send(id, b"who is there?"), Err(SendError::Gone));
+            assert_eq!((conn.others().close(id), conn.others().abort(id)), (Err(Gone), Err(Gone)));
+        }
+        seen.push(conn.id());
+        conn.close();
+    });
+    let mut world = World::new(1, Config::new(), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    for _ in 0..20 {
+        let peer = world.dial(addr);
+        peer.send(b"x");
+        peer.finish();
+        assert!(world.run_until_still().is_continue());
+        assert_eq!((peer.received(), peer.ending()), (vec![], Some(Ending::Fin)));
+    }
+    assert_eq!(world.reactor().stats().panics, 0);
+}
+
+#[test]
+fn row_11_spurious_events_are_ignored() {
+    ten_echoes(&always(|faults| faults.spurious = 255));
+}
+
+#[test]
+fn row_12_an_event_that_comes_twice_is_handled_once() {
+    ten_echoes(&always(|faults| faults.doubled = 255));
+}
+
+#[test]
+fn row_13_one_byte_at_a_time_everything_arrives() {
+    ten_echoes(&always(|faults| {
+        (faults.short_read, faults.short_write, faults.buffer) = (255, 255, 1);
+    }));
+    ten_echoes(&always(|faults| {
+        (faults.short_read, faults.short_write, faults.tiny_segments) = (255, 255, true);
+        faults.partial_means_blocked = false;
+    }));
+}
+
+#[test]
+fn row_14_a_hang_up_while_reading_is_paused_is_seen_and_nothing_sent_is_lost() {
+    for_some_seeds(|seed| {
+        let (mut world, addr, diary) = diary_world(seed, Config::new().high_water(10));
+        let peer = world.dial(addr);
+        peer.read(Reading::Never);
+        world.set_faults(always(|faults| faults.buffer = 50));
+        let mut sent = 0;
+        while peer.unread_by_server() == 0 {
+            peer.send(b"abcdefgh");
+            sent += 8;
+            assert!(world.run_until_still().is_continue());
+        }
+        peer.reset();
+        assert!(world.run_until_still().is_continue());
+        let diary = diary.borrow();
+        let told: usize =
+            diary.iter().filter_map(|line| line.strip_prefix("data ")).map(str::len).sum();
+        assert_eq!(told, sent, "seed {seed}: the server's kernel had it all");
+        assert_eq!(diary.last().unwrap(), "close the connection failed", "seed {seed}");
+    });
+}
+
+#[test]
+fn row_14_a_reset_after_the_peers_fin_is_seen_without_a_write() {
+    struct Patient;
+    impl Handler for Patient {
+        type State = ();
+        fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_data(
+            &mut self,
+            _: &mut Conn<'_>,
+            (): &mut (),
+            _: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_eof(
+            &mut self,
+            _: &mut Conn<'_>,
+            (): &mut (),
+            _: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            Ok(()) // there may be something to say later
+        }
+    }
+    let mut world = World::new(1, Config::new(), Patient).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    peer.finish();
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(world.reactor().stats().open, 1);
+    peer.reset();
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(world.reactor().stats().open, 0);
+}
+
+#[test]
+fn row_15_final_bytes_and_the_fin_in_one_event_are_both_delivered() {
+    for_some_seeds(|seed| {
+        let (mut world, addr, diary) = diary_world(seed, Config::new());
+        // Everything is told late, so that bytes and FIN are told at once.
+        world.set_faults(always(|faults| faults.delayed = 255));
+        let peer = world.dial(addr);
+        peer.send(b"last words");
+        peer.finish();
+        assert!(world.run_until_still().is_continue());
+        assert_eq!((peer.received(), peer.ending()), (b"last words".to_vec(), Some(Ending::Fin)));
+        assert_eq!(diary.borrow().last().unwrap(), "close the peer finished", "seed {seed}");
+    });
+}
+
+#[test]
+fn row_16_a_connection_that_is_not_watched_is_closed_and_leaks_nothing() {
+    let (mut world, addr, diary) = diary_world(1, Config::new());
+    world.set_faults(always(|faults| faults.register_refused = 128));
+    let peers: Vec<Peer> = (0..100).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
+    let stats = world.reactor().stats();
+    assert!(stats.unregistered > 10 && stats.open > 10, "{stats:?}");
+    assert_eq!(stats.unregistered + stats.open, 100);
+    assert_eq!(world.open_sockets() as u64, stats.open);
+    assert_eq!(diary.borrow().len() as u64, stats.open, "the handler hears of the others only");
+    let reset = peers.iter().filter(|peer| peer.ending() == Some(Ending::Reset)).count();
+    assert_eq!(reset as u64, stats.unregistered);
+}
+
+#[test]
+fn row_19_a_reset_while_flushing_ends_the_connection_once() {
+    for_some_seeds(|seed| {
+        let (mut world, addr, diary) = diary_world(seed, Config::new());
+        world.set_faults(always(|faults| faults.buffer = 20));
+        let peer = world.dial(addr);
+        peer.read(Reading::Never);
+        peer.send(&[b'x'; 90]);
+        peer.finish();
+        assert!(world.run_for(SECOND).is_continue());
+        peer.reset();
+        assert!(world.run_until_still().is_continue());
+        let closes: Vec<String> =
+            diary.borrow().iter().filter(|line| line.starts_with("close")).cloned().collect();
+        assert_eq!(closes, ["close the connection failed"], "seed {seed}");
+    });
+}
+
+#[test]
+fn row_20_closing_with_unread_input_loses_no_answer() {
+    for_some_seeds(|seed| {
+        let answer = noise(5_000);
+        let expected = answer.clone();
+        let handler = from_fn(move |conn, input| {
+            input.take_exact(1);
+            conn.send(&answer);
+            conn.close();
+        });
+        let mut world = World::new(seed, Config::new(), handler).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        world.set_faults(always(|faults| (faults.buffer, faults.reset_destroys) = (100, 255)));
+        let peer = world.dial(addr);
+        peer.send(&[b'x'; 10_000]); // far more than is looked at
+        peer.finish();
+        assert!(world.run_until_still().is_continue());
+        assert_eq!((peer.received(), peer.ending()), (expected, Some(Ending::Fin)), "seed {seed}");
+    });
+}
+
+/// Panics in the callback that it is told to.
+struct Fragile(&'static str);
+
+struct FragileState(bool);
+
+impl Drop for FragileState {
+    fn drop(&mut self) {
+        if self.0 && !std::thread::panicking() {
+            std::panic::panic_any(crate::actor::SCRIPTED);
+        }
+    }
+}
+
+impl Fragile {
+    fn reach(&self, place: &str, conn: &Conn<'_>) {
+        if self.0 == place && conn.peer_addr().port() == 666 {
+            std::panic::panic_any(crate::actor::SCRIPTED);
+        }
+    }
+}
+
+impl Handler for Fragile {
+    type State = FragileState;
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<FragileState, BoxError> {
+        self.reach("open", conn);
+        Ok(FragileState(self.0 == "drop" && conn.peer_addr().port() == 666))
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        _: &mut FragileState,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        conn.send(input.take());
+        self.reach("data", conn);
+        Ok(())
+    }
+
+    fn on_eof(
+        &mut self,
+        conn: &mut Conn<'_>,
+        _: &mut FragileState,
+        _: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        self.reach("eof", conn);
+        conn.close();
+        Ok(())
+    }
+
+    fn on_drained(&mut self, conn: &mut Conn<'_>, _: &mut FragileState) -> Result<(), BoxError> {
+        self.reach("drained", conn);
+        Ok(())
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, _: FragileState, _: &CloseReason) {
+        self.reach("close", conn);
+    }
+}
+
+#[test]
+fn row_26_a_panic_in_any_callback_ends_only_its_own_connection() {
+    crate::oracle::silence_scripted_panics();
+    for place in ["open", "data", "eof", "drained", "close", "drop"] {
+        let config = Config::new().high_water(4);
+        let mut world = World::new(1, config, Fragile(place)).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        let neighbour = world.dial(addr);
+        let victim = world.dial_from("192.168.66.6:666".parse().unwrap(), addr);
+        for peer in [&neighbour, &victim] {
+            peer.send(b"something");
+        }
+        assert!(world.run_until_still().is_continue());
+        victim.finish();
+        assert!(world.run_until_still().is_continue());
+        neighbour.send(b" and more");
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(neighbour.received(), b"something and more", "{place}");
+        let stats = world.reactor().stats();
+        assert_eq!((stats.panics, stats.open, stats.closed), (1, 1, 1), "{place}");
+        let cut_short = !matches!(place, "close" | "drop");
+        let expected = if cut_short { Ending::Reset } else { Ending::Fin };
+        assert_eq!(victim.ending(), Some(expected), "{place}");
+    }
+}
+
+#[test]
+fn row_27_a_handler_that_sends_without_end_is_bounded() {
+    const LIMIT: usize = 1_000;
+    let queued = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&queued);
+    let handler = from_fn(move |conn, input| {
+        input.take();
+        while conn.try_send(b"1234567").is_ok() {}
+        seen.borrow_mut().push(conn.queued());
+        assert_eq!(conn.try_send(b"1234567"), Err(SendError::Full));
+    });
+    let config = Config::new().high_water(LIMIT).queue_limit(LIMIT);
+    let mut world = World::new(1, config, handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(always(|faults| faults.buffer = 100));
+    let peer = world.dial(addr);
+    peer.read(Reading::Never);
+    for _ in 0..100 {
+        peer.send(b"more");
+        assert!(world.run_until_still().is_continue());
+    }
+    assert!(queued.borrow().iter().all(|queued| *queued <= LIMIT && *queued > LIMIT - 7));
+    assert_eq!(world.reactor().stats().panics, 0);
+    peer.read(Reading::AtOnce);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(peer.received().len() as u64, world.reactor().stats().traffic.bytes_out);
+}
+
+#[test]
+fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
+    let mut first = None;
+    let handler = from_fn(move |conn, input| {
+        let own = conn.id();
+        let first = *first.get_or_insert(own);
+        match input.take() {
+            b"tell" => {
+                for word in ["one ", "two ", "three"] {
+                    conn.others().send(first, word.as_bytes()).unwrap();
+                }
+            }
+            b"close" => {
+                conn.others().send(first, b", bye").unwrap();
+                conn.others().close(first).unwrap();
+                assert_eq!(conn.others().send(first, b" not this"), Err(Gone));
+                conn.send(b"did");
+                conn.close();
+                conn.send(b" not this");
+            }
+            b"stop" => conn.stop_reactor(),
+            bytes => conn.send(bytes),
+        }
+    });
+    let mut world = World::new(1, Config::new(), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let (first, second, third) = (world.dial(addr), world.dial(addr), world.dial(addr));
+    for (peer, words) in [(&first, "here: "), (&second, "tell"), (&second, "close"), (&third, "x")]
+    {
+        peer.send(words.as_bytes());
+        assert!(world.run_until_still().is_continue());
+    }
+    assert_eq!(
+        (first.received(), first.ending()),
+        (b"here: one two three, bye".to_vec(), Some(Ending::Fin))
+    );
+    assert_eq!((second.received(), second.ending()), (b"did".to_vec(), Some(Ending::Fin)));
+    third.send(b"stop");
+    assert!(world.run_until_still().is_break());
+    assert_eq!(world.open_sockets(), 0);
+}
+
+#[test]
+fn row_35_after_a_long_sleep_input_is_read_before_deadlines_are_judged() {
+    for_some_seeds(|seed| {
+        let config = Config::new().linger_timeout(SECOND);
+        let (mut world, addr, diary) = diary_world(seed, config);
+        world.set_faults(always(|faults| faults.time_jump = 255));
+        let peer = world.dial(addr);
+        peer.send(b"before the sleep");
+        peer.finish();
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(peer.received(), b"before the sleep", "seed {seed}");
+        assert_eq!(diary.borrow().last().unwrap(), "close the peer finished", "seed {seed}");
+    });
+}

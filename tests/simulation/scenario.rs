@@ -1,0 +1,207 @@
+//! What happens in a run: what peers do, how the handler reacts, and what the network is like.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use readyloop::Config;
+use readyloop::net::sim::{Faults, Reading, Rng};
+
+/// A run, whole. The same scenario goes the same way.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) seed: u64,
+    pub(crate) limits: Limits,
+    /// Whether anything goes wrong but what the script says.
+    pub(crate) faults: bool,
+    pub(crate) script: Vec<Step>,
+    /// What the handler does, call by call, over and over.
+    pub(crate) reactions: Vec<Reaction>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_input: usize,
+    pub(crate) high_water: usize,
+    pub(crate) low_water: usize,
+    pub(crate) queue_limit: usize,
+    pub(crate) read_budget: usize,
+    pub(crate) accept_budget: usize,
+    pub(crate) linger: Duration,
+}
+
+impl Limits {
+    pub(crate) fn config(&self) -> Config {
+        Config::new()
+            .max_input(self.max_input)
+            .high_water(self.high_water)
+            .low_water(self.low_water)
+            .queue_limit(self.queue_limit)
+            .read_budget(self.read_budget)
+            .accept_budget(self.accept_budget)
+            .linger_timeout(self.linger)
+    }
+}
+
+/// What a peer does, or the test. Peers are counted round the number that have dialled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Dial,
+    Send { peer: usize, bytes: usize },
+    Finish { peer: usize },
+    Close { peer: usize },
+    Reset { peer: usize },
+    Vanish { peer: usize },
+    Read { peer: usize, how: Reading },
+    Run { micros: u64 },
+    BreakListener,
+    StopFromOutside,
+}
+
+/// What the handler does in one call, as far as that call can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    Echo,
+    Take(usize),
+    Leave,
+    Send(usize),
+    TrySend(usize),
+    Close,
+    SendAndClose(usize),
+    /// Sends until it is above high water, as the docs of `is_above_high_water` show.
+    Produce,
+    Abort,
+    Fail,
+    Panic,
+    PanicInDrop,
+    SendToOther {
+        other: usize,
+        bytes: usize,
+    },
+    CloseOther {
+        other: usize,
+    },
+    AbortOther {
+        other: usize,
+    },
+    Broadcast(usize),
+    Stop,
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub(crate) fn draw(seed: u64) -> Self {
+        let rng = &mut Rng::new(seed ^ 0x5ce4_a710);
+        let steps = 3 + rng.size_below(40);
+        let mild = rng.below(3) == 0;
+        Self {
+            seed,
+            limits: Limits::draw(rng),
+            faults: rng.below(10) != 0,
+            script: std::iter::once(Step::Dial)
+                .chain((0..steps).map(|_| Step::draw(rng)))
+                .collect(),
+            reactions: (0..=rng.size_below(12)).map(|_| Reaction::draw(rng, mild)).collect(),
+        }
+    }
+
+    pub(crate) fn network(&self) -> Faults {
+        if self.faults { Faults::swarm(&mut Rng::new(self.seed)) } else { Faults::none() }
+    }
+
+    /// Scenarios that proptest can make shorter.
+    pub(crate) fn strategy() -> impl Strategy<Value = Self> {
+        let from_seed = |draw: fn(&mut Rng) -> Step| {
+            any::<u64>().prop_map(move |seed| draw(&mut Rng::new(seed)))
+        };
+        let reaction = any::<u64>().prop_map(|seed| Reaction::draw(&mut Rng::new(seed), false));
+        (
+            any::<u64>(),
+            any::<u64>().prop_map(|seed| Limits::draw(&mut Rng::new(seed))),
+            any::<bool>(),
+            prop::collection::vec(from_seed(Step::draw), 0..40),
+            prop::collection::vec(reaction, 1..12),
+        )
+            .prop_map(|(seed, limits, faults, mut script, reactions)| {
+                script.insert(0, Step::Dial);
+                Self { seed, limits, faults, script, reactions }
+            })
+    }
+}
+
+fn one_of(rng: &mut Rng, sizes: &[usize]) -> usize {
+    sizes[rng.size_below(sizes.len())]
+}
+
+/// Mostly small, at times large.
+fn size(rng: &mut Rng) -> usize {
+    let most = one_of(rng, &[2, 10, 50, 50, 300, 3_000]);
+    1 + rng.size_below(most)
+}
+
+impl Limits {
+    fn draw(rng: &mut Rng) -> Self {
+        let high_water = one_of(rng, &[1, 20, 100, 1_000, 65_536]);
+        Self {
+            max_input: one_of(rng, &[1, 20, 200, 2_000, 65_536]),
+            high_water,
+            low_water: rng.size_below(high_water + 1),
+            queue_limit: high_water + one_of(rng, &[0, 100, 4_000, 1_000_000]),
+            read_budget: one_of(rng, &[1, 50, 65_536]),
+            accept_budget: one_of(rng, &[1, 2, 32]),
+            linger: Duration::from_millis(1 + rng.below(5_000)),
+        }
+    }
+}
+
+impl Step {
+    fn draw(rng: &mut Rng) -> Self {
+        let peer = rng.size_below(8);
+        match rng.below(100) {
+            0..12 => Self::Dial,
+            12..42 => Self::Send { peer, bytes: size(rng) },
+            42..50 => Self::Finish { peer },
+            50..53 => Self::Close { peer },
+            53..57 => Self::Reset { peer },
+            57..59 => Self::Vanish { peer },
+            59..69 => {
+                let every = Duration::from_millis(1 + rng.below(1_000));
+                let slowly = Reading::Slowly { bytes: size(rng), every };
+                Self::Read {
+                    peer,
+                    how: [Reading::AtOnce, Reading::Never, slowly][rng.size_below(3)],
+                }
+            }
+            69..98 => {
+                let most = [100, 10_000, 3_000_000][rng.size_below(3)];
+                Self::Run { micros: 1 + rng.below(most) }
+            }
+            98 => Self::StopFromOutside,
+            _ => Self::BreakListener,
+        }
+    }
+}
+
+impl Reaction {
+    fn draw(rng: &mut Rng, mild: bool) -> Self {
+        let other = rng.size_below(8);
+        match rng.below(if mild { 70 } else { 100 }) {
+            0..40 => Self::Echo,
+            40..50 => Self::Take(size(rng)),
+            50..53 => Self::Leave,
+            53..60 => Self::Send(size(rng)),
+            60..64 => Self::TrySend(size(rng)),
+            64..67 => Self::Produce,
+            67..70 => Self::Broadcast(size(rng)),
+            70..74 => Self::Close,
+            74..78 => Self::SendAndClose(size(rng)),
+            78..80 => Self::Abort,
+            80..83 => Self::Fail,
+            83..86 => Self::Panic,
+            86..88 => Self::PanicInDrop,
+            88..93 => Self::SendToOther { other, bytes: size(rng) },
+            93..96 => Self::CloseOther { other },
+            96..99 => Self::AbortOther { other },
+            _ => Self::Stop,
+        }
+    }
+}
