@@ -16,6 +16,8 @@
 //! shows handlers of a few lines.
 //!
 //! # Features
+//! `sim` adds `net::sim`, a simulated network to test handlers in: no new dependency.
+//!
 //! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
 //! Without it the library depends on mio, slab, log and socket2 alone.
 
@@ -24,6 +26,9 @@ mod config;
 mod conn;
 mod core;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod handler;
 mod id;

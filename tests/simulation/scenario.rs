@@ -104,6 +104,32 @@ impl Scenario {
         }
     }
 
+    /// The scenario of a script of bytes: eleven for the whole, then two a step or a reaction. A change
+    /// of one byte changes one thing, so that a fuzzer can find its way.
+    pub(crate) fn from_bytes(script: &[u8]) -> Option<Self> {
+        let (head, rest) = script.split_first_chunk::<11>()?;
+        let (seed, [limits, faults, reactions]) =
+            (head.first_chunk::<8>()?, [head[8], head[9], head[10]]);
+        let mut draws = rest
+            .chunks_exact(2)
+            .map(|pair| Rng::new(u64::from(u16::from_le_bytes([pair[0], pair[1]]))));
+        let reactions = 1 + usize::from(reactions % 12);
+        Some(Self {
+            seed: u64::from_le_bytes(*seed),
+            limits: Limits::draw(&mut Rng::new(u64::from(limits))),
+            faults: faults % 4 != 0,
+            reactions: draws
+                .by_ref()
+                .take(reactions)
+                .map(|mut rng| Reaction::draw(&mut rng, false))
+                .collect(),
+            script: std::iter::once(Step::Dial)
+                .chain(draws.take(60).map(|mut rng| Step::draw(&mut rng)))
+                .collect(),
+        })
+        .filter(|scenario: &Self| !scenario.reactions.is_empty())
+    }
+
     pub(crate) fn network(&self) -> Faults {
         if self.faults { Faults::swarm(&mut Rng::new(self.seed)) } else { Faults::none() }
     }

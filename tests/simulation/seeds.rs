@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
+use readyloop::net::sim::Rng;
+
 use crate::oracle::{Report, run};
 use crate::scenario::Scenario;
 
@@ -119,5 +121,17 @@ fn every_script_keeps_every_promise() {
     });
     if let Err(failure) = result {
         panic!("{failure}");
+    }
+}
+
+/// The way in which the fuzzer makes scenarios.
+#[test]
+fn scripts_of_bytes_keep_every_promise() {
+    let mut rng = Rng::new(1);
+    for _ in 0..300 {
+        let script: Vec<u8> = (0..rng.size_below(120)).map(|_| rng.below(256) as u8).collect();
+        if let Some(scenario) = Scenario::from_bytes(&script) {
+            assert_eq!(judge(&scenario).map(|_| ()), Ok(()), "{script:?}");
+        }
     }
 }

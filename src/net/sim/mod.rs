@@ -1,4 +1,79 @@
-//! A network and a clock in memory, all chance from one seed.
+//! A network and a clock in memory, where all chance comes from one seed: to test handlers without
+//! sockets, without waiting, and to replay what went wrong.
+//!
+//! The reactor is the same, line for line; only the system beneath it is another. A [`World`] holds a
+//! reactor with a handler of yours, [`Peer`]s dial it, and a test says what they do. Time is virtual:
+//! an hour costs what happens in it.
+//!
+//! # How to write such a test
+//! 1. Make a world from a seed, a configuration and the handler: [`World::new`].
+//! 2. Listen, dial, send, and let time pass: [`World::run_until_still`], [`World::run_for`].
+//! 3. Look at what the peers got: [`Peer::received`], [`Peer::ending`].
+//! 4. Do it for many seeds with [`Faults::swarm`], and assert what must hold whatever goes wrong.
+//!
+//! ```
+//! use readyloop::net::sim::{Ending, Faults, Rng, World};
+//! use readyloop::{Config, from_fn};
+//!
+//! /// Answers each line with its length.
+//! fn lengths(seed: u64) {
+//!     let handler = from_fn(|conn, input| {
+//!         while let Some(line) = input.take_until(b"\n") {
+//!             conn.send(format!("{}\n", line.len()).as_bytes());
+//!         }
+//!     });
+//!     let mut world = World::new(seed, Config::new(), handler).unwrap();
+//!     let addr = world.listen("10.0.0.1:7000").unwrap();
+//!     // Short reads, blocked writes, late and doubled events …: whatever this seed brings, but
+//!     // nothing that costs a connection.
+//!     world.set_faults(Faults {
+//!         register_refused: 0,
+//!         ..Faults::swarm(&mut Rng::new(seed))
+//!     });
+//!     let peer = world.dial(addr);
+//!     peer.send(b"one\nthree\n\nunfinished");
+//!     peer.finish();
+//!     world.run_until_still();
+//!     world.calm();
+//!     world.run_for(std::time::Duration::from_secs(10));
+//!     assert_eq!(peer.received(), b"3\n5\n0\n", "seed {seed}");
+//!     assert_eq!(peer.ending(), Some(Ending::Fin), "seed {seed}");
+//! }
+//! for seed in 0..100 {
+//!     lengths(seed);
+//! }
+//! ```
+//!
+//! # How to replay
+//! Print the seed when an assertion fails, as above, and run that one seed again, with the reactor's
+//! log at trace level: the same seed and the same calls give the same run. [`World::trace_hash`] proves
+//! it. `READYLOOP_SEED=4711 cargo test --release --test simulation replay` does so for this crate's own
+//! simulation.
+//!
+//! # What is promised
+//! Faults are as bad as a kernel's, and no worse:
+//! - An edge that is owed comes, if late: when bytes, a FIN, a RST or room arrive after a call has said
+//!   `WouldBlock` (epoll(7), "Edge-triggered and level-triggered"), and also after a partial read or
+//!   write if [`Faults::partial_means_blocked`] (epoll(7), question 9). Without that the promise is only
+//!   mio's: none comes before `WouldBlock` (mio, `Poll`, "Draining readiness"); a hang-up is told in any
+//!   case.
+//! - A short read or a refused call at will is as if the rest came a moment later, so an edge is owed
+//!   for it.
+//! - An event tells all that is so when it is told. Several changes may be told as one, one may be told
+//!   twice, one may come though nothing has happened, and one may name a socket that is closed
+//!   (epoll(7), question 6). None says that a connection has hung up which has not.
+//! - Bytes arrive in their order, whole, until a RST. A FIN comes behind all bytes, a RST does not wait
+//!   for them. After a RST what had arrived can still be read, or is lost
+//!   ([`Faults::reset_destroys`]); then the error is told once, to whoever asks first, and reads return 0.
+//!   If the peer's FIN came before, reads return 0 and only `SO_ERROR` tells of the RST.
+//! - Closing a socket with unread input sends a RST (RFC 2525, 2.17), and so do bytes that arrive for a
+//!   socket which is closed; either destroys what is still on its way to the peer.
+//! - After `accept` has failed no new edge comes for those who wait in the queue.
+//! - `EINTR` may come from any call that waits or moves bytes.
+//!
+//! Peers' packets are never lost or reordered: TCP sees to that. A peer that is gone without a word is
+//! made by [`Peer::vanish`].
+
 mod faults;
 mod kernel;
 mod link;
