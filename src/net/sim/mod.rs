@@ -74,10 +74,12 @@
 //! Peers' packets are never lost or reordered: TCP sees to that. A peer that is gone without a word is
 //! made by [`Peer::vanish`].
 
+mod calls;
 mod faults;
 mod kernel;
 mod link;
 mod rng;
+mod wire;
 mod world;
 
 use std::cell::RefCell;
