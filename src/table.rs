@@ -40,7 +40,8 @@ pub(crate) struct Entry {
     /// A read that returns less than was asked for does not mean that there is no more: a FIN, a
     /// reset or an urgent mark stands behind it. Until a read says `WouldBlock`.
     pub(crate) more_follows: bool,
-    /// Both directions are said to be down: nobody is left to be held back by not reading.
+    /// Both directions are said to be down. It is readable and writable then, so that a read or a write
+    /// will tell; this is kept for the one case in which neither does.
     pub(crate) hung_up: bool,
     /// The queue rose above high water and has not fallen to low water since.
     pub(crate) throttled: bool,
@@ -109,7 +110,7 @@ impl Entry {
 
     /// Whether the handler may be offered input.
     pub(crate) fn takes_input(&self) -> bool {
-        self.phase.reads() == Reads::Deliver && (!self.throttled || self.hung_up)
+        self.phase.reads() == Reads::Deliver && !self.throttled
     }
 
     pub(crate) fn wants_read(&self) -> bool {

@@ -139,7 +139,7 @@ pub struct Event {
     /// Something stands behind the bytes that a short read returns: a FIN, a reset, an urgent mark
     /// (at which recv(2) stops).
     pub more_follows: bool,
-    /// Both directions are down, or an error is pending.
+    /// Both directions are down, or an error is pending. Then it is readable and writable too.
     pub hung_up: bool,
 }
 

@@ -37,6 +37,9 @@ pub(crate) struct Life {
     /// How many bytes the handler has taken, and how many more it was shown last.
     pub(crate) taken: usize,
     pub(crate) shown: usize,
+    /// It left something in its last call though it took something, or was above high water: it has to
+    /// be called again without more bytes.
+    pub(crate) owed_a_call: bool,
     /// All that the handler has sent to it.
     pub(crate) sent: Vec<u8>,
     /// What it was asked to do: it may end for that reason.
@@ -265,13 +268,14 @@ impl Actor {
             _ => input.take(),
         };
         let left = input.len();
-        self.note(id, |life| {
-            life.taken += taken.len();
-            life.shown = life.taken + left;
-        });
         if reaction == Reaction::Echo {
             self.say(conn, taken, false);
         }
+        self.note(id, |life| {
+            life.taken += taken.len();
+            life.shown = life.taken + left;
+            life.owed_a_call = left > 0 && !taken.is_empty();
+        });
     }
 }
 
@@ -316,7 +320,10 @@ impl Handler for Actor {
         }
         let reaction = self.next();
         self.take(conn, reaction, input);
-        self.react(conn, reaction)
+        let result = self.react(conn, reaction);
+        let paused = !input.is_empty() && conn.queued() > self.limits.high_water;
+        self.note(id, |life| life.owed_a_call |= paused);
+        result
     }
 
     fn on_eof(

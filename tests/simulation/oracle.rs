@@ -243,6 +243,9 @@ impl Run {
             expect(life.shown == did.sent, || {
                 format!("{id}: the handler was shown {} of {} bytes", life.shown, did.sent)
             })?;
+            expect(!life.owed_a_call || life.finished, || {
+                format!("{id}: the handler was not called again for what it had left")
+            })?;
             expect(life.finished == did.finished, || {
                 format!("{id}: the peer has finished, and the handler does not know")
             })?;
