@@ -75,14 +75,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
         let acceptor = &mut self.acceptors[index];
         let addr = self.table.listeners[index];
-        let fault = AcceptFault::of(error);
-        if fault == AcceptFault::Empty {
-            acceptor.ready = false;
-            return;
-        }
-        self.table.stats.accept_errors += 1;
-        match fault {
-            AcceptFault::Empty => {}
+        match AcceptFault::of(error) {
+            AcceptFault::Empty => {
+                acceptor.ready = false;
+                return;
+            }
             AcceptFault::Retry => log::debug!("a connection to {addr} was lost: {error}"),
             AcceptFault::Pause => {
                 acceptor.paused_until = self.table.now.checked_add(PAUSE);
@@ -100,6 +97,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 );
             }
         }
+        self.table.stats.accept_errors += 1;
     }
 
     fn admit(&mut self, listener: usize, mut stream: N::Stream, peer: SocketAddr) {
@@ -119,10 +117,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let handler = &mut self.handler;
         let state =
             guarded(&mut self.table, id, |table| handler.on_open(&mut Conn::new(table, id)));
-        match (state, &mut self.sockets[id.slot as usize]) {
-            (None, _) => self.table.stats.refused += 1,
-            (state, Some(socket)) => socket.state = state,
-            (_, None) => {}
+        self.table.stats.refused += u64::from(state.is_none());
+        if let Some(socket) = &mut self.sockets[id.slot as usize] {
+            socket.state = state;
         }
         self.settle(id);
         self.relist(id);
