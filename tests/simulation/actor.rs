@@ -198,7 +198,11 @@ impl Actor {
     fn react(&self, conn: &mut Conn<'_>, reaction: Reaction) -> Result<(), BoxError> {
         let id = conn.id();
         match reaction {
-            Reaction::Echo | Reaction::Take(_) | Reaction::Leave | Reaction::PanicInDrop => {}
+            Reaction::Echo
+            | Reaction::EchoSome(_)
+            | Reaction::Take(_)
+            | Reaction::Leave
+            | Reaction::PanicInDrop => {}
             Reaction::Send(count) => self.say_noise(conn, count, false),
             Reaction::TrySend(count) => self.say_noise(conn, count, true),
             Reaction::Produce => self.produce(conn),
@@ -264,11 +268,13 @@ impl Actor {
         self.ledger.borrow_mut().expect(right, id, "the input is not what its peer has sent");
         let taken = match reaction {
             Reaction::Leave => &[],
-            Reaction::Take(count) => input.take_exact(count.min(input.len())).unwrap_or(&[]),
+            Reaction::Take(count) | Reaction::EchoSome(count) => {
+                input.take_exact(count.min(input.len())).unwrap_or(&[])
+            }
             _ => input.take(),
         };
         let left = input.len();
-        if reaction == Reaction::Echo {
+        if matches!(reaction, Reaction::Echo | Reaction::EchoSome(_)) {
             self.say(conn, taken, false);
         }
         self.note(id, |life| {

@@ -61,6 +61,8 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
     Echo,
+    /// Takes and echoes at most so much: as a handler does that sees one message at a time.
+    EchoSome(usize),
     Take(usize),
     Leave,
     Send(usize),
@@ -211,7 +213,8 @@ impl Reaction {
     fn draw(rng: &mut Rng, mild: bool) -> Self {
         let other = rng.size_below(8);
         match rng.below(if mild { 70 } else { 100 }) {
-            0..40 => Self::Echo,
+            0..25 => Self::Echo,
+            25..40 => Self::EchoSome(size(rng)),
             40..50 => Self::Take(size(rng)),
             50..53 => Self::Leave,
             53..60 => Self::Send(size(rng)),
