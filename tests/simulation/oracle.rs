@@ -51,6 +51,7 @@ struct Run {
     peers: Vec<Dialled>,
     listens: bool,
     linger: Duration,
+    max_input: usize,
 }
 
 struct Dialled {
@@ -75,8 +76,8 @@ impl Run {
             .map_err(|error| error.to_string())?;
         let addr = world.listen("10.0.0.1:7000").map_err(|error| error.to_string())?;
         world.set_faults(scenario.network());
-        let linger = scenario.limits.linger;
-        Ok(Self { world, ledger, addr, peers: Vec::new(), listens: true, linger })
+        let (linger, max_input) = (scenario.limits.linger, scenario.limits.max_input);
+        Ok(Self { world, ledger, addr, peers: Vec::new(), listens: true, linger, max_input })
     }
 
     fn play(&mut self, scenario: &Scenario) -> Flow {
@@ -234,8 +235,15 @@ impl Run {
             }
             open += 1;
             if peer.vanished {
-                continue;
+                continue; // it may have ended too, but for the bytes that it does not take
             }
+            let asked = life.asked_to_close || life.asked_to_abort || life.asked_to_fail;
+            expect(!(asked || life.asked_to_panic), || {
+                format!("{id}: it was asked to end, and is still open")
+            })?;
+            expect(life.shown - life.taken <= self.max_input, || {
+                format!("{id}: {} bytes of input are kept", life.shown - life.taken)
+            })?;
             expect(!did.reset, || format!("{id}: the peer's reset was not seen"))?;
             expect(did.broke || peer.read == life.sent.len(), || {
                 format!("{id}: {} of {} bytes have arrived", peer.read, life.sent.len())
