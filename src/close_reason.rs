@@ -62,6 +62,9 @@ pub enum CloseReason {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// There were as many connections as there may be, and this one had been silent the longest: see
+    /// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest).
+    Evicted,
     /// The reactor stopped. If queued bytes were lost by it, the peer sees a RST.
     Stopped,
 }
@@ -88,6 +91,7 @@ impl fmt::Display for CloseReason {
             Self::OutboxOverflow { limit } => {
                 write!(f, "more than {limit} bytes were queued for a peer that does not read")
             }
+            Self::Evicted => f.write_str("it had to make room for another"),
             Self::Stopped => f.write_str("the reactor stopped"),
         }
     }

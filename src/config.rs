@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use crate::core::admission::{Limits, WhenFull};
 use crate::error::Error;
 
 const KIB: usize = 1024;
+
+/// How many descriptors are left for what is not a connection.
+const RESERVED: usize = 64;
 
 const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
 
@@ -29,6 +33,39 @@ pub struct Config {
     pub(crate) read_budget: usize,
     pub(crate) accept_budget: usize,
     pub(crate) linger_timeout: Duration,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) overflow: Overflow,
+    max_per_ip: Option<u32>,
+    ipv6_prefix: u8,
+    accept_rate: Option<(u32, u32)>,
+}
+
+/// What becomes of newcomers when there are as many connections as there may be.
+///
+/// # Examples
+/// ```
+/// use readyloop::{Config, Overflow};
+///
+/// let config = Config::new()
+///     .max_connections(1_000)
+///     .overflow(Overflow::Reject { last_words: b"the house is full\n".to_vec() });
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// They stay in the kernel's backlog until there is room. It costs the reactor nothing, and when
+    /// the backlog is full the kernel has them try again.
+    Wait,
+    /// They are accepted and closed at once.
+    Reject {
+        /// Sent before, if not empty. Only as much as the kernel takes at once, and a client that has
+        /// sent something already may not see it.
+        last_words: Vec<u8>,
+    },
+    /// They are served, and for each the connection from which nothing has come for the longest time
+    /// ends, with [`CloseReason::Evicted`](crate::CloseReason::Evicted). It costs 8 bytes a connection.
+    EvictIdlest,
 }
 
 impl Default for Config {
@@ -49,6 +86,11 @@ impl Config {
             read_budget: 64 * KIB,
             accept_budget: 32,
             linger_timeout: Duration::from_secs(5),
+            max_connections: None,
+            overflow: Overflow::Wait,
+            max_per_ip: None,
+            ipv6_prefix: 64,
+            accept_rate: None,
         }
     }
 
@@ -130,6 +172,69 @@ impl Config {
         self
     }
 
+    /// How many connections there may be, those that linger included. Exact. Default: as many as the
+    /// limit of open files allows when the reactor is made, less 64 for listeners, logs and the like (or
+    /// half of it, if it is below 128); without limit where that cannot be known.
+    ///
+    /// What a connection costs: 120 bytes and the handler's state while it is idle.
+    #[must_use]
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// What becomes of newcomers when there are [`max_connections`](Self::max_connections). Default
+    /// [`Overflow::Wait`].
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// How many connections one IPv4 address, or one IPv6 network, may hold; `None` for no limit. Default
+    /// `None`, because behind a proxy or a NAT many clients have one address. Set it where clients reach
+    /// the server themselves, against one that would take all places. Newcomers above it are reset.
+    ///
+    /// It costs some 50 bytes for each address that is connected.
+    #[must_use]
+    pub const fn max_per_ip(mut self, connections: Option<u32>) -> Self {
+        self.max_per_ip = connections;
+        self
+    }
+
+    /// How many leading bits of an IPv6 address count as one for [`max_per_ip`](Self::max_per_ip).
+    /// Default 64, the network that one subscriber gets (RFC 6177); at most 128.
+    #[must_use]
+    pub const fn ipv6_prefix(mut self, bits: u8) -> Self {
+        self.ipv6_prefix = bits;
+        self
+    }
+
+    /// How many connections are let in a second, and how many at once after a quiet time. Default: no
+    /// limit, because whoever restarts in front of many clients meets them all at once. Set it where
+    /// opening a connection costs the handler much. Newcomers above it are reset. Both at least 1.
+    #[must_use]
+    pub const fn accept_rate(mut self, per_second: u32, burst: u32) -> Self {
+        self.accept_rate = Some((per_second, burst));
+        self
+    }
+
+    /// The limits on newcomers, if the system allows so many descriptors.
+    pub(crate) fn admission(&self, descriptors: Option<usize>) -> Limits {
+        let most = descriptors.map_or(usize::MAX, |most| most - RESERVED.min(most / 2));
+        Limits {
+            connections: self.max_connections.unwrap_or(most),
+            when_full: match self.overflow {
+                Overflow::Wait => WhenFull::Wait,
+                Overflow::Reject { .. } => WhenFull::Refuse,
+                Overflow::EvictIdlest => WhenFull::Evict,
+            },
+            per_ip: self.max_per_ip,
+            ipv6_prefix: self.ipv6_prefix,
+            rate: self.accept_rate,
+        }
+    }
+
     pub(crate) fn low_water_bytes(&self) -> usize {
         self.low_water.unwrap_or(self.high_water / 4)
     }
@@ -154,6 +259,15 @@ impl Config {
             "read_budget is 0: nothing could ever be received".to_owned()
         } else if self.accept_budget == 0 {
             "accept_budget is 0: nobody could ever be accepted".to_owned()
+        } else if self.max_connections == Some(0) {
+            "max_connections is 0: nobody could ever be served".to_owned()
+        } else if self.max_per_ip == Some(0) {
+            "max_per_ip is 0: nobody could ever be served".to_owned()
+        } else if self.accept_rate.is_some_and(|(per_second, burst)| per_second == 0 || burst == 0)
+        {
+            "accept_rate has a 0: nobody could ever be accepted".to_owned()
+        } else if self.ipv6_prefix > 128 {
+            format!("ipv6_prefix ({}) is above 128", self.ipv6_prefix)
         } else {
             return Ok(());
         };
@@ -179,6 +293,10 @@ mod tests {
             (Config::new().max_input(0), "max_input is 0"),
             (Config::new().read_budget(0), "read_budget is 0"),
             (Config::new().accept_budget(0), "accept_budget is 0"),
+            (Config::new().max_connections(0), "max_connections is 0"),
+            (Config::new().max_per_ip(Some(0)), "max_per_ip is 0"),
+            (Config::new().accept_rate(1, 0), "accept_rate has a 0"),
+            (Config::new().ipv6_prefix(129), "ipv6_prefix (129) is above 128"),
         ];
         for (config, expected) in cases {
             let error = config.validate().unwrap_err().to_string();

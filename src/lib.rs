@@ -41,7 +41,7 @@ mod stats;
 mod table;
 
 pub use close_reason::{BoxError, CloseReason};
-pub use config::Config;
+pub use config::{Config, Overflow};
 pub use conn::{Conn, Gone, Others, SendError};
 pub use error::Error;
 pub use handle::Handle;

@@ -38,7 +38,8 @@ impl Counters {
 /// What a reactor has done since it was made. Every field only grows, but for
 /// [`open`](Self::open).
 ///
-/// At the end of every turn, `accepted = open + closed + unregistered`.
+/// At the end of every turn, `accepted = open + closed + unregistered + refused_full + refused_per_ip +
+/// refused_rate`.
 ///
 /// # Examples
 /// ```
@@ -68,8 +69,21 @@ pub struct Stats {
     /// Connections that were dropped at once, because the system would not watch them
     /// (`epoll_ctl` failed: see `max_user_watches` in epoll(7)).
     pub unregistered: u64,
-    /// Calls of `accept` that failed, an empty queue aside.
-    pub accept_errors: u64,
+    /// Newcomers that were turned away as there were [`max_connections`](crate::Config::max_connections).
+    pub refused_full: u64,
+    /// Newcomers that were turned away as their address held
+    /// [`max_per_ip`](crate::Config::max_per_ip) connections.
+    pub refused_per_ip: u64,
+    /// Newcomers that were turned away by the [`accept_rate`](crate::Config::accept_rate).
+    pub refused_rate: u64,
+    /// Connections that had to make room for others. They count as closed too.
+    pub evicted: u64,
+    /// Calls of `accept` that lost one newcomer (ECONNABORTED and the network's errors).
+    pub accepts_lost: u64,
+    /// Calls of `accept` that failed for want of descriptors or memory, and made the acceptor pause.
+    pub accepts_starved: u64,
+    /// Listeners that died.
+    pub listeners_lost: u64,
     /// Callbacks that panicked.
     pub panics: u64,
     /// The traffic of all connections, the closed ones included.

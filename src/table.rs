@@ -12,6 +12,7 @@ use slab::Slab;
 use crate::close_reason::CloseReason;
 use crate::config::Config;
 use crate::conn::SendError;
+use crate::core::admission::{Admission, Limits};
 use crate::core::kept::Kept;
 use crate::core::outbox::Outbox;
 use crate::core::peer_addr::PeerAddr;
@@ -155,6 +156,7 @@ pub(crate) struct Table {
     /// The time of this turn.
     pub(crate) now: Instant,
     pub(crate) stopping: bool,
+    pub(crate) admission: Admission,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
     pub(crate) staged: Vec<u8>,
     /// Where each listener listens. They are never removed, so an index stays good.
@@ -166,8 +168,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(config: Config, now: Instant) -> Self {
+    /// `descriptors` is how many the system allows, if that is known.
+    pub(crate) fn new(config: Config, descriptors: Option<usize>, now: Instant) -> Self {
         Self {
+            admission: Admission::new(config.admission(descriptors)),
             config,
             stats: Stats::default(),
             now,
@@ -212,13 +216,15 @@ impl Table {
             listed: false,
         });
         self.stats.open += 1;
+        self.admission.opened(id.slot, peer.ip());
         id
     }
 
     /// Frees a slot. Only at the end of a turn, so that no slot changes hands within one.
     pub(crate) fn remove(&mut self, id: ConnId) {
         if self.get(id).is_some() {
-            self.entries.remove(id.slot as usize);
+            let entry = self.entries.remove(id.slot as usize);
+            self.admission.closed(id.slot, entry.peer().ip());
             self.stats.open -= 1;
             self.stats.closed += 1;
         }
@@ -238,6 +244,21 @@ impl Table {
     /// If it is not: slots are freed by the reactor alone, between callbacks.
     pub(crate) fn entry(&mut self, id: ConnId) -> &mut Entry {
         self.get_mut(id).expect("the reactor works on connections that hold a slot")
+    }
+
+    /// Starts to judge newcomers by other limits, as if all who are here had come under them.
+    pub(crate) fn limit_newcomers(&mut self, limits: Limits) {
+        let mut admission = Admission::new(limits);
+        for (slot, entry) in &self.entries {
+            let slot = u32::try_from(slot).expect("slots are counted in 32 bits by next_id");
+            admission.opened(slot, entry.peer().ip());
+        }
+        self.admission = admission;
+    }
+
+    /// The id of whoever is in a slot.
+    pub(crate) fn id_in(&self, slot: u32) -> Option<ConnId> {
+        self.entries.get(slot as usize).map(|entry| ConnId { serial: entry.serial, slot })
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = ConnId> {
@@ -364,7 +385,7 @@ mod tests {
     };
 
     fn table() -> Table {
-        Table::new(Config::new(), Instant::now())
+        Table::new(Config::new(), None, Instant::now())
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) struct ServeArgs {
     /// How many connections the kernel holds ready to be accepted; it lowers what is over its own
     /// limit
     #[arg(long, value_name = "N", default_value = "1024", allow_hyphen_values = true)]
-    pub(crate) backlog: Backlog,
+    pub(crate) backlog: Count,
 
     /// Stop reading from a client while more than this is queued for it
     #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
@@ -55,6 +55,31 @@ pub(crate) struct ServeArgs {
     /// How much input may wait to be used; a client that sends more in one message is cut off
     #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
     pub(crate) max_input: Size,
+
+    /// How many clients at once [default: what the limit of open files allows, less 64]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) max_connections: Option<Count>,
+
+    /// What becomes of newcomers beyond --max-connections
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = WhenFull::Wait)]
+    pub(crate) overflow: WhenFull,
+
+    /// Said to those who are turned away by --overflow reject
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) reject_message: Option<String>,
+
+    /// How many clients of one address (of one /64 network for IPv6); more are reset [default: any
+    /// number, as behind a proxy or a NAT many have one address]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) max_per_ip: Option<Count>,
+
+    /// How many new clients a second; more are reset [default: any number]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) accept_rate: Option<Count>,
+
+    /// How many new clients at once after a quiet time [default: as --accept-rate]
+    #[arg(long, value_name = "N", requires = "accept_rate", allow_hyphen_values = true)]
+    pub(crate) accept_burst: Option<Count>,
 
     /// How much to log: off, error, warn, info, debug (each connection), trace (each chunk)
     #[arg(long, value_name = "LEVEL", default_value = "info", conflicts_with = "verbose")]
@@ -79,14 +104,27 @@ impl ServeArgs {
     }
 
     fn check(self) -> Result<Self, Failure> {
-        match self.low_water {
-            Some(low) if low > self.high_water => Err(Failure::Usage(format!(
-                "--low-water {low} is above --high-water {}",
-                self.high_water
-            ))),
-            _ => Ok(self),
-        }
+        let problem = match self.low_water {
+            Some(low) if low > self.high_water => {
+                format!("--low-water {low} is above --high-water {}", self.high_water)
+            }
+            _ if self.reject_message.is_some() && self.overflow != WhenFull::Reject => {
+                "--reject-message is only said with --overflow reject".to_owned()
+            }
+            _ => return Ok(self),
+        };
+        Err(Failure::Usage(problem))
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenFull {
+    /// They stay in the kernel's backlog until there is room
+    Wait,
+    /// They are closed at once, after --reject-message if there is one
+    Reject,
+    /// They are served, and the client that has been silent the longest is closed for each
+    Evict,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -148,11 +186,11 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// How many connections may wait, at least one.
+/// A number of connections, at least one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backlog(pub(crate) u32);
+pub(crate) struct Count(pub(crate) u32);
 
-impl FromStr for Backlog {
+impl FromStr for Count {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

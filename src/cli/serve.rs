@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
-use readyloop::{Config, Error, Handle, Handler, ListenOptions, Reactor};
+use readyloop::{Config, Error, Handle, Handler, ListenOptions, Overflow, Reactor};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use super::args::{ServeArgs, Service};
+use super::args::{ServeArgs, Service, WhenFull};
 use super::failure::Failure;
 use super::{logging, open_files};
 
@@ -42,11 +42,27 @@ fn serve(args: &ServeArgs, handler: impl Handler) -> Result<(), Failure> {
 }
 
 fn config(args: &ServeArgs) -> Config {
-    let config = Config::new().high_water(args.high_water.0).max_input(args.max_input.0);
-    match args.low_water {
-        Some(low) => config.low_water(low.0),
-        None => config,
+    let mut config = Config::new()
+        .high_water(args.high_water.0)
+        .max_input(args.max_input.0)
+        .max_per_ip(args.max_per_ip.map(|most| most.0))
+        .overflow(match args.overflow {
+            WhenFull::Wait => Overflow::Wait,
+            WhenFull::Reject => Overflow::Reject {
+                last_words: args.reject_message.clone().unwrap_or_default().into_bytes(),
+            },
+            WhenFull::Evict => Overflow::EvictIdlest,
+        });
+    if let Some(low) = args.low_water {
+        config = config.low_water(low.0);
     }
+    if let Some(most) = args.max_connections {
+        config = config.max_connections(most.0 as usize);
+    }
+    if let Some(rate) = args.accept_rate {
+        config = config.accept_rate(rate.0, args.accept_burst.unwrap_or(rate).0);
+    }
+    config
 }
 
 /// For the scripts that wait for it. That nobody reads it is no reason not to serve.

@@ -1,7 +1,6 @@
 //! What a failed `accept(2)` means for the acceptor.
 
 use std::io::{self, ErrorKind};
-use std::time::Duration;
 
 /// What to do about a failed `accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +16,6 @@ pub(crate) enum AcceptFault {
     /// The listener itself is gone.
     Dead,
 }
-
-/// A listener that fails for want of resources is tried again after this time.
-pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Has the same number on every Unix.
 const EBADF: i32 = 9;

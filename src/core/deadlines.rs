@@ -19,6 +19,11 @@ impl<T> Deadlines<T> {
         Self { after, queue: VecDeque::new() }
     }
 
+    /// What is added from now on waits so long, and at least as long as what was added before.
+    pub(crate) fn set_time(&mut self, after: Duration) {
+        self.after = after;
+    }
+
     /// A time that lies beyond the clock's end never comes: then nothing is added.
     pub(crate) fn add(&mut self, now: Instant, item: T) {
         if let Some(due) = now.checked_add(self.after) {

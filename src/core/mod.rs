@@ -4,9 +4,15 @@
 //! these parts testable on their own and the same under a simulated network.
 
 pub(crate) mod accept_fault;
+pub(crate) mod admission;
+pub(crate) mod backoff;
 pub(crate) mod deadlines;
 pub(crate) mod kept;
+pub(crate) mod log_limit;
 pub(crate) mod outbox;
 pub(crate) mod peer_addr;
+pub(crate) mod per_ip;
 pub(crate) mod phase;
+pub(crate) mod recency;
 pub(crate) mod search;
+pub(crate) mod token_bucket;

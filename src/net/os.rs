@@ -63,6 +63,13 @@ impl Net for Os {
         Instant::now()
     }
 
+    /// From `/proc/self/limits` (proc(5)): no library is needed for it, and a reactor is made rarely.
+    fn descriptor_limit(&self) -> Option<usize> {
+        let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+        let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+        soft.split_whitespace().next()?.parse().ok()
+    }
+
     fn waker(&self) -> Arc<dyn Wake> {
         Arc::clone(&self.waker) as Arc<dyn Wake>
     }
@@ -241,6 +248,13 @@ mod tests {
             assert_eq!(unpack(pack(token)), token);
             assert_ne!(pack(token), WAKER);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_limit_of_descriptors_is_known() {
+        let limit = Os::new().unwrap().descriptor_limit().expect("this process has one");
+        assert!(limit >= 64, "{limit}");
     }
 
     #[cfg(target_os = "linux")]

@@ -1,13 +1,18 @@
 //! Taking connections in.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::callback::guarded;
 use super::{Reactor, Socket};
+use crate::close_reason::CloseReason;
+use crate::config::Overflow;
 use crate::conn::Conn;
-use crate::core::accept_fault::{AcceptFault, PAUSE};
+use crate::core::accept_fault::AcceptFault;
+use crate::core::admission::{Refusal, Verdict};
+use crate::core::backoff::Backoff;
+use crate::core::log_limit::LogLimit;
 use crate::handler::Handler;
 use crate::net::{Net, Token};
 
@@ -19,13 +24,23 @@ pub(super) struct Acceptor<L> {
     ready: bool,
     /// For want of descriptors or memory it waits until then.
     paused_until: Option<Instant>,
-    /// It has been in want since its last success, and said so.
-    complained: bool,
+    backoff: Backoff,
+}
+
+/// What is said at most once a second, however often it happens.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    lost: LogLimit,
+    starved: LogLimit,
+    unregistered: LogLimit,
+    full: LogLimit,
+    per_ip: LogLimit,
+    rate: LogLimit,
 }
 
 impl<L> Acceptor<L> {
     pub(super) fn new(listener: L) -> Self {
-        Self { listener: Some(listener), ready: false, paused_until: None, complained: false }
+        Self { listener: Some(listener), ready: false, paused_until: None, backoff: Backoff::new() }
     }
 
     pub(super) fn mark_ready(&mut self) {
@@ -58,14 +73,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn accept_from(&mut self, index: usize) {
         for _ in 0..self.table.config.accept_budget {
             let acceptor = &mut self.acceptors[index];
-            if !acceptor.is_ready() {
+            if !acceptor.is_ready() || self.table.admission.keeps_waiting() {
                 return;
             }
             let Some(listener) = &mut acceptor.listener else { return };
             match self.net.accept(listener) {
                 Ok((stream, peer)) => {
-                    acceptor.complained = false;
-                    self.admit(index, stream, peer);
+                    acceptor.backoff.reset();
+                    self.judge(index, stream, peer);
                 }
                 Err(error) => self.accept_failed(index, &error),
             }
@@ -74,39 +89,94 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
         let acceptor = &mut self.acceptors[index];
-        let addr = self.table.listeners[index];
+        let (addr, now) = (self.table.listeners[index], self.table.now);
         match AcceptFault::of(error) {
-            AcceptFault::Empty => {
-                acceptor.ready = false;
-                return;
+            AcceptFault::Empty => acceptor.ready = false,
+            AcceptFault::Retry => {
+                self.table.stats.accepts_lost += 1;
+                if let Some(times) = self.complaints.lost.count(now) {
+                    log::warn!("{times} connections to {addr} were lost, the last by: {error}");
+                }
             }
-            AcceptFault::Retry => log::debug!("a connection to {addr} was lost: {error}"),
             AcceptFault::Pause => {
-                acceptor.paused_until = self.table.now.checked_add(PAUSE);
-                if !acceptor.complained {
-                    acceptor.complained = true;
-                    log::warn!(
-                        "cannot accept on {addr} for now: {error}; trying again every {PAUSE:?}"
-                    );
+                self.table.stats.accepts_starved += 1;
+                acceptor.paused_until = now.checked_add(acceptor.backoff.next());
+                if let Some(times) = self.complaints.starved.count(now) {
+                    log::warn!("cannot accept on {addr} for now ({times} times): {error}");
                 }
             }
             AcceptFault::Dead => {
+                self.table.stats.listeners_lost += 1;
                 acceptor.listener = None;
                 log::error!(
                     "cannot accept on {addr} any more: {error}; its connections are still served"
                 );
             }
         }
-        self.table.stats.accept_errors += 1;
+    }
+
+    /// Decides about a newcomer, before anything is kept of it.
+    fn judge(&mut self, listener: usize, stream: N::Stream, peer: SocketAddr) {
+        self.table.stats.accepted += 1;
+        match self.table.admission.judge(peer.ip(), self.table.now) {
+            Verdict::Admit => self.admit(listener, stream, peer),
+            Verdict::AdmitInsteadOf(slot) => {
+                self.evict(slot);
+                self.admit(listener, stream, peer);
+            }
+            Verdict::Refuse(refusal) => self.refuse(stream, peer, refusal),
+        }
+    }
+
+    /// Frees a slot before the turn ends, so that the count is never above the limit. That is safe here:
+    /// all events have been marked and all work is done, so that nothing in this turn still means the
+    /// slot's former tenant, and what is left on the lists carries its serial number.
+    fn evict(&mut self, slot: u32) {
+        let Some(id) = self.table.id_in(slot) else { return };
+        self.table.stats.evicted += 1;
+        self.table.entry(id).cut(CloseReason::Evicted, false);
+        self.bury(id);
+    }
+
+    fn refuse(&mut self, mut stream: N::Stream, peer: SocketAddr, refusal: Refusal) {
+        let (stats, complaints) = (&mut self.table.stats, &mut self.complaints);
+        let (count, complaint, why) = match refusal {
+            Refusal::Full => {
+                (&mut stats.refused_full, &mut complaints.full, "all places are taken")
+            }
+            Refusal::PerIp => {
+                (&mut stats.refused_per_ip, &mut complaints.per_ip, "its address has its share")
+            }
+            Refusal::Rate => {
+                (&mut stats.refused_rate, &mut complaints.rate, "too many come at once")
+            }
+        };
+        *count += 1;
+        if let Some(times) = complaint.count(self.table.now) {
+            log::warn!("{times} newcomers were refused, the last {peer}: {why}");
+        }
+        match (&self.table.config.overflow, refusal) {
+            (Overflow::Reject { last_words }, Refusal::Full) if !last_words.is_empty() => {
+                // A new socket has room for them; if it has not, or is dead, nobody is there to tell.
+                let _ = self.net.write(&mut stream, &[IoSlice::new(last_words)]);
+                self.net.close(stream);
+            }
+            // No FIN handshake and no TIME_WAIT for those who are too many.
+            _ => self.net.reset(stream),
+        }
     }
 
     fn admit(&mut self, listener: usize, mut stream: N::Stream, peer: SocketAddr) {
-        self.table.stats.accepted += 1;
         let id = self.table.next_id();
         let token = Token::Conn { slot: id.slot, tag: id.tag() };
         if let Err(error) = self.net.register(&mut stream, token) {
             self.table.stats.unregistered += 1;
-            log::warn!("{peer} was turned away, as the system does not watch it: {error}");
+            if let Some(times) = self.complaints.unregistered.count(self.table.now) {
+                log::warn!(
+                    "{times} newcomers were turned away, the last {peer}: the system does not watch \
+                     them: {error}"
+                );
+            }
             self.net.reset(stream);
             return;
         }

@@ -22,7 +22,7 @@ use crate::id::ConnId;
 use crate::net::{Event, ListenError, ListenOptions, Net, Os, Token};
 use crate::stats::Stats;
 use crate::table::Table;
-use accept::Acceptor;
+use accept::{Acceptor, Complaints};
 use callback::contain;
 
 /// All connections read into this one buffer. A larger one gains little: the kernel copies 64 KiB in
@@ -62,6 +62,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// What belongs to the table's slots and depends on `N` and `H`.
     sockets: Vec<Option<Socket<N::Stream, H::State>>>,
     acceptors: Vec<Acceptor<N::Listener>>,
+    complaints: Complaints,
     lingering: Deadlines<ConnId>,
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
@@ -96,13 +97,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(crate) fn on(net: N, config: Config, handler: H) -> Self {
         let handle = Handle::new(net.waker());
         let lingering = Deadlines::new(config.linger_timeout);
-        let table = Table::new(config, net.now());
+        let table = Table::new(config, net.descriptor_limit(), net.now());
         Self {
             net,
             handler,
             table,
             sockets: Vec::new(),
             acceptors: Vec::new(),
+            complaints: Complaints::default(),
             lingering,
             closed: Vec::new(),
             handle,
@@ -250,6 +252,40 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         &mut self.handler
     }
 
+    /// What the reactor is told now.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.table.config
+    }
+
+    /// Tells the reactor something else. Everything takes effect at once; who is connected stays, even
+    /// above a limit that is lower now. Who lingers already does so for the time that was set before.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if settings contradict each other; then nothing changes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use readyloop::{Config, Reactor, services::Echo};
+    ///
+    /// let mut reactor = Reactor::new(Config::new(), Echo)?;
+    /// let stricter = reactor.config().clone().max_connections(100);
+    /// reactor.reconfigure(stricter)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
+        config.validate()?;
+        let limits = config.admission(self.net.descriptor_limit());
+        if limits != self.table.config.admission(self.net.descriptor_limit()) {
+            self.table.limit_newcomers(limits);
+        }
+        self.lingering.set_time(config.linger_timeout);
+        self.table.config = config;
+        Ok(())
+    }
+
     fn is_stopping(&self) -> bool {
         self.table.stopping || self.handle.is_stopping()
     }
@@ -274,13 +310,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// How long to wait for events.
     fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
-        if self.table.has_ready() || self.acceptors.iter().any(Acceptor::is_ready) {
+        if self.table.has_ready() || self.can_accept() {
             return Some(Duration::ZERO);
         }
         let deadline = |at: Instant| at.saturating_duration_since(self.net.now());
         let next = self.acceptors.iter().filter_map(Acceptor::resumes_at);
         let next = next.chain(self.lingering.next()).min().map(deadline);
         [timeout, next].into_iter().flatten().min()
+    }
+
+    fn can_accept(&self) -> bool {
+        !self.table.admission.keeps_waiting() && self.acceptors.iter().any(Acceptor::is_ready)
     }
 
     fn mark(&mut self) {
@@ -316,7 +356,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Closes the socket, tells the handler, frees the slot.
-    fn bury(&mut self, id: ConnId) {
+    pub(super) fn bury(&mut self, id: ConnId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         let reset = entry.phase == Phase::Closed { reset: true } || !entry.outbox.is_empty();
         let reason = entry.take_reason();

@@ -220,6 +220,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             Preview::new(&[IoSlice::new(&self.buffer[..count])], count)
         );
         self.table.stats.traffic.read(count);
+        self.table.admission.heard_of(id.slot);
         let entry = self.table.entry(id);
         entry.counters.read(count);
         if entry.phase.reads() == Reads::Deliver {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use readyloop::{BoxError, CloseReason, Conn, ConnId, Handler, Input};
 
-use crate::scenario::{Limits, Reaction};
+use crate::scenario::{Limits, Reaction, WhenFull};
 
 /// No connection is sent more than this by the handler's own doing, so that every run ends.
 const ENOUGH: usize = 20_000;
@@ -18,8 +18,8 @@ const READ: usize = 64 * 1024;
 /// The byte that a peer sends at this place of its stream.
 pub(crate) fn pattern(peer: SocketAddr, at: usize) -> u8 {
     let SocketAddr::V4(addr) = peer else { return 0 };
-    let mut x =
-        addr.ip().to_bits().wrapping_mul(0x9e37_79b9) ^ (at as u32).wrapping_mul(0x85eb_ca6b);
+    let peer = addr.ip().to_bits() ^ u32::from(addr.port()) << 8;
+    let mut x = peer.wrapping_mul(0x9e37_79b9) ^ (at as u32).wrapping_mul(0x85eb_ca6b);
     x ^= x >> 15;
     (x ^ (x >> 7)) as u8
 }
@@ -387,6 +387,7 @@ impl Handler for Actor {
                     *limit == self.limits.max_input && life.shown - life.taken > *limit
                 }
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
+                CloseReason::Evicted => self.limits.when_full == WhenFull::Evict,
                 CloseReason::Stopped => ledger.stopping,
                 _ => false,
             };

@@ -1,6 +1,7 @@
 //! Runs a scenario and says whether every promise was kept, at every turn and at the end.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Once;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use readyloop::net::sim::{Ending, Peer, Reading, World};
 
 use crate::actor::{Actor, Ledger, PeerDid, SCRIPTED, pattern};
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Limits, Scenario, Step, WhenFull};
 
 /// What a run that kept every promise was like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +48,10 @@ pub(crate) fn silence_scripted_panics() {
 struct Run {
     world: World<Actor>,
     ledger: Rc<RefCell<Ledger>>,
-    addr: std::net::SocketAddr,
+    addr: SocketAddr,
     peers: Vec<Dialled>,
     listens: bool,
-    linger: Duration,
-    max_input: usize,
+    limits: Limits,
 }
 
 struct Dialled {
@@ -76,8 +76,7 @@ impl Run {
             .map_err(|error| error.to_string())?;
         let addr = world.listen("10.0.0.1:7000").map_err(|error| error.to_string())?;
         world.set_faults(scenario.network());
-        let (linger, max_input) = (scenario.limits.linger, scenario.limits.max_input);
-        Ok(Self { world, ledger, addr, peers: Vec::new(), listens: true, linger, max_input })
+        Ok(Self { world, ledger, addr, peers: Vec::new(), listens: true, limits: scenario.limits })
     }
 
     fn play(&mut self, scenario: &Scenario) -> Flow {
@@ -91,7 +90,7 @@ impl Run {
 
     fn take(&mut self, step: Step) -> Flow {
         match step {
-            Step::Dial => self.dial(),
+            Step::Dial { ip } => self.dial(ip),
             Step::Send { peer, bytes } => {
                 self.with_peer(peer, |peer, did| {
                     let at = did.sent;
@@ -143,8 +142,10 @@ impl Run {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn dial(&mut self) {
-        let peer = self.world.dial(self.addr);
+    fn dial(&mut self, ip: u8) {
+        let port = 1_000 + u16::try_from(self.peers.len()).expect("scripts are short");
+        let from = SocketAddr::from(([192, 168, 0, ip], port));
+        let peer = self.world.dial_from(from, self.addr);
         self.ledger.borrow_mut().peers.insert(peer.addr(), PeerDid::default());
         self.peers.push(Dialled { peer, read: 0, reads: true, vanished: false });
     }
@@ -169,19 +170,35 @@ impl Run {
             return Err(violation.clone());
         }
         self.check_stats()?;
+        self.check_limits()?;
         for peer in &mut self.peers {
             check_stream(peer, &self.ledger.borrow())?;
         }
         Ok(())
     }
 
+    /// Nobody is served beyond the limits.
+    fn check_limits(&mut self) -> Result<(), String> {
+        let Limits { connections, per_ip, .. } = self.limits;
+        let open = self.world.reactor().stats().open;
+        expect(open <= connections as u64, || format!("{open} connections of {connections}"))?;
+        let ledger = self.ledger.borrow();
+        let served = ledger.lives.values().filter(|life| life.opened && !life.closed);
+        let ips: Vec<_> = served.filter_map(|life| life.peer).map(|peer| peer.ip()).collect();
+        expect(ips.len() <= connections, || format!("{} are served of {connections}", ips.len()))?;
+        let Some(limit) = per_ip else { return Ok(()) };
+        let crowded =
+            ips.iter().find(|ip| ips.iter().filter(|other| other == ip).count() > limit as usize);
+        expect(crowded.is_none(), || format!("more than {limit} from {crowded:?}"))
+    }
+
     fn check_stats(&mut self) -> Result<(), String> {
         let sockets = self.world.open_sockets() as u64;
         let traffic = self.world.traffic();
         let stats = self.world.reactor().stats();
-        expect(stats.accepted == stats.open + stats.closed + stats.unregistered, || {
-            format!("the stats do not add up: {stats:?}")
-        })?;
+        let refused = stats.refused_full + stats.refused_per_ip + stats.refused_rate;
+        let known = stats.open + stats.closed + stats.unregistered + refused;
+        expect(stats.accepted == known, || format!("the stats do not add up: {stats:?}"))?;
         expect(stats.open == sockets, || format!("{} open, {sockets} sockets", stats.open))?;
         let counted = (stats.traffic.bytes_in, stats.traffic.bytes_out);
         expect(counted == traffic, || format!("{counted:?} bytes counted of {traffic:?}"))
@@ -208,8 +225,9 @@ impl Run {
             peer.reads = true;
         }
         // Between rests there are deadlines: an acceptor that pauses, connections that linger, SYNs.
-        let wait = Duration::from_secs(1).max(self.linger) + Duration::from_secs(1);
-        for _ in 0..3 {
+        let wait = Duration::from_secs(1).max(self.limits.linger) + Duration::from_secs(1);
+        // With few places, those who wait get theirs one after the other.
+        for _ in 0..3 + self.peers.len() {
             if self.run_until_still()?.is_break() || self.take(run_for(wait))?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -241,7 +259,7 @@ impl Run {
             expect(!(asked || life.asked_to_panic), || {
                 format!("{id}: it was asked to end, and is still open")
             })?;
-            expect(life.shown - life.taken <= self.max_input, || {
+            expect(life.shown - life.taken <= self.limits.max_input, || {
                 format!("{id}: {} bytes of input are kept", life.shown - life.taken)
             })?;
             expect(!did.reset, || format!("{id}: the peer's reset was not seen"))?;
@@ -272,8 +290,12 @@ impl Run {
             let known = ledger.lives.values().any(|life| life.peer == Some(peer.peer.addr()));
             !known && !peer.vanished && peer.peer.ending().is_none()
         };
+        let room = self.world.reactor().stats().open < self.limits.connections as u64;
+        let may_wait = self.limits.when_full == WhenFull::Wait && !room;
         match self.peers.iter().find(waiting) {
-            Some(peer) if self.listens => Err(format!("{} was never accepted", peer.peer.addr())),
+            Some(peer) if self.listens && !may_wait => {
+                Err(format!("{} was never accepted", peer.peer.addr()))
+            }
             _ => Ok(()),
         }
     }

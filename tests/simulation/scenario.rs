@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use readyloop::Config;
 use readyloop::net::sim::{Faults, Reading, Rng};
+use readyloop::{Config, Overflow};
 
 /// A run, whole. The same scenario goes the same way.
 #[derive(Clone, Debug)]
@@ -27,11 +27,34 @@ pub(crate) struct Limits {
     pub(crate) read_budget: usize,
     pub(crate) accept_budget: usize,
     pub(crate) linger: Duration,
+    pub(crate) connections: usize,
+    pub(crate) when_full: WhenFull,
+    pub(crate) per_ip: Option<u32>,
+    pub(crate) rate: Option<(u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    Wait,
+    Reject,
+    Evict,
 }
 
 impl Limits {
     pub(crate) fn config(&self) -> Config {
-        Config::new()
+        let overflow = match self.when_full {
+            WhenFull::Wait => Overflow::Wait,
+            WhenFull::Reject => Overflow::Reject { last_words: Vec::new() },
+            WhenFull::Evict => Overflow::EvictIdlest,
+        };
+        let config = match self.rate {
+            Some((per_second, burst)) => Config::new().accept_rate(per_second, burst),
+            None => Config::new(),
+        };
+        config
+            .max_connections(self.connections)
+            .overflow(overflow)
+            .max_per_ip(self.per_ip)
             .max_input(self.max_input)
             .high_water(self.high_water)
             .low_water(self.low_water)
@@ -45,14 +68,33 @@ impl Limits {
 /// What a peer does, or the test. Peers are counted round the number that have dialled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    Dial,
-    Send { peer: usize, bytes: usize },
-    Finish { peer: usize },
-    Close { peer: usize },
-    Reset { peer: usize },
-    Vanish { peer: usize },
-    Read { peer: usize, how: Reading },
-    Run { micros: u64 },
+    /// From one of a few addresses.
+    Dial {
+        ip: u8,
+    },
+    Send {
+        peer: usize,
+        bytes: usize,
+    },
+    Finish {
+        peer: usize,
+    },
+    Close {
+        peer: usize,
+    },
+    Reset {
+        peer: usize,
+    },
+    Vanish {
+        peer: usize,
+    },
+    Read {
+        peer: usize,
+        how: Reading,
+    },
+    Run {
+        micros: u64,
+    },
     BreakListener,
     StopFromOutside,
 }
@@ -99,7 +141,7 @@ impl Scenario {
             seed,
             limits: Limits::draw(rng),
             faults: rng.below(10) != 0,
-            script: std::iter::once(Step::Dial)
+            script: std::iter::once(Step::Dial { ip: 0 })
                 .chain((0..steps).map(|_| Step::draw(rng)))
                 .collect(),
             reactions: (0..=rng.size_below(12)).map(|_| Reaction::draw(rng, mild)).collect(),
@@ -125,7 +167,7 @@ impl Scenario {
                 .take(reactions)
                 .map(|mut rng| Reaction::draw(&mut rng, false))
                 .collect(),
-            script: std::iter::once(Step::Dial)
+            script: std::iter::once(Step::Dial { ip: 0 })
                 .chain(draws.take(60).map(|mut rng| Step::draw(&mut rng)))
                 .collect(),
         })
@@ -150,7 +192,7 @@ impl Scenario {
             prop::collection::vec(reaction, 1..12),
         )
             .prop_map(|(seed, limits, faults, mut script, reactions)| {
-                script.insert(0, Step::Dial);
+                script.insert(0, Step::Dial { ip: 0 });
                 Self { seed, limits, faults, script, reactions }
             })
     }
@@ -177,6 +219,10 @@ impl Limits {
             read_budget: one_of(rng, &[1, 50, 65_536]),
             accept_budget: one_of(rng, &[1, 2, 32]),
             linger: Duration::from_millis(1 + rng.below(5_000)),
+            connections: one_of(rng, &[1, 2, 3, 100, 100]),
+            when_full: [WhenFull::Wait, WhenFull::Reject, WhenFull::Evict][rng.size_below(3)],
+            per_ip: [None, None, Some(1), Some(2)][rng.size_below(4)],
+            rate: [None, None, Some((2, 2))][rng.size_below(3)],
         }
     }
 }
@@ -185,7 +231,7 @@ impl Step {
     fn draw(rng: &mut Rng) -> Self {
         let peer = rng.size_below(8);
         match rng.below(100) {
-            0..12 => Self::Dial,
+            0..12 => Self::Dial { ip: peer as u8 % 4 },
             12..42 => Self::Send { peer, bytes: size(rng) },
             42..50 => Self::Finish { peer },
             50..53 => Self::Close { peer },

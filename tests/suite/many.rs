@@ -5,6 +5,59 @@ use std::io::{Read, Write};
 use crate::binary::Binary;
 use crate::util::*;
 
+/// Dials from one of fifty addresses.
+fn dial(from: u8, to: std::net::SocketAddr) -> std::net::TcpStream {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let from = std::net::SocketAddr::from(([127, 0, 1, from], 0));
+    socket.bind(&from.into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.into()
+}
+
+/// Whether the server has answered.
+fn is_served(client: &mut std::net::TcpStream) -> bool {
+    client.set_nonblocking(true).unwrap();
+    let served = matches!(client.read(&mut [0; 1]), Ok(1));
+    client.set_nonblocking(false).unwrap();
+    served
+}
+
+#[test]
+fn row_08_a_cap_of_a_thousand_is_exact_and_everybody_is_served_in_the_end() {
+    const CAP: usize = 1_000;
+    const DIALS: usize = 5_000;
+    let binary = Binary::start(&["--max-connections", "1000", "--backlog", "4096"]);
+    let idle = binary.open_files();
+    let mut most = 0;
+    let mut waiting: Vec<std::net::TcpStream> = Vec::new();
+    let (mut dialled, mut served) = (0, 0);
+    while served < DIALS {
+        // Comes and goes are mixed: some dial, then those who are served leave.
+        for _ in 0..(DIALS - dialled).min(1_500) {
+            let mut client = dial(u8::try_from(dialled % 50).unwrap(), binary.addr());
+            client.write_all(b"x").unwrap();
+            waiting.push(client);
+            dialled += 1;
+        }
+        let room = waiting.len().min(CAP);
+        let mut leaving = Vec::new();
+        wait_until("the cap is reached", || {
+            let open = binary.open_files() - idle;
+            most = most.max(open);
+            assert!(open <= CAP, "{open} at once");
+            leaving.extend(waiting.extract_if(.., is_served));
+            leaving.len() >= room
+        });
+        served += leaving.len();
+    }
+    assert_eq!(most, CAP);
+    assert_eq!((served, waiting.len()), (DIALS, 0));
+    wait_until("the table is empty", || binary.open_files() == idle);
+    assert!(binary.terminate().success());
+}
+
 #[test]
 fn ten_thousand_connections_are_open_at_once_and_each_echoes() {
     const CONNECTIONS: u32 = 10_000;

@@ -153,6 +153,10 @@ impl Net for Sim {
         self.start + Duration::from_nanos(self.kernel.borrow().now)
     }
 
+    fn descriptor_limit(&self) -> Option<usize> {
+        None
+    }
+
     fn waker(&self) -> Arc<dyn Wake> {
         Arc::clone(&self.waker) as Arc<dyn Wake>
     }
