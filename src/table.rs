@@ -341,10 +341,7 @@ impl Table {
         if id == current {
             self.staged.extend_from_slice(bytes);
         } else {
-            let high_water = self.config.high_water;
-            let entry = self.entry(id);
-            entry.outbox.push(bytes);
-            entry.throttled |= entry.outbox.len() > high_water;
+            self.entry(id).outbox.push(bytes);
             self.list_if_busy(id);
         }
         Ok(())

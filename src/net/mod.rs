@@ -46,11 +46,11 @@ pub trait Net: sealed::Sealed {
     fn waker(&self) -> std::sync::Arc<dyn Wake>;
 
     /// Waits for events and appends them; for ever if `timeout` is `None`. Readiness is told by
-    /// edges: once, when it begins.
+    /// edges: once, when it begins. Returns whether these are all that there are now.
     ///
     /// # Errors
     /// As epoll_wait(2).
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()>;
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool>;
 
     /// Listens on an address, and says which: port 0 lets the system choose.
     ///

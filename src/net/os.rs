@@ -74,10 +74,10 @@ impl Net for Os {
         Arc::clone(&self.waker) as Arc<dyn Wake>
     }
 
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
         self.poll.poll(&mut self.events, timeout)?;
         events.extend(self.events.iter().filter(|event| event.token() != WAKER).map(translate));
-        Ok(())
+        Ok(self.events.iter().count() < EVENTS)
     }
 
     fn listen(

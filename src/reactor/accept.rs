@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::callback::guarded;
-use super::{Reactor, Socket};
+use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::config::Overflow;
 use crate::conn::Conn;
@@ -77,7 +77,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 return;
             }
             let Some(listener) = &mut acceptor.listener else { return };
-            match self.net.accept(listener) {
+            match uninterrupted(|| self.net.accept(listener)) {
                 Ok((stream, peer)) => {
                     acceptor.backoff.reset();
                     self.judge(index, stream, peer);

@@ -29,6 +29,9 @@ use callback::contain;
 /// about the time of ten system calls.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// After so many turns without a sight of all events deadlines are judged all the same.
+const BLIND_TURNS: u32 = 100;
+
 /// One poll-driven loop with its listeners, its connections and the handler that serves them.
 ///
 /// # Examples
@@ -68,6 +71,8 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     closed: Vec<ConnId>,
     handle: Handle,
     is_shut_down: bool,
+    /// How many turns in a row have not seen all events.
+    blind_turns: u32,
     buffer: Box<[u8]>,
     /// Kept from turn to turn for their capacity.
     events: Vec<Event>,
@@ -109,6 +114,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             closed: Vec::new(),
             handle,
             is_shut_down: false,
+            blind_turns: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             events: Vec::new(),
             working: Vec::new(),
@@ -213,11 +219,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<()>, Error> {
         if !self.is_stopping() {
-            self.poll(timeout)?;
+            let saw_all = self.poll(timeout)?;
             self.mark();
             self.work();
             self.accept();
-            self.expire();
+            if self.may_judge_deadlines(saw_all) {
+                self.expire();
+            }
             self.reap();
             self.table.stats.turns += 1;
         }
@@ -296,16 +304,29 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.patience(None) != Some(Duration::ZERO)
     }
 
-    fn poll(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+    /// Returns whether everything that had happened was told.
+    fn poll(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let patience = self.patience(timeout);
         self.events.clear();
-        match self.net.poll(&mut self.events, patience) {
+        let saw_all = match self.net.poll(&mut self.events, patience) {
             // A signal ends the wait early: that makes a turn with nothing to do.
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => false,
             other => other.map_err(Error::Poll)?,
-        }
+        };
         self.table.now = self.net.now();
-        Ok(())
+        Ok(saw_all)
+    }
+
+    /// Input is read before a deadline is judged: a process that slept does not punish its peers. So
+    /// deadlines wait as long as there may be events that were not told yet, because a signal ended the
+    /// wait (SIGCONT does) or a batch was full; but not for ever.
+    fn may_judge_deadlines(&mut self, saw_all: bool) -> bool {
+        self.blind_turns = if saw_all { 0 } else { self.blind_turns + 1 };
+        let may = self.blind_turns == 0 || self.blind_turns > BLIND_TURNS;
+        if may {
+            self.blind_turns = 0;
+        }
+        may
     }
 
     /// How long to wait for events.

@@ -9,9 +9,6 @@ use readyloop::{BoxError, CloseReason, Conn, ConnId, Handler, Input};
 
 use crate::scenario::{Limits, Reaction, WhenFull};
 
-/// No connection is sent more than this by the handler's own doing, so that every run ends.
-const ENOUGH: usize = 20_000;
-
 /// The reactor reads at most so much at once.
 const READ: usize = 64 * 1024;
 
@@ -48,6 +45,17 @@ pub(crate) struct Life {
     pub(crate) asked_to_fail: bool,
     pub(crate) asked_to_panic: bool,
     pub(crate) asked_too_much: bool,
+    /// It was above high water after its last callback, and has not heard of its draining since.
+    pub(crate) owed_a_drain: bool,
+    /// It had closed in order after its peer had finished: then every byte has to arrive, and a FIN.
+    pub(crate) owed_a_fin: bool,
+}
+
+impl Life {
+    /// No callback but `on_close` may follow.
+    fn is_over(&self) -> bool {
+        self.asked_to_close || self.asked_to_abort || self.asked_to_fail || self.asked_to_panic
+    }
 }
 
 /// What all callbacks and the oracle know together.
@@ -121,11 +129,20 @@ impl Actor {
         let id = conn.id();
         let mut ledger = self.ledger.borrow_mut();
         let life = &ledger.lives[&id];
+        let over = life.is_over() && what != "on_close";
+        ledger.expect(!over, id, &format!("{what} after the end"));
+        let life = &ledger.lives[&id];
         let (alive, right) = (life.opened && !life.closed, life.peer == Some(conn.peer_addr()));
         let bounded = conn.queued() <= self.limits.queue_limit;
         ledger.expect(alive, id, &format!("{what} outside of its life"));
         ledger.expect(right, id, "the peer's address has changed");
         ledger.expect(bounded, id, "more is queued than the limit allows");
+    }
+
+    /// Writes down what a callback leaves behind.
+    fn leave(&self, conn: &Conn<'_>) {
+        let above = conn.queued() > self.limits.high_water;
+        self.note(conn.id(), |life| life.owed_a_drain |= above);
     }
 
     /// Sends, and writes down what was taken.
@@ -149,7 +166,7 @@ impl Actor {
 
     fn say_noise(&self, conn: &mut Conn<'_>, count: usize, politely: bool) {
         let at = self.ledger.borrow().lives[&conn.id()].sent.len();
-        if at < ENOUGH {
+        if at < self.limits.enough {
             let bytes: Vec<u8> =
                 (at..at + count).map(|at| pattern(conn.peer_addr(), at * 3)).collect();
             self.say(conn, &bytes, politely);
@@ -157,12 +174,11 @@ impl Actor {
     }
 
     fn produce(&self, conn: &mut Conn<'_>) {
-        if self.limits.high_water > ENOUGH
-            || self.ledger.borrow().lives[&conn.id()].sent.len() >= ENOUGH
-        {
+        let sent = self.ledger.borrow().lives[&conn.id()].sent.len();
+        if self.limits.high_water > self.limits.enough || sent >= self.limits.enough {
             return;
         }
-        for _ in 0..=ENOUGH {
+        for _ in 0..=self.limits.enough {
             if conn.is_above_high_water() {
                 return;
             }
@@ -181,17 +197,23 @@ impl Actor {
     }
 
     fn send_to(&self, conn: &mut Conn<'_>, other: ConnId, count: usize) {
-        if self.ledger.borrow().lives[&other].sent.len() >= ENOUGH {
+        if self.ledger.borrow().lives[&other].sent.len() >= self.limits.enough {
             return;
         }
         let bytes = vec![b'o'; count];
-        let result = conn.others().try_send(other, &bytes);
-        if result.is_ok() {
+        // By turns the one that refuses and the one that cuts off.
+        let result = if count.is_multiple_of(2) {
+            conn.others().try_send(other, &bytes).is_ok()
+        } else {
+            self.note(other, |life| life.asked_too_much = true); // perhaps: it is not told
+            conn.others().send(other, &bytes).is_ok()
+        };
+        if result {
             self.note(other, |life| life.sent.extend_from_slice(&bytes));
         }
         let mut ledger = self.ledger.borrow_mut();
         let gone = ledger.lives[&other].closed;
-        ledger.expect(!(gone && result.is_ok()), other, "a stale id was taken");
+        ledger.expect(!(gone && result), other, "a stale id was taken");
     }
 
     /// Does what can be done in any callback.
@@ -316,10 +338,9 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let peer = &ledger.peers[&conn.peer_addr()];
             let paused = conn.queued() > self.limits.high_water && !peer.broke;
-            let life = &ledger.lives[&id];
-            let over = life.finished || life.asked_to_close || life.asked_to_abort;
+            let finished = ledger.lives[&id].finished;
             ledger.expect(!paused, id, "on_data above high water");
-            ledger.expect(!over, id, "on_data after the end");
+            ledger.expect(!finished, id, "on_data after on_eof");
             ledger.expect(state.id == id, id, "another connection's state");
             ledger.expect(!input.is_empty(), id, "on_data without data");
             ledger.expect(input.len() <= self.limits.max_input + READ, id, "too much input");
@@ -329,6 +350,7 @@ impl Handler for Actor {
         let result = self.react(conn, reaction);
         let paused = !input.is_empty() && conn.queued() > self.limits.high_water;
         self.note(id, |life| life.owed_a_call |= paused);
+        self.leave(conn);
         result
     }
 
@@ -358,6 +380,7 @@ impl Handler for Actor {
             self.note(id, |life| life.asked_to_close = true);
             conn.close();
         }
+        self.leave(conn);
         Ok(())
     }
 
@@ -365,8 +388,11 @@ impl Handler for Actor {
         self.enter(conn, "on_drained");
         let roomy = conn.queued() <= self.limits.high_water;
         self.ledger.borrow_mut().expect(roomy, conn.id(), "on_drained above high water");
+        self.note(conn.id(), |life| life.owed_a_drain = false);
         let reaction = self.next();
-        self.react(conn, reaction)
+        let result = self.react(conn, reaction);
+        self.leave(conn);
+        result
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, state: State, reason: &CloseReason) {
@@ -394,7 +420,11 @@ impl Handler for Actor {
             ledger.expect(right, id, &format!("closed for no reason: {reason:?}"));
             ledger.expect(state.id == id, id, "another connection's state");
         }
-        self.note(id, |life| life.closed = true);
+        let orderly = matches!(reason, CloseReason::PeerFinished | CloseReason::Closed);
+        self.note(id, |life| {
+            life.closed = true;
+            life.owed_a_fin = orderly && life.finished;
+        });
         match self.next() {
             Reaction::Panic => scripted_panic(),
             reaction @ (Reaction::SendToOther { .. }

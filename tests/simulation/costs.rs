@@ -44,6 +44,65 @@ fn a_producer_stops_when_its_peer_is_cut_off_for_not_reading() {
     assert_eq!(peer.ending(), Some(Ending::Reset));
 }
 
+#[test]
+fn what_was_left_for_want_of_budget_is_done_without_a_new_event() {
+    let mut world = World::new(1, Config::new().read_budget(1), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults {
+        short_read: 255,
+        latency: Duration::from_nanos(1),
+        ..Faults::none()
+    });
+    let peer = world.dial(addr);
+    peer.send(&[b'x'; 1_000]);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(peer.received().len(), 1_000);
+    assert!(world.reactor().stats().turns > 1, "turns are counted");
+}
+
+#[test]
+fn a_reactor_that_is_thrown_away_closes_everybody() {
+    let closed = std::rc::Rc::new(std::cell::Cell::new(0));
+    struct Counting(std::rc::Rc<std::cell::Cell<u32>>);
+    impl Handler for Counting {
+        type State = ();
+        fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_data(
+            &mut self,
+            _: &mut Conn<'_>,
+            (): &mut (),
+            _: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
+            assert!(matches!(reason, CloseReason::Stopped));
+            let age = conn.age(); // a turn takes a little, even here
+            assert!(
+                (Duration::from_secs(7)..Duration::from_millis(7_001)).contains(&age),
+                "{age:?}"
+            );
+            assert_eq!((conn.counters().bytes_in, conn.counters().reads), (5, 1));
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let mut world = World::new(1, Config::new(), Counting(std::rc::Rc::clone(&closed))).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { latency: Duration::ZERO, ..Faults::none() });
+    let peer = world.dial(addr);
+    peer.send(b"hello");
+    assert!(world.turn(Duration::from_secs(1)).is_continue());
+    let opened = world.now();
+    while world.now() < opened + Duration::from_secs(7) {
+        let left = (opened + Duration::from_secs(7)).saturating_sub(world.now());
+        assert!(world.turn(left).is_continue());
+    }
+    drop(world);
+    assert_eq!(closed.get(), 1);
+}
+
 /// An error that panics when it is shown and when it is dropped.
 #[derive(Debug)]
 struct Vicious;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::time::Duration;
 
+use readyloop::ListenOptions;
 use readyloop::net::sim::{Ending, Peer, Reading, World};
 
 use crate::actor::{Actor, Ledger, PeerDid, SCRIPTED, pattern};
@@ -74,7 +75,9 @@ impl Run {
         };
         let mut world = World::new(scenario.seed, scenario.limits.config(), actor)
             .map_err(|error| error.to_string())?;
-        let addr = world.listen("10.0.0.1:7000").map_err(|error| error.to_string())?;
+        let options = ListenOptions::new().backlog(scenario.limits.backlog);
+        let addr =
+            world.listen_with("10.0.0.1:7000", &options).map_err(|error| error.to_string())?;
         world.set_faults(scenario.network());
         Ok(Self { world, ledger, addr, peers: Vec::new(), listens: true, limits: scenario.limits })
     }
@@ -249,6 +252,11 @@ impl Run {
                 expect(peer.vanished || peer.peer.ending().is_some(), || {
                     format!("{id}: it has ended, and its peer does not know")
                 })?;
+                let lost = peer.peer.ending() != Some(Ending::Fin) || peer.read != life.sent.len();
+                expect(!life.owed_a_fin || peer.vanished || did.broke || !lost, || {
+                    let (read, sent) = (peer.read, life.sent.len());
+                    format!("{id}: closed in order, but {read} of {sent} bytes have arrived")
+                })?;
                 continue;
             }
             open += 1;
@@ -271,6 +279,9 @@ impl Run {
             })?;
             expect(!life.owed_a_call || life.finished, || {
                 format!("{id}: the handler was not called again for what it had left")
+            })?;
+            expect(!life.owed_a_drain, || {
+                format!("{id}: its queue is empty, and it was not told")
             })?;
             expect(life.finished == did.finished, || {
                 format!("{id}: the peer has finished, and the handler does not know")

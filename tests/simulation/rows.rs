@@ -661,6 +661,42 @@ fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
 }
 
 #[test]
+fn row_35_a_fin_that_came_during_a_sleep_is_read_before_the_lingering_is_over() {
+    for_some_seeds(|seed| {
+        // The answer is on its way, the server lingers, and the peer finishes while the server sleeps; a
+        // signal ends the sleep.
+        let handler = from_fn(|conn, input| {
+            input.take();
+            conn.send(&noise(1_000));
+            conn.close();
+        });
+        let config = Config::new().linger_timeout(5 * SECOND);
+        let mut world = World::new(seed, config, handler).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        world.set_faults(always(|faults| {
+            (faults.buffer, faults.latency) = (100, SECOND / 10);
+        }));
+        let peer = world.dial(addr);
+        peer.send(b"x");
+        while world.reactor().stats().traffic.bytes_in == 0 {
+            assert!(world.turn(SECOND).is_continue());
+        }
+        peer.send(&[b'y'; 50]); // unread input, which would turn an early close into a RST
+        peer.finish();
+        world.set_faults(always(|faults| {
+            (faults.buffer, faults.latency) = (100, SECOND / 10);
+            (faults.time_jump, faults.interrupted) = (255, 128);
+        }));
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(
+            (peer.received(), peer.ending()),
+            (noise(1_000), Some(Ending::Fin)),
+            "seed {seed}"
+        );
+    });
+}
+
+#[test]
 fn row_35_after_a_long_sleep_input_is_read_before_deadlines_are_judged() {
     for_some_seeds(|seed| {
         let config = Config::new().linger_timeout(SECOND);

@@ -31,6 +31,9 @@ pub(crate) struct Limits {
     pub(crate) when_full: WhenFull,
     pub(crate) per_ip: Option<u32>,
     pub(crate) rate: Option<(u32, u32)>,
+    pub(crate) backlog: u32,
+    /// No connection is sent more than this by the handler's own doing, so that every run ends.
+    pub(crate) enough: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +140,7 @@ impl Scenario {
         let rng = &mut Rng::new(seed ^ 0x5ce4_a710);
         let steps = 3 + rng.size_below(40);
         let mild = rng.below(3) == 0;
-        Self {
+        let scenario = Self {
             seed,
             limits: Limits::draw(rng),
             faults: rng.below(10) != 0,
@@ -145,7 +148,25 @@ impl Scenario {
                 .chain((0..steps).map(|_| Step::draw(rng)))
                 .collect(),
             reactions: (0..=rng.size_below(12)).map(|_| Reaction::draw(rng, mild)).collect(),
+        };
+        if rng.below(50) == 0 { scenario.enlarged() } else { scenario }
+    }
+
+    /// The same with a hundred times the bytes: more than one read takes, more pieces than one write.
+    fn enlarged(mut self) -> Self {
+        for step in &mut self.script {
+            if let Step::Send { bytes, .. } = step {
+                *bytes *= 100;
+            }
         }
+        for reaction in &mut self.reactions {
+            if let Reaction::Send(bytes) | Reaction::TrySend(bytes) = reaction {
+                *bytes *= 100;
+            }
+        }
+        self.limits.queue_limit += 2_000_000;
+        self.limits.enough = 2_000_000;
+        self
     }
 
     /// The scenario of a script of bytes: eleven for the whole, then two a step or a reaction. A change
@@ -175,7 +196,13 @@ impl Scenario {
     }
 
     pub(crate) fn network(&self) -> Faults {
-        if self.faults { Faults::swarm(&mut Rng::new(self.seed)) } else { Faults::none() }
+        let mut faults =
+            if self.faults { Faults::swarm(&mut Rng::new(self.seed)) } else { Faults::none() };
+        if self.limits.enough > 100_000 {
+            // So much a byte at a time would take too long.
+            (faults.tiny_segments, faults.buffer) = (false, faults.buffer.max(200_000));
+        }
+        faults
     }
 
     /// Scenarios that proptest can make shorter.
@@ -223,6 +250,8 @@ impl Limits {
             when_full: [WhenFull::Wait, WhenFull::Reject, WhenFull::Evict][rng.size_below(3)],
             per_ip: [None, None, Some(1), Some(2)][rng.size_below(4)],
             rate: [None, None, Some((2, 2))][rng.size_below(3)],
+            backlog: [1, 2, 1_024][rng.size_below(3)],
+            enough: 20_000,
         }
     }
 }

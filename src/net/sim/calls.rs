@@ -104,9 +104,11 @@ impl Kernel {
     pub(super) fn read(&mut self, id: LinkId, into: &mut [u8]) -> io::Result<usize> {
         self.interrupted()?;
         let result = self.read_some(id, into);
+        self.note(3, id as u64);
         self.note(3, *result.as_ref().unwrap_or(&usize::MAX) as u64);
         if let Ok(count) = result {
             self.traffic.0 += count as u64;
+            self.note_bytes(&into[..count]);
         }
         result
     }
@@ -116,7 +118,10 @@ impl Kernel {
             (self.rng.happens(self.faults.read_blocks), self.rng.happens(self.faults.short_read));
         let link = &mut self.links[id];
         if link.queue.is_empty() {
-            if let Some(error) = link.error.take() {
+            // Behind a FIN the error is only told to who asks for SO_ERROR.
+            if !link.fin_at_server
+                && let Some(error) = link.error.take()
+            {
                 return Err(io::Error::from_raw_os_error(error));
             }
             if link.is_reset || link.fin_at_server {
@@ -148,6 +153,7 @@ impl Kernel {
     pub(super) fn write(&mut self, id: LinkId, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         self.interrupted()?;
         let result = self.write_some(id, slices);
+        self.note(4, id as u64);
         self.note(4, *result.as_ref().unwrap_or(&usize::MAX) as u64);
         if let Ok(count) = result {
             self.traffic.1 += count as u64;

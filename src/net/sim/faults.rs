@@ -43,6 +43,10 @@ pub struct Faults {
     pub register_refused: u8,
     /// The process sleeps between two turns, for up to ten minutes.
     pub time_jump: u8,
+    /// Bytes arrive and peers act between two calls of the reactor, not only while it waits.
+    pub meanwhile: u8,
+    /// The most events of connections that one wait brings. At least 1.
+    pub batch: usize,
     /// A RST destroys what its receiver has not read yet.
     pub reset_destroys: u8,
     /// What is sent at once arrives in pieces.
@@ -76,6 +80,8 @@ impl Faults {
             accept_error: 0,
             register_refused: 0,
             time_jump: 0,
+            meanwhile: 0,
+            batch: usize::MAX,
             reset_destroys: 0,
             split: 0,
             tiny_segments: false,
@@ -107,6 +113,8 @@ impl Faults {
             accept_error: chance(128),
             register_refused: chance(100),
             time_jump: chance(20),
+            meanwhile: chance(128),
+            batch: [usize::MAX, 1, 2, usize::MAX][usize::from(chance(3))],
             reset_destroys: chance(255),
             split: chance(255),
             tiny_segments: chance(255) > 128,
@@ -124,6 +132,7 @@ impl Faults {
             latency: self.latency,
             buffer: self.buffer,
             split: self.split,
+            batch: self.batch,
             tiny_segments: self.tiny_segments,
             partial_means_blocked: self.partial_means_blocked,
             ..Self::none()

@@ -23,7 +23,7 @@ pub(super) enum Action {
     Arrive(LinkId),
     ToServer(LinkId),
     ToPeer(LinkId),
-    PeerReads(LinkId),
+    PeerReads(LinkId, u32),
     ResetServer(LinkId),
     ResetPeer(LinkId),
 }
@@ -55,7 +55,7 @@ pub(super) struct Kernel {
     pub(super) faults: Faults,
     pub(super) links: Vec<Link>,
     pub(super) woken: bool,
-    /// FNV-1a over all that has happened.
+    /// A hash over all that has happened, word by word in the manner of FNV-1a.
     pub(super) trace: u64,
     /// How many bytes the server has read and written.
     pub(super) traffic: (u64, u64),
@@ -97,9 +97,15 @@ impl Kernel {
         }
     }
 
+    pub(super) fn note_bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
     pub(super) fn schedule(&mut self, after: u64, action: Action) {
         self.sequence += 1;
-        self.agenda.push(Reverse((self.now + after, self.sequence, action)));
+        self.agenda.push(Reverse((self.now.saturating_add(after), self.sequence, action)));
     }
 
     pub(super) fn latency(&mut self) -> u64 {
@@ -115,19 +121,42 @@ impl Kernel {
         agenda.into_iter().chain(links).chain(listeners).min()
     }
 
-    fn run_agenda(&mut self) {
+    /// Lets time pass on the wires and at the peers, step by step, while the server does nothing.
+    pub(super) fn pass(&mut self, until: u64) {
         while let Some(Reverse((at, _, action))) = self.agenda.peek().copied()
-            && at <= self.now
+            && at <= until
         {
             self.agenda.pop();
+            self.now = self.now.max(at);
             match action {
                 Action::Arrive(link) => self.arrive(link),
                 Action::ToServer(link) => self.move_to_server(link),
                 Action::ToPeer(link) => self.move_to_peer(link),
-                Action::PeerReads(link) => self.peer_reads(link),
+                Action::PeerReads(link, plan) => self.peer_reads(link, plan),
                 Action::ResetServer(link) => self.reset_server(link),
                 Action::ResetPeer(link) => self.reset_peer(link),
             }
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Something may happen between two calls of the server.
+    pub(super) fn meanwhile(&mut self) {
+        if self.rng.happens(self.faults.meanwhile) {
+            let until = self.now.saturating_add(self.latency());
+            self.pass(until);
+        }
+    }
+
+    /// After the network has changed: all that was owed under the old one is owed under the new one.
+    pub(super) fn set_faults(&mut self, faults: Faults) {
+        self.faults = Faults { buffer: faults.buffer.max(1), ..faults };
+        for id in 0..self.links.len() {
+            (self.links[id].read_armed, self.links[id].write_armed) = (true, true);
+            self.links[id].write_blocked = false;
+            self.owe(id, Change::HungUp);
+            self.start_to_server(id);
+            self.start_to_peer(id);
         }
     }
 
@@ -159,31 +188,35 @@ impl Kernel {
         &mut self,
         events: &mut Vec<Event>,
         timeout: Option<Duration>,
-    ) -> io::Result<()> {
-        self.now += TURN;
-        if self.rng.happens(self.faults.time_jump) {
-            self.now += self.rng.below(600_000_000_000);
-        }
+    ) -> io::Result<bool> {
+        let slept = if self.rng.happens(self.faults.time_jump) {
+            self.rng.below(600_000_000_000)
+        } else {
+            0
+        };
+        self.pass(self.now.saturating_add(TURN + slept));
         self.interrupted()?;
         let timeout = timeout.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         let deadline = timeout.map(|time| self.now.saturating_add(time));
         loop {
-            self.run_agenda();
             self.collect(events);
             if !events.is_empty() || std::mem::take(&mut self.woken) {
                 break;
             }
             match (self.next_time(), deadline) {
                 (Some(next), deadline) if deadline.is_none_or(|deadline| next <= deadline) => {
-                    self.now = self.now.max(next);
+                    self.pass(next);
                 }
                 (_, Some(deadline)) => {
-                    self.now = deadline;
+                    self.pass(deadline);
+                    self.collect(events);
                     break;
                 }
-                (_, None) => break, // nothing will ever happen: the world has to say what is next
+                (_, None) => panic!("the reactor waits for ever: nothing will happen by itself"),
             }
         }
+        let is_due = |link: &LinkId| self.links[*link].edge.is_some_and(|due| due <= self.now);
+        let events_are_left = self.owed.iter().any(is_due);
         self.disturb(events);
         for event in events.iter() {
             let flags = [event.readable, event.writable, event.more_follows, event.hung_up];
@@ -194,11 +227,12 @@ impl Kernel {
             let flags = flags.iter().fold(0, |sum, flag| sum << 1 | u64::from(*flag));
             self.note(0x100 + flags, detail);
         }
-        Ok(())
+        Ok(!events_are_left)
     }
 
-    /// Moves the edges that are due into the batch.
+    /// Moves the edges that are due into the batch, as far as they fit.
     fn collect(&mut self, events: &mut Vec<Event>) {
+        let batch = self.faults.batch.max(1);
         for listener in &mut self.listeners {
             if listener.open && listener.edge.take_if(|due| *due <= self.now).is_some() {
                 events.push(event(listener.token, listener.shut_down));
@@ -209,7 +243,7 @@ impl Kernel {
             let link = &mut self.links[*id];
             match link.edge {
                 None => false,
-                Some(due) if due > self.now => true,
+                Some(due) if due > self.now || events.len() >= batch => true,
                 Some(_) => {
                     link.edge = None;
                     events.extend(link.tell());
@@ -247,6 +281,7 @@ impl Kernel {
     }
 
     pub(super) fn interrupted(&mut self) -> io::Result<()> {
+        self.meanwhile();
         if self.rng.happens(self.faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }

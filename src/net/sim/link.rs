@@ -29,7 +29,7 @@ pub enum Ending {
     Fin,
     /// The server has reset it.
     Reset,
-    /// Nobody listened.
+    /// Nobody listened, or the backlog was full for two minutes.
     Refused,
     /// It has closed or reset the connection itself.
     Own,
@@ -61,6 +61,8 @@ pub(super) struct Link {
     pub(super) arrived: VecDeque<u8>,
     pub(super) received: Vec<u8>,
     pub(super) reading: Reading,
+    /// Counts the changes of `reading`.
+    pub(super) plan: u32,
     /// A FIN follows the outgoing bytes.
     pub(super) peer_finished: bool,
     /// Whatever reaches the peer now is answered with a RST.
@@ -73,6 +75,8 @@ pub(super) struct Link {
     pub(super) ending: Option<Ending>,
 
     pub(super) server: ServerEnd,
+    /// How often its SYN found the backlog full.
+    pub(super) syns: u32,
     pub(super) queue: VecDeque<u8>,
     pub(super) sending: VecDeque<u8>,
     /// A FIN follows the bytes that are being sent.
@@ -93,7 +97,8 @@ pub(super) struct Link {
 
     pub(super) to_server_scheduled: bool,
     pub(super) to_peer_scheduled: bool,
-    pub(super) reading_scheduled: bool,
+    /// By which plan of reading.
+    pub(super) reading_scheduled: Option<u32>,
 }
 
 impl Link {
@@ -105,6 +110,7 @@ impl Link {
             arrived: VecDeque::new(),
             received: Vec::new(),
             reading: Reading::AtOnce,
+            plan: 0,
             peer_finished: false,
             peer_closed: false,
             peer_reset: false,
@@ -112,6 +118,7 @@ impl Link {
             fin_at_peer: false,
             ending: None,
             server: ServerEnd::Connecting,
+            syns: 0,
             queue: VecDeque::new(),
             sending: VecDeque::new(),
             server_finished: false,
@@ -125,7 +132,7 @@ impl Link {
             write_blocked: false,
             to_server_scheduled: false,
             to_peer_scheduled: false,
-            reading_scheduled: false,
+            reading_scheduled: None,
         }
     }
 

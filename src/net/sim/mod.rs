@@ -33,9 +33,9 @@
 //!     let peer = world.dial(addr);
 //!     peer.send(b"one\nthree\n\nunfinished");
 //!     peer.finish();
-//!     world.run_until_still();
+//!     let _ = world.run_until_still();
 //!     world.calm();
-//!     world.run_for(std::time::Duration::from_secs(10));
+//!     let _ = world.run_for(std::time::Duration::from_secs(10));
 //!     assert_eq!(peer.received(), b"3\n5\n0\n", "seed {seed}");
 //!     assert_eq!(peer.ending(), Some(Ending::Fin), "seed {seed}");
 //! }
@@ -161,7 +161,7 @@ impl Net for Sim {
         Arc::clone(&self.waker) as Arc<dyn Wake>
     }
 
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
         let mut kernel = self.kernel.borrow_mut();
         kernel.woken |= self.waker.0.swap(false, Ordering::AcqRel);
         kernel.poll(events, timeout)

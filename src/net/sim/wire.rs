@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use super::kernel::{Action, Change, Kernel, LinkId};
 use super::link::{Ending, Link, Reading, ServerEnd};
 
-/// A SYN that finds the backlog full is sent again after this.
+/// How often a SYN is sent again.
+const SYN_RETRIES: u32 = 6;
+
+/// A SYN that finds the backlog full is sent again after this, the first time.
 const SYN_AGAIN: u64 = 1_000_000_000;
 
 impl Kernel {
@@ -48,8 +51,7 @@ impl Kernel {
         let due = self.now + self.delay();
         let listener = &mut self.listeners[index];
         if listener.queue.len() >= listener.backlog {
-            self.schedule(SYN_AGAIN, Action::Arrive(id));
-            return;
+            return self.send_syn_again(id);
         }
         listener.queue.push_back(id);
         listener.edge.get_or_insert(due);
@@ -57,11 +59,23 @@ impl Kernel {
         self.start_to_server(id);
     }
 
+    /// Waits twice as long each time, and gives up in the end, as tcp(7) says of `tcp_syn_retries`.
+    fn send_syn_again(&mut self, id: LinkId) {
+        let link = &mut self.links[id];
+        link.syns += 1;
+        if link.syns > SYN_RETRIES {
+            link.ending = Some(Ending::Refused);
+        } else {
+            let after = SYN_AGAIN << (link.syns - 1);
+            self.schedule(after, Action::Arrive(id));
+        }
+    }
+
     pub(super) fn move_to_server(&mut self, id: LinkId) {
         self.links[id].to_server_scheduled = false;
         let link = &self.links[id];
         match link.server {
-            _ if link.vanished || link.peer_reset => return,
+            _ if link.vanished || link.peer_reset || link.is_reset => return,
             ServerEnd::Connecting => return, // starts when it is connected
             ServerEnd::Orphan | ServerEnd::Gone if !link.outgoing.is_empty() => {
                 // Nobody reads these bytes: what is still on its way back is lost with them.
@@ -114,7 +128,7 @@ impl Kernel {
     fn start_peer_reading(&mut self, id: LinkId) {
         let link = &mut self.links[id];
         let idle = link.arrived.is_empty() && !link.fin_at_peer;
-        if link.reading_scheduled || idle || link.ending.is_some() {
+        if link.reading_scheduled == Some(link.plan) || idle || link.ending.is_some() {
             return;
         }
         let after = match link.reading {
@@ -122,13 +136,17 @@ impl Kernel {
             Reading::AtOnce => 0,
             Reading::Slowly { every, .. } => u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
         };
-        link.reading_scheduled = true;
-        self.schedule(after, Action::PeerReads(id));
+        let plan = link.plan;
+        link.reading_scheduled = Some(plan);
+        self.schedule(after, Action::PeerReads(id, plan));
     }
 
-    pub(super) fn peer_reads(&mut self, id: LinkId) {
+    pub(super) fn peer_reads(&mut self, id: LinkId, plan: u32) {
         let link = &mut self.links[id];
-        link.reading_scheduled = false;
+        if plan != link.plan {
+            return; // it reads in another way by now
+        }
+        link.reading_scheduled = None;
         if link.vanished || link.ending.is_some() {
             return;
         }
@@ -138,10 +156,12 @@ impl Kernel {
             Reading::Slowly { bytes, .. } => bytes,
         };
         let count = most.min(link.arrived.len());
-        link.received.extend(link.arrived.drain(..count));
+        let bytes: Vec<u8> = link.arrived.drain(..count).collect();
+        link.received.extend_from_slice(&bytes);
         if link.arrived.is_empty() && link.fin_at_peer {
             link.ending = Some(Ending::Fin);
         }
+        self.note_bytes(&bytes);
         self.start_peer_reading(id);
         self.start_to_peer(id);
     }
@@ -157,7 +177,7 @@ impl Kernel {
                 const ECONNRESET: i32 = 104;
                 link.is_reset = true;
                 link.error = Some(if link.fin_at_server { EPIPE } else { ECONNRESET });
-                if destroys {
+                if destroys && !link.fin_at_server {
                     link.queue.clear();
                 }
                 self.owe(id, Change::HungUp);
@@ -229,6 +249,7 @@ impl Kernel {
 
     pub(super) fn set_reading(&mut self, id: LinkId, reading: Reading) {
         self.links[id].reading = reading;
+        self.links[id].plan += 1;
         self.start_peer_reading(id);
     }
 

@@ -32,7 +32,7 @@ use crate::reactor::Reactor;
 /// let peer = world.dial(addr);
 /// peer.send(b"hello");
 /// peer.finish();
-/// world.run_until_still();
+/// let _ = world.run_until_still();
 /// assert_eq!(peer.received(), b"hello");
 /// assert_eq!(peer.ending(), Some(Ending::Fin));
 /// # Ok(())
@@ -43,6 +43,7 @@ pub struct World<H: Handler> {
     reactor: Reactor<H, Sim>,
     kernel: Rc<RefCell<Kernel>>,
     dialled: u32,
+    stopped: bool,
 }
 
 impl<H: Handler> World<H> {
@@ -54,18 +55,19 @@ impl<H: Handler> World<H> {
         config.validate()?;
         let kernel = Rc::new(RefCell::new(Kernel::new(seed)));
         let reactor = Reactor::on(Sim::new(Rc::clone(&kernel)), config, handler);
-        Ok(Self { reactor, kernel, dialled: 0 })
+        Ok(Self { reactor, kernel, dialled: 0, stopped: false })
     }
 
     /// From now on these faults happen.
     pub fn set_faults(&mut self, faults: Faults) {
-        self.kernel.borrow_mut().faults = faults;
+        self.kernel.borrow_mut().set_faults(faults);
     }
 
     /// From now on nothing goes wrong any more: see [`Faults::calmed`].
     pub fn calm(&mut self) {
         let mut kernel = self.kernel.borrow_mut();
-        kernel.faults = kernel.faults.calmed();
+        let calmed = kernel.faults.calmed();
+        kernel.set_faults(calmed);
     }
 
     /// Has the reactor listen on an address, as [`Reactor::listen`] does. Any address will do.
@@ -117,40 +119,45 @@ impl<H: Handler> World<H> {
         &mut self.reactor
     }
 
-    /// Lets a time pass. Returns [`ControlFlow::Break`] if the reactor has been stopped.
+    /// Lets a time pass. Returns [`ControlFlow::Break`] if the reactor has been stopped; the peers go on
+    /// all the same.
     ///
     /// # Panics
     /// If the reactor fails, which it never does in a simulated network.
     pub fn run_for(&mut self, time: Duration) -> ControlFlow<()> {
-        let end = self.now() + time;
-        while self.now() < end {
-            self.turn(end.saturating_sub(self.now()))?;
+        let end = self.now().saturating_add(time);
+        let mut flow = ControlFlow::Continue(());
+        while self.now() < end && flow.is_continue() {
+            flow = self.turn(end.saturating_sub(self.now()));
         }
-        ControlFlow::Continue(())
+        let end = u64::try_from(end.as_nanos()).unwrap_or(u64::MAX);
+        self.kernel.borrow_mut().pass(end);
+        flow
     }
 
     /// Lets time pass until nothing moves any more: no byte is on its way, nobody reads, and the
     /// reactor waits. What waits for a deadline does not count as moving.
     ///
-    /// A server that produces without end never stands still; this gives up after ten million turns.
-    /// Returns [`ControlFlow::Break`] if the reactor has been stopped or it gave up.
+    /// Returns [`ControlFlow::Break`] if the reactor has been stopped.
     ///
     /// # Panics
-    /// As [`run_for`](Self::run_for).
+    /// After ten million turns: a server that produces without end never stands still. Else as
+    /// [`run_for`](Self::run_for).
     pub fn run_until_still(&mut self) -> ControlFlow<()> {
+        let mut flow = ControlFlow::Continue(());
         for _ in 0..10_000_000 {
             match self.next_move() {
-                Some(after) => self.turn(after)?,
-                None => return ControlFlow::Continue(()),
+                Some(after) => flow = self.turn(after),
+                None => return flow,
             }
         }
-        ControlFlow::Break(())
+        panic!("the world does not come to rest");
     }
 
     /// After which time something moves by itself; `None` if nothing does, deadlines aside.
     #[must_use]
     pub fn next_move(&self) -> Option<Duration> {
-        if !self.reactor.is_waiting() {
+        if !self.stopped && !self.reactor.is_waiting() {
             return Some(Duration::ZERO);
         }
         let next = self.kernel.borrow().next_time().map(Duration::from_nanos);
@@ -163,7 +170,16 @@ impl<H: Handler> World<H> {
     /// # Panics
     /// As [`run_for`](Self::run_for).
     pub fn turn(&mut self, timeout: Duration) -> ControlFlow<()> {
-        self.reactor.turn(Some(timeout)).expect("the simulated poll only fails with EINTR")
+        if !self.stopped {
+            let flow = self.reactor.turn(Some(timeout));
+            self.stopped = flow.expect("the simulated poll only fails with EINTR").is_break();
+        } else {
+            let mut kernel = self.kernel.borrow_mut();
+            let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+            let until = kernel.now.saturating_add(timeout);
+            kernel.pass(until);
+        }
+        if self.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// The time since the world began.
