@@ -80,6 +80,39 @@ mod tests {
         assert_eq!(size_of::<Kept>(), size_of::<usize>());
     }
 
+    #[test]
+    fn bytes_are_moved_only_when_more_have_been_taken_than_are_left() {
+        let mut kept = Kept::default();
+        kept.append(&[7; 1_000]);
+        for (taken, start) in [(1, 1), (499, 500), (1, 0), (249, 249), (1, 0)] {
+            kept.consume(taken);
+            assert_eq!(kept.0.as_ref().unwrap().start, start, "after {taken} more");
+        }
+        assert_eq!(kept.len(), 249);
+    }
+
+    #[test]
+    fn a_buffer_that_is_much_too_large_is_given_back() {
+        let mut kept = Kept::default();
+        let capacity = |kept: &Kept| kept.0.as_ref().unwrap().bytes.capacity();
+        kept.append(&[7; 100_000]);
+        kept.consume(70_000);
+        assert_eq!(capacity(&kept), 100_000, "a third is not much too large");
+        kept.consume(20_000);
+        assert_eq!(capacity(&kept), 20_000);
+    }
+
+    #[test]
+    fn what_was_searched_is_known_the_next_time() {
+        let mut kept = Kept::default();
+        kept.append(b"no line yet");
+        let mut search = Search::default();
+        assert_eq!(search.find(kept.bytes(), b"\n"), None);
+        let before = format!("{search:?}");
+        kept.put_search(search);
+        assert_eq!(format!("{:?}", kept.take_search()), before);
+    }
+
     proptest! {
         #[test]
         fn holds_what_was_appended_less_what_was_taken(

@@ -122,6 +122,16 @@ mod tests {
     }
 
     #[test]
+    fn no_chunk_is_larger_than_the_largest() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1_000 {
+            outbox.push(&[7; 999]);
+        }
+        assert!(outbox.slices().all(|slice| slice.len() <= LARGEST_CHUNK));
+        assert!(outbox.slices().count() < 25, "and they are filled");
+    }
+
+    #[test]
     fn a_long_queue_is_given_back_while_it_drains() {
         let mut outbox = Outbox::default();
         outbox.push(&vec![7; 10 * LARGEST_CHUNK]);

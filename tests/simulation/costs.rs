@@ -15,7 +15,7 @@ fn a_connection_that_has_closed_costs_no_further_turn() {
     let peer = world.dial(addr);
     peer.send(b"hello");
     peer.finish();
-    while world.reactor().stats().closed == 0 {
+    while world.stats().closed == 0 {
         let after = world.next_move().expect("it is not over yet");
         assert!(world.turn(after).is_continue());
     }
@@ -28,9 +28,9 @@ fn an_idle_connection_costs_no_turn() {
     let addr = world.listen(ADDR).unwrap();
     let _peers: Vec<_> = (0..100).map(|_| world.dial(addr)).collect();
     assert!(world.run_until_still().is_continue());
-    let turns = world.reactor().stats().turns;
+    let turns = world.stats().turns;
     assert!(world.run_for(Duration::from_secs(3_600)).is_continue());
-    assert!(world.reactor().stats().turns <= turns + 1);
+    assert!(world.stats().turns <= turns + 1);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn what_was_left_for_want_of_budget_is_done_without_a_new_event() {
     peer.send(&[b'x'; 1_000]);
     assert!(world.run_until_still().is_continue());
     assert_eq!(peer.received().len(), 1_000);
-    assert!(world.reactor().stats().turns > 1, "turns are counted");
+    assert!(world.stats().turns > 1, "turns are counted");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn an_error_that_panics_when_it_is_shown_or_dropped_ends_only_its_connection() {
         assert!(world.run_until_still().is_continue());
         assert!(peer.ending().is_some(), "{request}");
     }
-    let stats = world.reactor().stats();
+    let stats = world.stats();
     assert_eq!((stats.closed, stats.open, stats.panics), (2, 0, 0));
 }
 
@@ -174,7 +174,7 @@ fn nothing_is_read_from_a_peer_that_does_not_read() {
     peer.read(Reading::Never);
     peer.send(&[b'x'; 10_000]);
     assert!(world.run_until_still().is_continue());
-    let read = world.reactor().stats().traffic.bytes_in;
+    let read = world.stats().traffic.bytes_in;
     // Two buffers on the way to it, high water, and one more read.
     assert!(read <= 50 + 50 + 100 + 50, "{read} bytes");
     peer.read(Reading::AtOnce);

@@ -30,7 +30,7 @@ pub(crate) fn run(scenario: &Scenario) -> Result<Report, String> {
         run.check_liveness()?;
     }
     run.stop()?;
-    Ok(Report { trace: run.world.trace_hash(), turns: run.world.reactor().stats().turns })
+    Ok(Report { trace: run.world.trace_hash(), turns: run.world.stats().turns })
 }
 
 /// Panics that the script asks for are no news.
@@ -183,7 +183,7 @@ impl Run {
     /// Nobody is served beyond the limits.
     fn check_limits(&mut self) -> Result<(), String> {
         let Limits { connections, per_ip, .. } = self.limits;
-        let open = self.world.reactor().stats().open;
+        let open = self.world.stats().open;
         expect(open <= connections as u64, || format!("{open} connections of {connections}"))?;
         let ledger = self.ledger.borrow();
         let served = ledger.lives.values().filter(|life| life.opened && !life.closed);
@@ -198,7 +198,7 @@ impl Run {
     fn check_stats(&mut self) -> Result<(), String> {
         let sockets = self.world.open_sockets() as u64;
         let traffic = self.world.traffic();
-        let stats = self.world.reactor().stats();
+        let stats = self.world.stats();
         let refused = stats.refused_full + stats.refused_per_ip + stats.refused_rate;
         let known = stats.open + stats.closed + stats.unregistered + refused;
         expect(stats.accepted == known, || format!("the stats do not add up: {stats:?}"))?;
@@ -217,7 +217,7 @@ impl Run {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        Err(format!("it never comes to rest: {:?}", self.world.reactor().stats()))
+        Err(format!("it never comes to rest: {:?}", self.world.stats()))
     }
 
     /// Nothing goes wrong any more, everybody reads, and all deadlines pass.
@@ -289,7 +289,7 @@ impl Run {
         }
         drop(ledger);
         self.check_everybody_was_accepted()?;
-        let stats = self.world.reactor().stats();
+        let stats = self.world.stats();
         expect(stats.open == open, || {
             format!("{} slots are taken by {open} connections", stats.open)
         })
@@ -301,7 +301,7 @@ impl Run {
             let known = ledger.lives.values().any(|life| life.peer == Some(peer.peer.addr()));
             !known && !peer.vanished && peer.peer.ending().is_none()
         };
-        let room = self.world.reactor().stats().open < self.limits.connections as u64;
+        let room = self.world.stats().open < self.limits.connections as u64;
         let may_wait = self.limits.when_full == WhenFull::Wait && !room;
         match self.peers.iter().find(waiting) {
             Some(peer) if self.listens && !may_wait => {
@@ -318,12 +318,15 @@ impl Run {
         let flow = self.turn(Duration::ZERO)?;
         expect(flow.is_break(), || "it does not stop".to_owned())?;
         let ledger = self.ledger.borrow();
+        let refused = ledger.lives.values().filter(|life| life.refused).count() as u64;
+        let counted = self.world.stats().refused;
+        expect(counted == refused, || format!("{counted} of {refused} refusals were counted"))?;
         for id in &ledger.ids {
             let life = &ledger.lives[id];
             expect(life.opened == life.closed, || format!("{id}: no on_close: {life:?}"))?;
         }
         drop(ledger);
-        let (sockets, open) = (self.world.open_sockets(), self.world.reactor().stats().open);
+        let (sockets, open) = (self.world.open_sockets(), self.world.stats().open);
         expect(sockets == 0 && open == 0, || format!("{sockets} sockets, {open} slots are left"))
     }
 }

@@ -65,7 +65,7 @@ fn ten_echoes(faults: &Faults) {
                 "seed {seed}"
             );
         }
-        let stats = world.reactor().stats();
+        let stats = world.stats();
         assert_eq!((stats.accepted, stats.closed, stats.open), (10, 10, 0), "seed {seed}");
         assert_eq!(stats.traffic.bytes_in, 3_000, "seed {seed}");
     });
@@ -82,14 +82,14 @@ fn row_01_and_02_out_of_descriptors_or_memory_the_acceptor_pauses_and_comes_back
         let waiting: Vec<Peer> = (0..20).map(|_| world.dial(addr)).collect();
         assert!(world.run_for(SECOND / 10).is_continue());
         resident.send(b", during");
-        let turns = world.reactor().stats().turns;
+        let turns = world.stats().turns;
         assert!(world.run_for(SECOND / 10).is_continue());
         assert_eq!(resident.received(), b"before, during", "errno {error}");
-        assert_eq!(world.reactor().stats().open, 1, "errno {error}: nobody else is in yet");
-        assert!(world.reactor().stats().turns - turns < 20, "errno {error}: it spins");
+        assert_eq!(world.stats().open, 1, "errno {error}: nobody else is in yet");
+        assert!(world.stats().turns - turns < 20, "errno {error}: it spins");
         // No new edge comes for those who wait.
         assert!(world.run_for(2 * SECOND).is_continue());
-        let stats = world.reactor().stats();
+        let stats = world.stats();
         assert_eq!((stats.open, stats.accepts_starved), (21, 10), "errno {error}");
         drop(waiting);
     }
@@ -102,7 +102,7 @@ fn row_03_an_error_of_one_newcomer_costs_the_others_nothing() {
     let peers: Vec<Peer> = (0..5).map(|_| world.dial(addr)).collect();
     assert!(world.run_until_still().is_continue());
     // run_until_still passes no deadline: nothing has waited for a timer.
-    assert_eq!(world.reactor().stats().open, 5);
+    assert_eq!(world.stats().open, 5);
     assert_eq!(peers.len(), 5);
 }
 
@@ -165,7 +165,7 @@ fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
     assert!(world.run_until_still().is_continue());
     world.break_listener(addr);
     assert!(world.run_until_still().is_continue());
-    assert_eq!(world.reactor().stats().listeners_lost, 1);
+    assert_eq!(world.stats().listeners_lost, 1);
     resident.send(b"still here");
     let newcomer = world.dial(other);
     newcomer.send(b"by the other door");
@@ -174,7 +174,7 @@ fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
     assert_eq!(resident.received(), b"still here");
     assert_eq!(newcomer.received(), b"by the other door");
     assert_eq!(late.ending(), Some(Ending::Refused));
-    assert_eq!(world.reactor().stats().listeners_lost, 1);
+    assert_eq!(world.stats().listeners_lost, 1);
 }
 
 /// A world with three places, and what the handler knows of those in them.
@@ -194,9 +194,9 @@ fn row_08_at_the_cap_those_who_wait_are_served_as_room_appears_and_none_is_lost(
             peer.send(b"hello");
         }
         assert!(world.run_until_still().is_continue());
-        let turns = world.reactor().stats().turns;
+        let turns = world.stats().turns;
         assert!(world.run_for(SECOND).is_continue());
-        assert!(world.reactor().stats().turns <= turns + 1, "seed {seed}: waiting costs turns");
+        assert!(world.stats().turns <= turns + 1, "seed {seed}: waiting costs turns");
         let mut served = 0;
         while served < 12 {
             let (now, waiting): (Vec<&Peer>, Vec<&Peer>) = peers
@@ -213,7 +213,7 @@ fn row_08_at_the_cap_those_who_wait_are_served_as_room_appears_and_none_is_lost(
             served += 1;
             assert!(world.run_until_still().is_continue());
         }
-        let stats = world.reactor().stats();
+        let stats = world.stats();
         assert_eq!((stats.accepted, stats.refused_full), (12, 0), "seed {seed}");
     });
 }
@@ -228,7 +228,7 @@ fn row_08_at_the_cap_newcomers_are_rejected_with_last_words() {
         peers.iter().partition(|peer| peer.ending() == Some(Ending::Fin));
     assert_eq!((turned_away.len(), served.len()), (7, 3));
     assert!(turned_away.iter().all(|peer| peer.received() == b"full\n"));
-    assert_eq!(world.reactor().stats().refused_full, 7);
+    assert_eq!(world.stats().refused_full, 7);
     assert_eq!(diary.borrow().len(), 3, "the handler never hears of them");
 }
 
@@ -251,7 +251,7 @@ fn row_08_at_the_cap_the_one_who_was_silent_longest_makes_room() {
     let endings: Vec<_> = old.iter().map(Peer::ending).collect();
     assert_eq!(endings, [None, Some(Ending::Fin), None]);
     assert!(diary.borrow().contains(&"close it had to make room for another".to_owned()));
-    assert_eq!(world.reactor().stats().evicted, 1);
+    assert_eq!(world.stats().evicted, 1);
 }
 
 #[test]
@@ -259,11 +259,11 @@ fn row_08_limits_change_while_it_runs() {
     let (mut world, addr, _) = three_places(1, Config::new());
     let peers: Vec<Peer> = (0..8).map(|_| world.dial(addr)).collect();
     assert!(world.run_until_still().is_continue());
-    assert_eq!(world.reactor().stats().open, 3);
+    assert_eq!(world.stats().open, 3);
     let more = world.reactor().config().clone().max_connections(5);
     world.reactor().reconfigure(more).unwrap();
     assert!(world.run_until_still().is_continue());
-    assert_eq!(world.reactor().stats().open, 5);
+    assert_eq!(world.stats().open, 5);
     let fewer = world.reactor().config().clone().max_connections(2);
     world.reactor().reconfigure(fewer).unwrap();
     let old = peers.iter().filter(|peer| peer.ending().is_none()).count();
@@ -283,14 +283,14 @@ fn row_08_an_address_has_its_share_and_others_theirs() {
     };
     let peers: Vec<Peer> = (1..=5).map(|port| dial(&mut world, "192.0.2.1", port)).collect();
     let other = dial(&mut world, "192.0.2.2", 1);
-    assert_eq!(world.reactor().stats().refused_per_ip, 3);
+    assert_eq!(world.stats().refused_per_ip, 3);
     let in_place = peers.iter().filter(|peer| peer.ending().is_none()).count();
     assert_eq!((in_place, other.ending()), (2, None));
     // One leaves, one may come.
     peers[0].finish();
     assert!(world.run_until_still().is_continue());
     let again = dial(&mut world, "192.0.2.1", 6);
-    assert_eq!((again.ending(), world.reactor().stats().refused_per_ip), (None, 3));
+    assert_eq!((again.ending(), world.stats().refused_per_ip), (None, 3));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn row_08_no_more_are_let_in_a_second_than_the_rate_says() {
         let _ = world.dial(addr);
     }
     assert!(world.run_until_still().is_continue());
-    let stats = world.reactor().stats();
+    let stats = world.stats();
     assert_eq!((stats.open, stats.refused_rate), (5, 95));
     assert!(world.run_for(SECOND).is_continue());
     let late = world.dial(addr);
@@ -350,7 +350,7 @@ fn row_10_a_stale_id_is_an_error() {
         assert!(world.run_until_still().is_continue());
         assert_eq!((peer.received(), peer.ending()), (vec![], Some(Ending::Fin)));
     }
-    assert_eq!(world.reactor().stats().panics, 0);
+    assert_eq!(world.stats().panics, 0);
 }
 
 #[test]
@@ -427,10 +427,10 @@ fn row_14_a_reset_after_the_peers_fin_is_seen_without_a_write() {
     let peer = world.dial(addr);
     peer.finish();
     assert!(world.run_until_still().is_continue());
-    assert_eq!(world.reactor().stats().open, 1);
+    assert_eq!(world.stats().open, 1);
     peer.reset();
     assert!(world.run_until_still().is_continue());
-    assert_eq!(world.reactor().stats().open, 0);
+    assert_eq!(world.stats().open, 0);
 }
 
 #[test]
@@ -454,13 +454,31 @@ fn row_16_a_connection_that_is_not_watched_is_closed_and_leaks_nothing() {
     world.set_faults(always(|faults| faults.register_refused = 128));
     let peers: Vec<Peer> = (0..100).map(|_| world.dial(addr)).collect();
     assert!(world.run_until_still().is_continue());
-    let stats = world.reactor().stats();
+    let stats = world.stats();
     assert!(stats.unregistered > 10 && stats.open > 10, "{stats:?}");
     assert_eq!(stats.unregistered + stats.open, 100);
     assert_eq!(world.open_sockets() as u64, stats.open);
     assert_eq!(diary.borrow().len() as u64, stats.open, "the handler hears of the others only");
     let reset = peers.iter().filter(|peer| peer.ending() == Some(Ending::Reset)).count();
     assert_eq!(reset as u64, stats.unregistered);
+}
+
+#[test]
+fn row_18_a_half_closed_slow_reader_gets_every_byte_and_then_a_fin() {
+    for_some_seeds(|seed| {
+        let (mut world, addr) = echo_world(seed, Config::new().high_water(1_000));
+        world.set_faults(always(|faults| (faults.buffer, faults.short_write) = (500, 128)));
+        let peer = world.dial(addr);
+        peer.read(Reading::Slowly { bytes: 50, every: SECOND });
+        peer.send(&noise(10_000));
+        peer.finish();
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(
+            (peer.received(), peer.ending()),
+            (noise(10_000), Some(Ending::Fin)),
+            "seed {seed}"
+        );
+    });
 }
 
 #[test]
@@ -581,7 +599,7 @@ fn row_26_a_panic_in_any_callback_ends_only_its_own_connection() {
         neighbour.send(b" and more");
         assert!(world.run_until_still().is_continue());
         assert_eq!(neighbour.received(), b"something and more", "{place}");
-        let stats = world.reactor().stats();
+        let stats = world.stats();
         assert_eq!((stats.panics, stats.open, stats.closed), (1, 1, 1), "{place}");
         let cut_short = !matches!(place, "close" | "drop");
         let expected = if cut_short { Ending::Reset } else { Ending::Fin };
@@ -612,10 +630,10 @@ fn row_27_a_handler_that_sends_without_end_is_bounded() {
         assert!(world.run_until_still().is_continue());
     }
     assert!(queued.borrow().iter().all(|queued| *queued == LIMIT));
-    assert_eq!(world.reactor().stats().panics, 0);
+    assert_eq!(world.stats().panics, 0);
     peer.read(Reading::AtOnce);
     assert!(world.run_until_still().is_continue());
-    assert_eq!(peer.received().len() as u64, world.reactor().stats().traffic.bytes_out);
+    assert_eq!(peer.received().len() as u64, world.stats().traffic.bytes_out);
 }
 
 #[test]
@@ -678,7 +696,7 @@ fn row_35_a_fin_that_came_during_a_sleep_is_read_before_the_lingering_is_over() 
         }));
         let peer = world.dial(addr);
         peer.send(b"x");
-        while world.reactor().stats().traffic.bytes_in == 0 {
+        while world.stats().traffic.bytes_in == 0 {
             assert!(world.turn(SECOND).is_continue());
         }
         peer.send(&[b'y'; 50]); // unread input, which would turn an early close into a RST

@@ -65,14 +65,19 @@
 //! - Bytes arrive in their order, whole, until a RST. A FIN comes behind all bytes, a RST does not wait
 //!   for them. After a RST what had arrived can still be read, or is lost
 //!   ([`Faults::reset_destroys`]); then the error is told once, to whoever asks first, and reads return 0.
-//!   If the peer's FIN came before, reads return 0 and only `SO_ERROR` tells of the RST.
+//!   If the peer's FIN came before, reads return 0 and only a write or `SO_ERROR` tells of the RST.
 //! - Closing a socket with unread input sends a RST (RFC 2525, 2.17), and so do bytes that arrive for a
 //!   socket which is closed; either destroys what is still on its way to the peer.
+//! - A dial that finds the backlog full is tried again after 1, 2, 4 … seconds, and given up after two
+//!   minutes (tcp(7), `tcp_syn_retries`).
 //! - After `accept` has failed no new edge comes for those who wait in the queue.
 //! - `EINTR` may come from any call that waits or moves bytes.
 //!
 //! Peers' packets are never lost or reordered: TCP sees to that. A peer that is gone without a word is
 //! made by [`Peer::vanish`].
+//!
+//! What it does not do: give up on a peer that has vanished (no ETIMEDOUT, no keep-alive), urgent data,
+//! wildcard addresses (`0.0.0.0:7` is an address like any other), and time that a callback takes.
 
 mod calls;
 mod faults;

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::handler::Handler;
 use crate::net::ListenOptions;
 use crate::reactor::Reactor;
+use crate::stats::Stats;
 
 /// A reactor in a simulated network, with as many peers as a test likes.
 ///
@@ -114,7 +115,14 @@ impl<H: Handler> World<H> {
         Peer { kernel: Rc::clone(&self.kernel), link }
     }
 
-    /// The reactor, to look at and to speak to.
+    /// What the reactor has counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.reactor.stats()
+    }
+
+    /// The reactor, to look at and to speak to. Its own `run` and `turn` are not for here: they know
+    /// nothing of the peers, and [`run_for`](Self::run_for) and the like make its turns.
     pub fn reactor(&mut self) -> &mut Reactor<H, Sim> {
         &mut self.reactor
     }
@@ -232,7 +240,7 @@ impl Peer {
         self.kernel.borrow_mut().peer_closes(self.link);
     }
 
-    /// Resets the connection. What was not on its way yet is not sent.
+    /// Resets the connection. What the server's socket has not got yet is lost.
     pub fn reset(&self) {
         self.kernel.borrow_mut().peer_resets(self.link);
     }
