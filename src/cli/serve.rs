@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 fn serve(args: &ServeArgs, handler: impl Handler) -> Result<(), Failure> {
     let open_files = open_files::raise();
     let mut reactor = Reactor::new(config(args), handler).map_err(|error| explain(&error))?;
-    stop_on_signals(reactor.handle())?;
+    let signal = stop_on_signals(reactor.handle())?;
     let options = ListenOptions::new().backlog(args.backlog.0);
     for addr in &args.listen {
         let addr = reactor.listen_with(&addr.0, &options).map_err(|error| {
@@ -38,7 +38,11 @@ fn serve(args: &ServeArgs, handler: impl Handler) -> Result<(), Failure> {
         announce(addr);
     }
     open_files.log();
-    reactor.run().map_err(|error| explain(&error))
+    reactor.run().map_err(|error| explain(&error))?;
+    if let Some(name) = signal_hook::low_level::signal_name(signal.load(Ordering::Acquire)) {
+        log::info!("ended by {name}");
+    }
+    Ok(())
 }
 
 fn config(args: &ServeArgs) -> Config {
@@ -77,8 +81,9 @@ const STOPPED_AT_ONCE: i32 = 3;
 /// The first signal stops the reactor at the end of its turn. A second one ends the process at once:
 /// the reactor may be held up for ever, for one by a log that nobody reads.
 ///
-/// A thread of its own waits for the signals, so that none can interrupt the reactor at a bad moment.
-fn stop_on_signals(handle: Handle) -> Result<(), Failure> {
+/// A thread of its own waits for the signals, so that none can interrupt the reactor at a bad moment. It
+/// does not log, as that may block. Returns where the signal's number will be.
+fn stop_on_signals(handle: Handle) -> Result<Arc<AtomicI32>, Failure> {
     let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -88,15 +93,16 @@ fn stop_on_signals(handle: Handle) -> Result<(), Failure> {
             .map_err(refused)?;
     }
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+    let received = Arc::new(AtomicI32::new(0));
+    let told = Arc::clone(&received);
     let wait = move || {
         for signal in signals.forever() {
-            handle.stop(); // before the log, which may block
-            let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
-            log::info!("stopping on {name}");
+            told.store(signal, Ordering::Release);
+            handle.stop();
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
-    Ok(())
+    Ok(received)
 }
 
 fn explain(error: &Error) -> Failure {
