@@ -101,6 +101,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sends what is queued and what the last callback has staged, in one system call. Only what the
     /// kernel refuses is copied to the outbox.
     fn flush(&mut self, id: ConnId) {
+        if self.table.staged.is_empty() && self.table.entry(id).outbox.is_empty() {
+            return;
+        }
         let mut staged = mem::take(&mut self.table.staged);
         let high_water = self.table.config.high_water;
         let entry = self.table.entry(id);
@@ -129,9 +132,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for (slice, piece) in slices.iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
             *slice = IoSlice::new(piece);
             count += 1;
-        }
-        if count == 0 {
-            return 0;
         }
         let slices = &slices[..count];
         let asked: usize = slices.iter().map(|slice| slice.len()).sum();
