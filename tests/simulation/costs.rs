@@ -61,6 +61,25 @@ fn what_was_left_for_want_of_budget_is_done_without_a_new_event() {
 }
 
 #[test]
+fn one_turn_reads_no_more_of_a_connection_than_its_budget_and_one_read() {
+    let mut world = World::new(1, Config::new().read_budget(1), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    // Each read brings a few bytes, and more are always there.
+    let faults = Faults { short_read: 255, partial_means_blocked: false, ..Faults::none() };
+    world.set_faults(faults);
+    let peer = world.dial(addr);
+    peer.send(&[b'x'; 5_000]);
+    let mut before = 0;
+    while peer.received().len() < 5_000 {
+        let after = world.next_move().expect("it is not over yet");
+        assert!(world.turn(after).is_continue());
+        let reads = world.stats().traffic.reads;
+        assert!(reads - before <= 1, "{} reads in one turn", reads - before);
+        before = reads;
+    }
+}
+
+#[test]
 fn a_reactor_that_is_thrown_away_closes_everybody() {
     let closed = std::rc::Rc::new(std::cell::Cell::new(0));
     struct Counting(std::rc::Rc<std::cell::Cell<u32>>);

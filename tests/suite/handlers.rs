@@ -37,6 +37,7 @@ impl Handler for Lines {
         if let Some(line) = input.take_until(b"\r\n") {
             *lines += 1;
             match line {
+                b"panic" => panic!("asked to {}", "panic"),
                 b"fail" => return Err("asked to fail".into()),
                 b"close" => conn.close(),
                 b"abort" => conn.abort(),
@@ -119,11 +120,13 @@ fn the_close_reason_says_how_it_ended() {
         ("close\r\n", "Closed"),
         ("abort\r\n", "Aborted"),
         ("fail\r\n", "Handler(\"asked to fail\")"),
+        ("panic\r\n", "Panic(\"asked to panic\")"),
     ] {
         let mut client = server.connect();
         client.write_all(request.as_bytes()).unwrap();
         let end = client.read(&mut [0; 1]);
-        assert_eq!(end.is_err(), request.starts_with("abort"), "{request}: {end:?}");
+        let is_cut = request.starts_with("abort") || request.starts_with("panic");
+        assert_eq!(end.is_err(), is_cut, "{request}: {end:?}");
         drop(client);
         assert_eq!(reasons.recv().unwrap(), expected);
     }
