@@ -23,6 +23,21 @@ fn a_connection_that_has_closed_costs_no_further_turn() {
 }
 
 #[test]
+fn an_echo_costs_one_read_and_one_write() {
+    let mut world = World::new(1, Config::new(), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    for echoes in 1..=10 {
+        peer.send(b"hello");
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(world.calls(), (echoes, echoes));
+    }
+    peer.finish();
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(world.calls(), (11, 10), "and the end one read");
+}
+
+#[test]
 fn an_idle_connection_costs_no_turn() {
     let mut world = World::new(1, Config::new(), Echo).unwrap();
     let addr = world.listen(ADDR).unwrap();

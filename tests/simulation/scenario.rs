@@ -160,10 +160,16 @@ impl Scenario {
             }
         }
         for reaction in &mut self.reactions {
-            if let Reaction::Send(bytes) | Reaction::TrySend(bytes) = reaction {
+            if let Reaction::Send(bytes)
+            | Reaction::TrySend(bytes)
+            | Reaction::Broadcast(bytes)
+            | Reaction::SendToOther { bytes, .. } = reaction
+            {
                 *bytes *= 100;
             }
         }
+        // Or it would take a turn for every other byte.
+        self.limits.high_water = self.limits.high_water.max(20_000);
         self.limits.queue_limit += 2_000_000;
         self.limits.enough = 2_000_000;
         self

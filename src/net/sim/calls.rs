@@ -103,6 +103,7 @@ impl Kernel {
 
     pub(super) fn read(&mut self, id: LinkId, into: &mut [u8]) -> io::Result<usize> {
         self.interrupted()?;
+        self.calls.0 += 1;
         let result = self.read_some(id, into);
         self.note(3, id as u64);
         self.note(3, *result.as_ref().unwrap_or(&usize::MAX) as u64);
@@ -152,6 +153,7 @@ impl Kernel {
 
     pub(super) fn write(&mut self, id: LinkId, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         self.interrupted()?;
+        self.calls.1 += 1;
         let result = self.write_some(id, slices);
         self.note(4, id as u64);
         self.note(4, *result.as_ref().unwrap_or(&usize::MAX) as u64);

@@ -59,6 +59,8 @@ pub(super) struct Kernel {
     pub(super) trace: u64,
     /// How many bytes the server has read and written.
     pub(super) traffic: (u64, u64),
+    /// How often it has called to do so.
+    pub(super) calls: (u64, u64),
     /// What the next calls of `accept` fail with.
     pub(super) accept_errors: VecDeque<i32>,
     pub(super) listeners: Vec<Listener>,
@@ -80,6 +82,7 @@ impl Kernel {
             woken: false,
             trace: 0xcbf2_9ce4_8422_2325,
             traffic: (0, 0),
+            calls: (0, 0),
             accept_errors: VecDeque::new(),
             listeners: Vec::new(),
             agenda: BinaryHeap::new(),

@@ -208,6 +208,12 @@ impl<H: Handler> World<H> {
         self.kernel.borrow().open_sockets()
     }
 
+    /// How often the server has called to read and to write, in vain or not.
+    #[must_use]
+    pub fn calls(&self) -> (u64, u64) {
+        self.kernel.borrow().calls
+    }
+
     /// How many bytes the server's system calls have read and written.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
