@@ -38,6 +38,18 @@ fn an_echo_costs_one_read_and_one_write() {
 }
 
 #[test]
+fn more_than_fits_into_one_read_is_read_to_its_end() {
+    let mut world = World::new(1, Config::new(), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000_000, ..Faults::none() });
+    let peer = world.dial(addr);
+    // All of it is there with the first edge; the last read is as full as the others.
+    peer.send(&vec![b'x'; 4 * 65_536]);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(peer.received().len(), 4 * 65_536);
+}
+
+#[test]
 fn an_idle_connection_costs_no_turn() {
     let mut world = World::new(1, Config::new(), Echo).unwrap();
     let addr = world.listen(ADDR).unwrap();

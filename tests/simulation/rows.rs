@@ -678,40 +678,63 @@ fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
     assert_eq!(world.open_sockets(), 0);
 }
 
+/// A world in which the server lingers, having answered a hundred bytes that its peer reads slowly.
+fn lingering(seed: u64) -> (World<impl Handler>, Peer) {
+    let handler = from_fn(|conn, input| {
+        input.take();
+        conn.send(&noise(100));
+        conn.close();
+    });
+    let config = Config::new().linger_timeout(5 * SECOND);
+    let mut world = World::new(seed, config, handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    peer.read(Reading::Slowly { bytes: 1, every: 20 * SECOND });
+    peer.send(b"x");
+    while world.stats().traffic.bytes_out < 100 {
+        assert!(world.turn(SECOND).is_continue());
+    }
+    (world, peer)
+}
+
 #[test]
 fn row_35_a_fin_that_came_during_a_sleep_is_read_before_the_lingering_is_over() {
     for_some_seeds(|seed| {
-        // The answer is on its way, the server lingers, and the peer finishes while the server sleeps; a
-        // signal ends the sleep.
-        let handler = from_fn(|conn, input| {
-            input.take();
-            conn.send(&noise(1_000));
-            conn.close();
-        });
-        let config = Config::new().linger_timeout(5 * SECOND);
-        let mut world = World::new(seed, config, handler).unwrap();
-        let addr = world.listen(ADDR).unwrap();
-        world.set_faults(always(|faults| {
-            (faults.buffer, faults.latency) = (100, SECOND / 10);
-        }));
-        let peer = world.dial(addr);
-        peer.send(b"x");
-        while world.stats().traffic.bytes_in == 0 {
+        let (mut world, peer) = lingering(seed);
+        // Unread, these turn a close into a RST, which destroys the answer on its way.
+        peer.send(&[b'y'; 50]);
+        peer.finish();
+        // They arrive while the process sleeps, past its deadline, and a signal ends the sleep.
+        world.set_faults(always(|faults| (faults.time_jump, faults.interrupted) = (255, 128)));
+        for _ in 0..20 {
             assert!(world.turn(SECOND).is_continue());
         }
-        peer.send(&[b'y'; 50]); // unread input, which would turn an early close into a RST
-        peer.finish();
-        world.set_faults(always(|faults| {
-            (faults.buffer, faults.latency) = (100, SECOND / 10);
-            (faults.time_jump, faults.interrupted) = (255, 128);
-        }));
+        world.calm();
         assert!(world.run_until_still().is_continue());
         assert_eq!(
             (peer.received(), peer.ending()),
-            (noise(1_000), Some(Ending::Fin)),
+            (noise(100), Some(Ending::Fin)),
             "seed {seed}"
         );
     });
+}
+
+#[test]
+fn row_35_deadlines_do_not_wait_for_ever_for_a_sight_of_all_events() {
+    let (mut world, _peer) = lingering(1);
+    world.set_faults(always(|faults| faults.interrupted = 255));
+    for _ in 0..300 {
+        assert!(world.turn(SECOND).is_continue());
+    }
+    assert!(world.now() < 60 * SECOND, "hardly any time has passed");
+    assert_eq!(world.stats().open, 1);
+    world.set_faults(always(|faults| (faults.interrupted, faults.time_jump) = (255, 255)));
+    let turns = (0..300).take_while(|_| {
+        assert!(world.turn(SECOND).is_continue());
+        world.stats().open == 1
+    });
+    let turns = turns.count();
+    assert!((2..250).contains(&turns), "after {turns} turns");
 }
 
 #[test]
