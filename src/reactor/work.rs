@@ -7,6 +7,7 @@ use super::preview::Preview;
 use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::core::kept::Kept;
+use crate::core::outbox::Outbox;
 use crate::core::phase::{Phase, Reads};
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -127,13 +128,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return 0;
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut count = 0;
-        let pieces = entry.outbox.slices().chain(iter::once(staged));
-        for (slice, piece) in slices.iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
-            *slice = IoSlice::new(piece);
-            count += 1;
-        }
-        let slices = &slices[..count];
+        let slices = gather(&entry.outbox, staged, &mut slices);
         let asked: usize = slices.iter().map(|slice| slice.len()).sum();
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return 0 };
         let result = match uninterrupted(|| self.net.write(&mut socket.stream, slices)) {
@@ -310,4 +305,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let mut input = Input::resume(kept.bytes(), search);
         self.callback(id, |handler, conn, state| handler.on_eof(conn, state, &mut input));
     }
+}
+
+/// What is queued and what is staged, in order, as far as it fits.
+fn gather<'a, 's>(
+    outbox: &'a Outbox,
+    staged: &'a [u8],
+    into: &'s mut [IoSlice<'a>; SLICES],
+) -> &'s [IoSlice<'a>] {
+    let pieces = outbox.slices().chain(iter::once(staged)).filter(|piece| !piece.is_empty());
+    let mut count = 0;
+    for (slice, piece) in into.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+        count += 1;
+    }
+    &into[..count]
 }
