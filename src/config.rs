@@ -33,7 +33,7 @@ pub struct Config {
     pub(crate) read_budget: usize,
     pub(crate) accept_budget: usize,
     pub(crate) linger_timeout: Duration,
-    pub(crate) max_connections: Option<usize>,
+    max_connections: Option<usize>,
     pub(crate) overflow: Overflow,
     max_per_ip: Option<u32>,
     ipv6_prefix: u8,

@@ -321,11 +321,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// deadlines wait as long as there may be events that were not told yet, because a signal ended the
     /// wait (SIGCONT does) or a batch was full; but not for ever.
     fn may_judge_deadlines(&mut self, saw_all: bool) -> bool {
-        self.blind_turns = if saw_all { 0 } else { self.blind_turns + 1 };
-        let may = self.blind_turns == 0 || self.blind_turns > BLIND_TURNS;
-        if may {
-            self.blind_turns = 0;
-        }
+        let may = saw_all || self.blind_turns == BLIND_TURNS;
+        self.blind_turns = if may { 0 } else { self.blind_turns + 1 };
         may
     }
 

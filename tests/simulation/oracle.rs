@@ -59,7 +59,6 @@ struct Dialled {
     peer: Peer,
     /// How much of what the handler has sent it has read.
     read: usize,
-    reads: bool,
     vanished: bool,
 }
 
@@ -122,7 +121,6 @@ impl Run {
                 peer.peer.vanish();
             }),
             Step::Read { peer, how } => self.with_peer(peer, |peer, _| {
-                peer.reads = how == Reading::AtOnce;
                 peer.peer.read(how);
             }),
             Step::Run { micros } => {
@@ -150,7 +148,7 @@ impl Run {
         let from = SocketAddr::from(([192, 168, 0, ip], port));
         let peer = self.world.dial_from(from, self.addr);
         self.ledger.borrow_mut().peers.insert(peer.addr(), PeerDid::default());
-        self.peers.push(Dialled { peer, read: 0, reads: true, vanished: false });
+        self.peers.push(Dialled { peer, read: 0, vanished: false });
     }
 
     fn with_peer(&mut self, number: usize, act: impl FnOnce(&mut Dialled, &mut PeerDid)) {
@@ -225,7 +223,6 @@ impl Run {
         self.world.calm();
         for peer in &mut self.peers {
             peer.peer.read(Reading::AtOnce);
-            peer.reads = true;
         }
         // Between rests there are deadlines: an acceptor that pauses, connections that linger, SYNs.
         let wait = Duration::from_secs(1).max(self.limits.linger) + Duration::from_secs(1);

@@ -53,7 +53,7 @@ impl Kernel {
 
     /// Shuts a listener down under its owner: from now on `accept` fails with EINVAL.
     pub(super) fn break_listener(&mut self, addr: SocketAddr) {
-        let due = self.now + self.delay();
+        let due = self.due();
         if let Some(index) = self.listener_at(addr) {
             self.listeners[index].shut_down = true;
             self.listeners[index].edge = Some(due);
@@ -79,7 +79,7 @@ impl Kernel {
             return Err(io::Error::from_raw_os_error(error));
         }
         let blocks = self.rng.happens(self.faults.accept_blocks);
-        let due = self.now + self.delay();
+        let due = self.due();
         let listener = &mut self.listeners[index];
         if blocks && !listener.queue.is_empty() {
             listener.edge = Some(due);

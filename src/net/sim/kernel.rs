@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::faults::Faults;
-use super::link::Link;
+use super::link::{Link, ServerEnd};
 use super::rng::Rng;
 use crate::net::{Event, Token};
 
@@ -93,16 +93,23 @@ impl Kernel {
         }
     }
 
+    /// How many sockets the server holds, its listeners aside.
+    pub(super) fn open_sockets(&self) -> usize {
+        self.links.iter().filter(|link| link.server == ServerEnd::Open).count()
+    }
+
     /// Adds to the trace.
     pub(super) fn note(&mut self, what: u64, detail: u64) {
-        for word in [what, detail, self.now] {
-            self.trace = (self.trace ^ word).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        self.mix([what, detail, self.now]);
     }
 
     pub(super) fn note_bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        self.mix(bytes.iter().map(|byte| u64::from(*byte)));
+    }
+
+    fn mix(&mut self, words: impl IntoIterator<Item = u64>) {
+        for word in words {
+            self.trace = (self.trace ^ word).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
@@ -112,8 +119,7 @@ impl Kernel {
     }
 
     pub(super) fn latency(&mut self) -> u64 {
-        let most = u64::try_from(self.faults.latency.as_nanos()).unwrap_or(u64::MAX);
-        1 + self.rng.below(most)
+        1 + self.rng.below(nanos(self.faults.latency))
     }
 
     /// When something happens next without anybody's doing, if ever.
@@ -166,7 +172,7 @@ impl Kernel {
     /// Owes an edge to whoever watches the link. That it comes is what the kernel promises; when,
     /// is its own affair.
     pub(super) fn owe(&mut self, id: LinkId, change: Change) {
-        let due = self.now + self.delay();
+        let due = self.due();
         let link = &mut self.links[id];
         let strict = !self.faults.partial_means_blocked;
         let unarmed = match change {
@@ -183,8 +189,10 @@ impl Kernel {
         }
     }
 
-    pub(super) fn delay(&mut self) -> u64 {
-        if self.rng.happens(self.faults.delayed) { self.rng.below(50_000_000) } else { 0 }
+    /// When an edge may be told that is owed from now on.
+    pub(super) fn due(&mut self) -> u64 {
+        let late = self.rng.happens(self.faults.delayed);
+        self.now.saturating_add(if late { self.rng.below(50_000_000) } else { 0 })
     }
 
     pub(super) fn poll(
@@ -199,12 +207,20 @@ impl Kernel {
         };
         self.pass(self.now.saturating_add(TURN + slept));
         self.interrupted()?;
-        let timeout = timeout.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-        let deadline = timeout.map(|time| self.now.saturating_add(time));
+        self.wait(events, timeout.map(|time| self.now.saturating_add(nanos(time))));
+        let is_due = |link: &LinkId| self.links[*link].edge.is_some_and(|due| due <= self.now);
+        let events_are_left = self.owed.iter().any(is_due);
+        self.disturb(events);
+        self.note_events(events);
+        Ok(!events_are_left)
+    }
+
+    /// Lets time pass until there is an event, a wake-up, or the deadline.
+    fn wait(&mut self, events: &mut Vec<Event>, deadline: Option<u64>) {
         loop {
             self.collect(events);
             if !events.is_empty() || std::mem::take(&mut self.woken) {
-                break;
+                return;
             }
             match (self.next_time(), deadline) {
                 (Some(next), deadline) if deadline.is_none_or(|deadline| next <= deadline) => {
@@ -212,16 +228,15 @@ impl Kernel {
                 }
                 (_, Some(deadline)) => {
                     self.pass(deadline);
-                    self.collect(events);
-                    break;
+                    return self.collect(events);
                 }
                 (_, None) => panic!("the reactor waits for ever: nothing will happen by itself"),
             }
         }
-        let is_due = |link: &LinkId| self.links[*link].edge.is_some_and(|due| due <= self.now);
-        let events_are_left = self.owed.iter().any(is_due);
-        self.disturb(events);
-        for event in events.iter() {
+    }
+
+    fn note_events(&mut self, events: &[Event]) {
+        for event in events {
             let flags = [event.readable, event.writable, event.more_follows, event.hung_up];
             let detail = match event.token {
                 Token::Listener(index) => u64::from(index) << 32 | u64::from(u32::MAX),
@@ -230,7 +245,6 @@ impl Kernel {
             let flags = flags.iter().fold(0, |sum, flag| sum << 1 | u64::from(*flag));
             self.note(0x100 + flags, detail);
         }
-        Ok(!events_are_left)
     }
 
     /// Moves the edges that are due into the batch, as far as they fit.
@@ -290,6 +304,11 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+/// A time in nanoseconds, which reach for 584 years.
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn event(token: Token, hung_up: bool) -> Event {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::kernel::{Action, Change, Kernel, LinkId};
+use super::kernel::{Action, Change, Kernel, LinkId, nanos};
 use super::link::{Ending, Link, Reading, ServerEnd};
 
 /// How often a SYN is sent again.
@@ -48,7 +48,7 @@ impl Kernel {
             self.links[id].ending = Some(Ending::Refused);
             return;
         };
-        let due = self.now + self.delay();
+        let due = self.due();
         let listener = &mut self.listeners[index];
         if listener.queue.len() >= listener.backlog {
             return self.send_syn_again(id);
@@ -134,7 +134,7 @@ impl Kernel {
         let after = match link.reading {
             Reading::Never | Reading::Slowly { bytes: 0, .. } => return,
             Reading::AtOnce => 0,
-            Reading::Slowly { every, .. } => u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
+            Reading::Slowly { every, .. } => nanos(every),
         };
         let plan = link.plan;
         link.reading_scheduled = Some(plan);
@@ -251,10 +251,5 @@ impl Kernel {
         self.links[id].reading = reading;
         self.links[id].plan += 1;
         self.start_peer_reading(id);
-    }
-
-    /// How many sockets the server holds, its listeners aside.
-    pub(super) fn open_sockets(&self) -> usize {
-        self.links.iter().filter(|link| link.server == ServerEnd::Open).count()
     }
 }

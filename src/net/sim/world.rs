@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Sim;
 use super::faults::Faults;
-use super::kernel::{Kernel, LinkId};
+use super::kernel::{Kernel, LinkId, nanos};
 use super::link::{Ending, Reading};
 use crate::config::Config;
 use crate::error::Error;
@@ -138,8 +138,7 @@ impl<H: Handler> World<H> {
         while self.now() < end && flow.is_continue() {
             flow = self.turn(end.saturating_sub(self.now()));
         }
-        let end = u64::try_from(end.as_nanos()).unwrap_or(u64::MAX);
-        self.kernel.borrow_mut().pass(end);
+        self.kernel.borrow_mut().pass(nanos(end));
         flow
     }
 
@@ -183,8 +182,7 @@ impl<H: Handler> World<H> {
             self.stopped = flow.expect("the simulated poll only fails with EINTR").is_break();
         } else {
             let mut kernel = self.kernel.borrow_mut();
-            let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-            let until = kernel.now.saturating_add(timeout);
+            let until = kernel.now.saturating_add(nanos(timeout));
             kernel.pass(until);
         }
         if self.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
