@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io;
+use std::time::Duration;
 
 /// What a handler's callback may fail with: any error that can be shown.
 ///
@@ -62,6 +63,36 @@ pub enum CloseReason {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// More than [`queue_budget`](crate::Config::queue_budget) bytes waited in the whole reactor, and of
+    /// those who did not take or complete theirs this one held the most. The peer sees a RST.
+    Shed {
+        /// The budget, in bytes.
+        budget: usize,
+    },
+    /// Not a byte came within the [`first_byte_timeout`](crate::Config::first_byte_timeout). What was
+    /// queued was sent, if the peer took it.
+    FirstByteTimeout {
+        /// The time that was allowed.
+        limit: Duration,
+    },
+    /// Nothing came for the [`idle_timeout`](crate::Config::idle_timeout). What was queued was sent, if
+    /// the peer took it.
+    IdleTimeout {
+        /// The time that was allowed.
+        limit: Duration,
+    },
+    /// Bytes were queued, and for the [`write_timeout`](crate::Config::write_timeout) the kernel took
+    /// none of them: the peer does not read, or is gone. Queued bytes are lost: the peer sees a RST.
+    WriteTimeout {
+        /// The time that was allowed.
+        limit: Duration,
+    },
+    /// It had lived for the [`max_age`](crate::Config::max_age), or up to a tenth less. All that was
+    /// queued was sent.
+    MaxAge {
+        /// The time that was allowed.
+        limit: Duration,
+    },
     /// There were as many connections as there may be, and this one had been silent the longest: see
     /// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest).
     Evicted,
@@ -72,7 +103,7 @@ pub enum CloseReason {
 impl CloseReason {
     /// Whether nothing went wrong: such a reason gives way to a failure that comes after it.
     pub(crate) fn is_orderly(&self) -> bool {
-        matches!(self, Self::PeerFinished | Self::Closed)
+        matches!(self, Self::PeerFinished | Self::Closed | Self::MaxAge { .. })
     }
 }
 
@@ -91,6 +122,15 @@ impl fmt::Display for CloseReason {
             Self::OutboxOverflow { limit } => {
                 write!(f, "more than {limit} bytes were queued for a peer that does not read")
             }
+            Self::Shed { budget } => {
+                write!(f, "more than {budget} bytes were waiting, and most of them here")
+            }
+            Self::FirstByteTimeout { limit } => write!(f, "not a byte came within {limit:?}"),
+            Self::IdleTimeout { limit } => write!(f, "nothing came for {limit:?}"),
+            Self::WriteTimeout { limit } => {
+                write!(f, "the peer took nothing of what was queued for {limit:?}")
+            }
+            Self::MaxAge { limit } => write!(f, "it had reached the age of {limit:?}"),
             Self::Evicted => f.write_str("it had to make room for another"),
             Self::Stopped => f.write_str("the reactor stopped"),
         }

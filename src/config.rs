@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::admission::{Limits, WhenFull};
+use crate::core::deadlines::{Timeouts, millis};
 use crate::error::Error;
 
 const KIB: usize = 1024;
@@ -11,6 +12,10 @@ const KIB: usize = 1024;
 const RESERVED: usize = 64;
 
 const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
+
+const DEFAULT_QUEUE_BUDGET: usize = 256 * 1024 * KIB;
+
+const NO_TIME: Option<Duration> = Some(Duration::ZERO);
 
 /// The settings of a reactor: a builder, checked when the [`Reactor`](crate::Reactor) is made.
 ///
@@ -30,9 +35,17 @@ pub struct Config {
     pub(crate) high_water: usize,
     low_water: Option<usize>,
     queue_limit: Option<usize>,
+    pub(crate) queue_budget: usize,
     pub(crate) read_budget: usize,
+    pub(crate) write_budget: usize,
+    pub(crate) call_budget: usize,
     pub(crate) accept_budget: usize,
+    pub(crate) timer_budget: usize,
+    pub(crate) first_byte_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
     pub(crate) linger_timeout: Duration,
+    pub(crate) max_age: Option<Duration>,
     max_connections: Option<usize>,
     pub(crate) overflow: Overflow,
     max_per_ip: Option<u32>,
@@ -83,9 +96,17 @@ impl Config {
             high_water: 64 * KIB,
             low_water: None,
             queue_limit: None,
+            queue_budget: DEFAULT_QUEUE_BUDGET,
             read_budget: 64 * KIB,
+            write_budget: 256 * KIB,
+            call_budget: 64,
             accept_budget: 32,
+            timer_budget: 256,
+            first_byte_timeout: None,
+            idle_timeout: Some(Duration::from_secs(3_600)),
+            write_timeout: Some(Duration::from_secs(60)),
             linger_timeout: Duration::from_secs(5),
+            max_age: None,
             max_connections: None,
             overflow: Overflow::Wait,
             max_per_ip: None,
@@ -110,7 +131,8 @@ impl Config {
     /// Above this many queued bytes the reactor stops reading from the connection, so that a peer
     /// which does not read its answers is not asked for more. Default 64 KiB.
     ///
-    /// A connection can hold this much and the answers to one more read.
+    /// It reads no more than what is missing to it (but 4 KiB at least), so a connection whose answers are
+    /// as long as the questions holds about this much.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
         self.high_water = bytes;
@@ -140,14 +162,66 @@ impl Config {
         self
     }
 
+    /// How many bytes may wait in the whole reactor, in all queues together: output that the kernel has
+    /// not taken, and input that handlers have left. Default 256 MiB. Set it to what the process may
+    /// use, less a few MiB.
+    ///
+    /// The limits of each connection do not bound what a hundred thousand hold. This does, in two steps:
+    ///
+    /// 1. From three quarters of it, until half of it is left, whoever has anything queued is above high
+    ///    water: it is not read from until all is sent, and
+    ///    [`is_above_high_water`](crate::Conn::is_above_high_water) is true. Those who take what is sent
+    ///    to them are served as before.
+    /// 2. At the end of a turn that leaves more than all of it, the connections end that hold the most of
+    ///    what their peers do not take (or do not complete), with
+    ///    [`CloseReason::Shed`](crate::CloseReason::Shed), until an eighth of it is free again.
+    ///
+    /// [`try_send`](crate::Conn::try_send) refuses what would go over it. What is sent with
+    /// [`send`](crate::Conn::send) within one turn can.
+    #[must_use]
+    pub const fn queue_budget(mut self, bytes: usize) -> Self {
+        self.queue_budget = bytes;
+        self
+    }
+
     /// After this many bytes read, a connection waits for the others' turn. Default 64 KiB, which is
     /// one full read. At least 1.
     ///
     /// A larger budget saves calls of `epoll_wait` when a single connection has much to say, and lets
     /// all others wait longer. It costs no memory.
+    /// [`Exhausted`](crate::Exhausted) tells how often this and the other budgets run out.
     #[must_use]
     pub const fn read_budget(mut self, bytes: usize) -> Self {
         self.read_budget = bytes;
+        self
+    }
+
+    /// After this many bytes written, a connection waits for the others' turn. Default 256 KiB. At least 1.
+    ///
+    /// A larger budget saves calls of `epoll_wait` where much is sent at once, and lets all others wait
+    /// longer. What is left over is copied to the connection's queue.
+    #[must_use]
+    pub const fn write_budget(mut self, bytes: usize) -> Self {
+        self.write_budget = bytes;
+        self
+    }
+
+    /// How often a connection's [`on_data`](crate::Handler::on_data) is called in a turn on bytes that
+    /// were read at once: for handlers that take a message a call. Default 64. At least 1. It costs no
+    /// memory.
+    #[must_use]
+    pub const fn call_budget(mut self, calls: usize) -> Self {
+        self.call_budget = calls;
+        self
+    }
+
+    /// How many deadlines are seen to in a turn. Default 256. At least 1.
+    ///
+    /// It bounds what it costs the others when a hundred thousand connections are due at once. It costs
+    /// no memory.
+    #[must_use]
+    pub const fn timer_budget(mut self, deadlines: usize) -> Self {
+        self.timer_budget = deadlines;
         self
     }
 
@@ -160,12 +234,67 @@ impl Config {
         self
     }
 
+    /// How soon a newcomer has to send its first byte, or end with
+    /// [`CloseReason::FirstByteTimeout`](crate::CloseReason::FirstByteTimeout); `None` for as late as it
+    /// likes. Default `None`, because in many protocols the server speaks first, or alone. Set it where
+    /// clients speak first: it frees the places of those who only connect, long before
+    /// [`idle_timeout`](Self::idle_timeout).
+    ///
+    /// This and the other deadlines are kept to two milliseconds, and never come early.
+    /// Input that is there is read before they are judged, so a process that was suspended does not
+    /// punish its peers.
+    #[must_use]
+    pub const fn first_byte_timeout(mut self, time: Option<Duration>) -> Self {
+        self.first_byte_timeout = time;
+        self
+    }
+
+    /// How long nothing may come from a peer before its connection is closed with
+    /// [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout); `None` for ever. Default an hour:
+    /// more than people pause in, and soon enough that peers which vanished without a word do not add
+    /// up.
+    ///
+    /// Only bytes that come in count: what is sent to a peer says nothing about whether it is there. For
+    /// protocols in which clients just listen there is [`keep_alive`](crate::Conn::keep_alive), or `None`.
+    /// While a connection is not read from (it is paused, or its queue is full) the peer's silence is not
+    /// held against it.
+    #[must_use]
+    pub const fn idle_timeout(mut self, time: Option<Duration>) -> Self {
+        self.idle_timeout = time;
+        self
+    }
+
+    /// How long the kernel may take none of the bytes that are queued for a peer before its connection is
+    /// reset with [`CloseReason::WriteTimeout`](crate::CloseReason::WriteTimeout); `None` for ever. Default
+    /// one minute.
+    ///
+    /// Any byte counts, so a peer may read slowly. One that takes less than a segment in this time may
+    /// count as not reading (RFC 9293, section 3.8.6.2.2: a window is not opened by small amounts).
+    #[must_use]
+    pub const fn write_timeout(mut self, time: Option<Duration>) -> Self {
+        self.write_timeout = time;
+        self
+    }
+
+    /// After what time a connection is closed in order, with
+    /// [`CloseReason::MaxAge`](crate::CloseReason::MaxAge), or up to a tenth before, so that those which
+    /// came together do not all come again together; `None` for never. Default `None`: whoever
+    /// has a conversation would not understand. Set it where clients come again by themselves and load is
+    /// to spread over servers that were added.
+    #[must_use]
+    pub const fn max_age(mut self, time: Option<Duration>) -> Self {
+        self.max_age = time;
+        self
+    }
+
     /// How long a closed connection waits for the peer's FIN after its own. Default 5 s.
     ///
     /// Closing a socket at once can destroy the last answer on its way, if the peer is still sending
     /// (RFC 2525, section 2.17); so the reactor reads on and throws away, until the peer has finished
-    /// or this time has passed. The connection holds its slot and its descriptor meanwhile, and for the
-    /// whole time 32 bytes in a queue.
+    /// or this time has passed. The connection holds its slot and its descriptor meanwhile.
+    ///
+    /// So long a handler has, too, to resume a connection that it has paused and that its peer has reset:
+    /// then it gets what the peer had sent before.
     #[must_use]
     pub const fn linger_timeout(mut self, time: Duration) -> Self {
         self.linger_timeout = time;
@@ -176,7 +305,7 @@ impl Config {
     /// limit of open files allows when the reactor is made, less 64 for listeners, logs and the like (or
     /// half of it, if it is below 128); without limit where that cannot be known.
     ///
-    /// What a connection costs: 120 bytes and the handler's state while it is idle.
+    /// What a connection costs: 116 bytes and the handler's state while it is idle.
     #[must_use]
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
@@ -235,6 +364,16 @@ impl Config {
         }
     }
 
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            first_byte: self.first_byte_timeout.map(millis),
+            idle: self.idle_timeout.map(millis),
+            write: self.write_timeout.map(millis),
+            linger: millis(self.linger_timeout),
+            max_age: self.max_age.map(millis),
+        }
+    }
+
     pub(crate) fn low_water_bytes(&self) -> usize {
         self.low_water.unwrap_or(self.high_water / 4)
     }
@@ -242,6 +381,26 @@ impl Config {
     pub(crate) fn queue_limit_bytes(&self) -> usize {
         self.queue_limit
             .unwrap_or_else(|| DEFAULT_QUEUE_LIMIT.max(self.high_water.saturating_mul(4)))
+    }
+
+    fn budgets(&self) -> [(&'static str, usize); 6] {
+        [
+            ("queue_budget", self.queue_budget),
+            ("read_budget", self.read_budget),
+            ("write_budget", self.write_budget),
+            ("call_budget", self.call_budget),
+            ("accept_budget", self.accept_budget),
+            ("timer_budget", self.timer_budget),
+        ]
+    }
+
+    fn times(&self) -> [(&'static str, Option<Duration>); 4] {
+        [
+            ("first_byte_timeout", self.first_byte_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("write_timeout", self.write_timeout),
+            ("max_age", self.max_age),
+        ]
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
@@ -255,10 +414,10 @@ impl Config {
             "high_water is 0: nothing could ever be sent".to_owned()
         } else if self.max_input == 0 {
             "max_input is 0: nothing could ever be received".to_owned()
-        } else if self.read_budget == 0 {
-            "read_budget is 0: nothing could ever be received".to_owned()
-        } else if self.accept_budget == 0 {
-            "accept_budget is 0: nobody could ever be accepted".to_owned()
+        } else if let Some((name, _)) = self.budgets().iter().find(|(_, budget)| *budget == 0) {
+            format!("{name} is 0: nothing could ever be done")
+        } else if let Some((name, _)) = self.times().iter().find(|(_, time)| *time == NO_TIME) {
+            format!("{name} is 0: everybody would be closed at once")
         } else if self.max_connections == Some(0) {
             "max_connections is 0: nobody could ever be served".to_owned()
         } else if self.max_per_ip == Some(0) {
@@ -292,7 +451,15 @@ mod tests {
             (Config::new().high_water(0), "high_water is 0"),
             (Config::new().max_input(0), "max_input is 0"),
             (Config::new().read_budget(0), "read_budget is 0"),
+            (Config::new().write_budget(0), "write_budget is 0"),
+            (Config::new().call_budget(0), "call_budget is 0"),
             (Config::new().accept_budget(0), "accept_budget is 0"),
+            (Config::new().timer_budget(0), "timer_budget is 0"),
+            (Config::new().queue_budget(0), "queue_budget is 0"),
+            (Config::new().idle_timeout(NO_TIME), "idle_timeout is 0"),
+            (Config::new().first_byte_timeout(NO_TIME), "first_byte_timeout is 0"),
+            (Config::new().write_timeout(NO_TIME), "write_timeout is 0"),
+            (Config::new().max_age(NO_TIME), "max_age is 0"),
             (Config::new().max_connections(0), "max_connections is 0"),
             (Config::new().max_per_ip(Some(0)), "max_per_ip is 0"),
             (Config::new().accept_rate(1, 0), "accept_rate has a 0"),

@@ -74,7 +74,8 @@ impl<'a> Conn<'a> {
     ///
     /// # Errors
     /// [`SendError::Full`] if more than [`queue_limit`](crate::Config::queue_limit) bytes would be
-    /// queued; [`SendError::Gone`] if the connection is closed or its peer is gone.
+    /// queued, or more than [`queue_budget`](crate::Config::queue_budget) in the whole reactor;
+    /// [`SendError::Gone`] if the connection is closed or its peer is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.table.try_send(self.id, bytes, self.id)
     }
@@ -86,8 +87,9 @@ impl<'a> Conn<'a> {
     }
 
     /// Whether so much is queued that a considerate handler sends no more until
-    /// [`on_drained`](crate::Handler::on_drained). Also true when nothing can be sent any more, so that
-    /// a loop like the one below always ends.
+    /// [`on_drained`](crate::Handler::on_drained). When the whole reactor holds too much, anything queued
+    /// is so much: see [`queue_budget`](crate::Config::queue_budget). Also true when nothing can be sent
+    /// any more, so that a loop like the one below always ends.
     ///
     /// # Examples
     /// ```
@@ -100,7 +102,73 @@ impl<'a> Conn<'a> {
     /// ```
     #[must_use]
     pub fn is_above_high_water(&self) -> bool {
-        !self.entry().phase.sends() || self.queued() > self.table.config.high_water
+        self.table.is_above_high_water(self.id, self.id)
+    }
+
+    /// Stops offering input to the handler, and reading from the peer, until
+    /// [`resume`](Self::resume): TCP then holds the peer back. From
+    /// [`on_open`](crate::Handler::on_open) on if it is said there. What was read already is kept.
+    ///
+    /// A paused connection has no idle deadline, and does not learn that its peer has finished. That it
+    /// was reset, it does: if it is not resumed within the
+    /// [`linger_timeout`](crate::Config::linger_timeout), it ends.
+    ///
+    /// # Examples
+    /// ```
+    /// # use readyloop::{BoxError, Conn, ConnId, Input};
+    /// /// What one side sends goes to the other, no faster than that one takes it. The other side's
+    /// /// `on_drained` calls `conn.others().resume(…)`.
+    /// fn relay(conn: &mut Conn<'_>, to: ConnId, input: &mut Input<'_>) -> Result<(), BoxError> {
+    ///     conn.others().send(to, input.take())?;
+    ///     if conn.others().is_above_high_water(to)? {
+    ///         conn.pause();
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn pause(&mut self) {
+        self.entry_mut().pause();
+    }
+
+    /// Goes on after [`pause`](Self::pause), without end.
+    pub fn resume(&mut self) {
+        let now = self.table.stamp();
+        self.entry_mut().resume(None, now);
+    }
+
+    /// Goes on for so many calls of [`on_data`](crate::Handler::on_data), and pauses then. With 1 it is
+    /// the `{active, once}` of Erlang's `inet`, with more the `{active, N}`: a handler that can use one
+    /// message at a time asks for the next when it is ready. It replaces what was left of an earlier
+    /// number; 0 is a pause, and `u16::MAX` is without end.
+    ///
+    /// # Examples
+    /// ```
+    /// # use readyloop::{BoxError, Conn, Input};
+    /// fn on_data(conn: &mut Conn<'_>, input: &mut Input<'_>) -> Result<(), BoxError> {
+    ///     match input.take_until(b"\n") {
+    ///         Some(job) => start(job), // which resumes this connection when it is done
+    ///         None => conn.resume_for(1), // not a whole message yet
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # fn start(_: &[u8]) {}
+    /// ```
+    pub fn resume_for(&mut self, calls: u16) {
+        let now = self.table.stamp();
+        self.entry_mut().resume(Some(calls), now);
+    }
+
+    /// Whether input waits for [`resume`](Self::resume).
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.entry().is_paused()
+    }
+
+    /// Has the idle deadline count from now on, as if something had come from the peer: for protocols in
+    /// which a silent peer is a good peer, and the handler knows by other means that it is there.
+    pub fn keep_alive(&mut self) {
+        let now = self.table.stamp();
+        self.entry_mut().heard_of(now);
     }
 
     /// Closes the connection in order: all that is queued is sent, then a FIN; input that still
@@ -117,7 +185,7 @@ impl<'a> Conn<'a> {
     /// The traffic of this connection so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.entry().counters
+        self.entry().counters()
     }
 
     /// How long ago the connection was accepted.
@@ -129,7 +197,7 @@ impl<'a> Conn<'a> {
     /// The time of this turn. It costs no system call, and under a simulated network it is virtual.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.table.now
+        self.table.now()
     }
 
     /// The other connections of this reactor.
@@ -223,6 +291,61 @@ impl Others<'_> {
         self.change(id, |entry| entry.cut(CloseReason::Aborted, true))
     }
 
+    /// What is queued for a connection, in bytes: as [`Conn::queued`].
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended, or is about to.
+    pub fn queued(&self, id: ConnId) -> Result<usize, Gone> {
+        self.check(id)?;
+        Ok(self.table.queued(id, self.current))
+    }
+
+    /// Whether a connection has so much queued that it is better sent no more: as
+    /// [`Conn::is_above_high_water`].
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended, or is about to.
+    pub fn is_above_high_water(&self, id: ConnId) -> Result<bool, Gone> {
+        self.check(id)?;
+        Ok(self.table.is_above_high_water(id, self.current))
+    }
+
+    /// Pauses a connection, as [`Conn::pause`] does.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended, or is about to.
+    pub fn pause(&mut self, id: ConnId) -> Result<(), Gone> {
+        self.let_read(id, Entry::pause)
+    }
+
+    /// Resumes a connection, as [`Conn::resume`] does.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended, or is about to.
+    pub fn resume(&mut self, id: ConnId) -> Result<(), Gone> {
+        let now = self.table.stamp();
+        self.let_read(id, |entry| entry.resume(None, now))
+    }
+
+    /// Resumes a connection for so many calls, as [`Conn::resume_for`] does.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended, or is about to.
+    pub fn resume_for(&mut self, id: ConnId, calls: u16) -> Result<(), Gone> {
+        let now = self.table.stamp();
+        self.let_read(id, |entry| entry.resume(Some(calls), now))
+    }
+
+    fn let_read(&mut self, id: ConnId, how: impl FnOnce(&mut Entry)) -> Result<(), Gone> {
+        let is_read = self.table.get(id).is_some_and(|entry| entry.phase.is_before_the_end());
+        if is_read { self.change(id, how) } else { Err(Gone) }
+    }
+
+    fn check(&self, id: ConnId) -> Result<(), Gone> {
+        let sends = self.table.get(id).is_some_and(|entry| entry.phase.sends());
+        if sends { Ok(()) } else { Err(Gone) }
+    }
+
     fn change(&mut self, id: ConnId, how: impl FnOnce(&mut Entry)) -> Result<(), Gone> {
         let entry = self.table.get_mut(id).ok_or(Gone)?;
         if entry.phase.is_closed() {
@@ -256,7 +379,8 @@ impl fmt::Debug for Others<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The peer is too slow: its queue is at the limit.
+    /// The queue of the connection is at its limit, or all queues together are at the
+    /// [`queue_budget`](crate::Config::queue_budget).
     Full,
     /// The connection has ended, or is about to.
     Gone,
@@ -265,7 +389,7 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the queue of the connection is full"),
+            Self::Full => f.write_str("there is no room in the queue"),
             Self::Gone => Gone.fmt(f),
         }
     }

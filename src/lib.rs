@@ -51,7 +51,7 @@ pub use input::Input;
 pub use net::ListenOptions;
 pub use reactor::Reactor;
 pub use serve::serve;
-pub use stats::{Counters, Stats};
+pub use stats::{Counters, Exhausted, Expired, Stats};
 
 /// The README's programs compile.
 #[cfg(doctest)]

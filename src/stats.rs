@@ -36,7 +36,7 @@ impl Counters {
 }
 
 /// What a reactor has done since it was made. Every field only grows, but for
-/// [`open`](Self::open).
+/// [`open`](Self::open) and [`waiting_bytes`](Self::waiting_bytes).
 ///
 /// At the end of every turn, `accepted = open + closed + unregistered + refused_full + refused_per_ip +
 /// refused_rate`.
@@ -78,6 +78,13 @@ pub struct Stats {
     pub refused_rate: u64,
     /// Connections that had to make room for others. They count as closed too.
     pub evicted: u64,
+    /// Connections that ended because the [`queue_budget`](crate::Config::queue_budget) was exceeded.
+    /// They count as closed too.
+    pub shed: u64,
+    /// How often a deadline has ended a connection, or its waiting for the end.
+    pub expired: Expired,
+    /// How often a budget has made somebody wait for the next turn.
+    pub exhausted: Exhausted,
     /// Calls of `accept` that lost one newcomer (ECONNABORTED and the network's errors).
     pub accepts_lost: u64,
     /// Calls of `accept` that failed for want of descriptors or memory, and made the acceptor pause.
@@ -88,6 +95,59 @@ pub struct Stats {
     pub panics: u64,
     /// The traffic of all connections, the closed ones included.
     pub traffic: Counters,
+    /// Bytes that wait now: output that the kernel has not taken, and input that handlers have left.
+    pub waiting_bytes: u64,
     /// Turns of the loop.
     pub turns: u64,
+}
+
+/// How often each deadline was missed, as part of [`Stats`].
+///
+/// # Examples
+/// ```
+/// # fn report(stats: &readyloop::Stats) {
+/// if stats.expired.write > 0 {
+///     println!("{} peers did not take what was sent to them", stats.expired.write);
+/// }
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Expired {
+    /// By [`first_byte_timeout`](crate::Config::first_byte_timeout).
+    pub first_byte: u64,
+    /// By [`idle_timeout`](crate::Config::idle_timeout).
+    pub idle: u64,
+    /// By [`write_timeout`](crate::Config::write_timeout).
+    pub write: u64,
+    /// By [`linger_timeout`](crate::Config::linger_timeout): the peer had everything, but did not finish.
+    pub linger: u64,
+    /// By [`max_age`](crate::Config::max_age).
+    pub age: u64,
+}
+
+/// How often each budget ran out while there was more to do, as part of [`Stats`]. That is no fault: it
+/// is what keeps one from holding up all others. A figure that grows with nearly every turn says that
+/// the budget is small for the load.
+///
+/// # Examples
+/// ```
+/// # fn report(stats: &readyloop::Stats) {
+/// let share = stats.exhausted.reads as f64 / stats.turns as f64;
+/// println!("in one of {:.0} turns somebody had more to say", 1.0 / share);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exhausted {
+    /// The [`read_budget`](crate::Config::read_budget) of a connection.
+    pub reads: u64,
+    /// The [`write_budget`](crate::Config::write_budget) of a connection.
+    pub writes: u64,
+    /// The [`call_budget`](crate::Config::call_budget) of a connection.
+    pub calls: u64,
+    /// The [`accept_budget`](crate::Config::accept_budget) of a listener.
+    pub accepts: u64,
+    /// The [`timer_budget`](crate::Config::timer_budget) of the reactor.
+    pub timers: u64,
 }

@@ -1,66 +1,173 @@
-//! Deadlines that all lie the same time ahead.
+//! Until when a connection has to do what it owes.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A queue of things that are due a fixed time after they were added.
-///
-/// As they all wait equally long, they come due in the order of adding: a plain queue is a timer
-/// wheel for one duration, with O(1) for adding and for expiring. Nothing is ever cancelled; what
-/// has ended meanwhile is for the caller to recognise.
-#[derive(Debug)]
-pub(crate) struct Deadlines<T> {
-    after: Duration,
-    queue: VecDeque<(Instant, T)>,
+use super::phase::Phase;
+
+/// How long each thing may take; `None` for as long as it likes. In milliseconds, as all times here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) first_byte: Option<u64>,
+    pub(crate) idle: Option<u64>,
+    pub(crate) write: Option<u64>,
+    pub(crate) linger: u64,
+    pub(crate) max_age: Option<u64>,
 }
 
-impl<T> Deadlines<T> {
-    pub(crate) fn new(after: Duration) -> Self {
-        Self { after, queue: VecDeque::new() }
-    }
+/// What has to happen, or else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// The peer has to send its first byte.
+    FirstByte,
+    /// The peer has to send something.
+    Idle,
+    /// The peer has to take something of what is queued for it.
+    Write,
+    /// After the end: the peer has to finish, or the handler to take what is left.
+    Linger,
+    /// None: it has lived long enough.
+    Age,
+}
 
-    /// What is added from now on waits so long, and at least as long as what was added before.
-    pub(crate) fn set_time(&mut self, after: Duration) {
-        self.after = after;
-    }
+/// What the deadlines of a connection depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) phase: Phase,
+    pub(crate) opened: u64,
+    /// When it was last heard of; in the phases that wait for the end, when that began.
+    pub(crate) since: u64,
+    /// Nothing has come from it yet.
+    pub(crate) silent: bool,
+    /// It is not read from for now, so that its silence means nothing.
+    pub(crate) unheard: bool,
+    /// Since when the kernel has taken nothing of what is queued, if anything is.
+    pub(crate) stalled: Option<u64>,
+    /// Spreads the ages of connections that came together.
+    pub(crate) serial: u64,
+}
 
-    /// A time that lies beyond the clock's end never comes: then nothing is added.
-    pub(crate) fn add(&mut self, now: Instant, item: T) {
-        if let Some(due) = now.checked_add(self.after) {
-            self.queue.push_back((due, item));
+impl Timeouts {
+    /// The deadline that comes first, and when. For one that is unheard, the time to look again.
+    pub(crate) fn next(&self, of: &Standing, now: u64) -> Option<(u64, Deadline)> {
+        let write = due(of.stalled, self.write, Deadline::Write);
+        match of.phase {
+            Phase::Open | Phase::PeerFinished => {
+                let since = if of.unheard { now } else { of.since };
+                let first = if of.silent { self.first_byte } else { None };
+                let age = self.max_age.map(|most| shortened(most, of.serial));
+                let all = [
+                    write,
+                    due(Some(since), first, Deadline::FirstByte),
+                    due(Some(since), self.idle, Deadline::Idle),
+                    due(Some(of.opened), age, Deadline::Age),
+                ];
+                all.into_iter().flatten().min_by_key(|(time, _)| *time)
+            }
+            Phase::Flushing { .. } => write,
+            Phase::Lingering | Phase::Deaf => {
+                due(Some(of.since), Some(self.linger), Deadline::Linger)
+            }
+            Phase::Closed { .. } => None,
         }
     }
+}
 
-    /// When the next one is due.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.queue.front().map(|(due, _)| *due)
-    }
+fn due(since: Option<u64>, time: Option<u64>, what: Deadline) -> Option<(u64, Deadline)> {
+    Some((since?.saturating_add(time?), what))
+}
 
-    /// Takes out the next one that is due at `now`.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<T> {
-        let item = self.queue.pop_front_if(|(due, _)| *due <= now).map(|(_, item)| item);
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
-        }
-        item
-    }
+/// Nine to ten tenths, by a number that is as good as random for each connection: those that came
+/// together after a restart do not go and come together for ever. A maximum stays one.
+fn shortened(most: u64, serial: u64) -> u64 {
+    let noise = serial.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32; // Knuth's multiplicative hash
+    let cut = (u128::from(most / 10) * u128::from(noise)) >> 32;
+    most - u64::try_from(cut).expect("it is less than a tenth")
+}
+
+/// A time-out in milliseconds, no shorter than it was meant.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TIMEOUTS: Timeouts = Timeouts {
+        first_byte: Some(10),
+        idle: Some(100),
+        write: Some(50),
+        linger: 5,
+        max_age: Some(1_000),
+    };
+
+    const STANDING: Standing = Standing {
+        phase: Phase::Open,
+        opened: 7_000,
+        since: 7_000,
+        silent: true,
+        unheard: false,
+        stalled: None,
+        serial: 1,
+    };
+
+    fn next(of: Standing) -> Option<(u64, Deadline)> {
+        TIMEOUTS.next(&of, 7_900)
+    }
+
     #[test]
-    fn they_come_due_in_order_and_not_before_their_time() {
-        let start = Instant::now();
-        let mut deadlines = Deadlines::new(Duration::from_secs(5));
-        deadlines.add(start, 'a');
-        deadlines.add(start + Duration::from_secs(1), 'b');
-        assert_eq!(deadlines.next(), Some(start + Duration::from_secs(5)));
-        assert_eq!(deadlines.pop_due(start + Duration::from_millis(4_999)), None);
-        assert_eq!(deadlines.pop_due(start + Duration::from_secs(5)), Some('a'));
-        assert_eq!(deadlines.pop_due(start + Duration::from_secs(5)), None);
-        assert_eq!(deadlines.pop_due(start + Duration::from_secs(6)), Some('b'));
-        assert_eq!(deadlines.next(), None);
+    fn the_first_byte_is_due_sooner_than_the_next_ones() {
+        assert_eq!(next(STANDING), Some((7_010, Deadline::FirstByte)));
+        let heard = Standing { silent: false, since: 7_200, ..STANDING };
+        assert_eq!(next(heard), Some((7_300, Deadline::Idle)));
+    }
+
+    #[test]
+    fn who_is_not_read_from_is_not_blamed_for_silence() {
+        let unheard = Standing { silent: false, unheard: true, opened: 7_500, ..STANDING };
+        assert_eq!(next(unheard), Some((8_000, Deadline::Idle)), "it is looked at again");
+    }
+
+    #[test]
+    fn a_queue_that_does_not_move_is_due_whatever_else_comes_in() {
+        let stalled = Standing { silent: false, since: 7_890, stalled: Some(7_800), ..STANDING };
+        assert_eq!(next(stalled), Some((7_850, Deadline::Write)));
+        let flushing = Phase::Flushing { peer_finished: false };
+        let closing = Standing { phase: flushing, since: 0, opened: 0, ..stalled };
+        assert_eq!(next(closing), Some((7_850, Deadline::Write)));
+    }
+
+    #[test]
+    fn after_the_end_only_lingering_counts() {
+        for phase in [Phase::Lingering, Phase::Deaf] {
+            let ending = Standing { phase, since: 7_600, ..STANDING };
+            assert_eq!(next(ending), Some((7_605, Deadline::Linger)));
+        }
+        assert_eq!(next(Standing { phase: Phase::Closed { reset: true }, ..STANDING }), None);
+    }
+
+    #[test]
+    fn ages_differ_by_up_to_a_tenth_and_none_is_above_the_maximum() {
+        let ages: Vec<u64> = (1..=1_000).map(|serial| shortened(1_000, serial)).collect();
+        assert!(ages.iter().all(|age| (900..=1_000).contains(age)));
+        for tenth in (900..1_000).step_by(10) {
+            let count = ages.iter().filter(|age| (tenth..tenth + 10).contains(*age)).count();
+            assert!((80..=120).contains(&count), "{count} of 1,000 from {tenth}");
+        }
+        let old = Standing { silent: false, since: 7_890, opened: 6_950, ..STANDING };
+        assert!(matches!(next(old), Some((7_850..=7_950, Deadline::Age))));
+    }
+
+    #[test]
+    fn what_is_off_is_never_due() {
+        let off = Timeouts { first_byte: None, idle: None, write: None, linger: 5, max_age: None };
+        assert_eq!(off.next(&STANDING, 7_000), None);
+    }
+
+    #[test]
+    fn a_time_out_is_rounded_up() {
+        assert_eq!(millis(Duration::from_micros(1)), 1);
+        assert_eq!(millis(Duration::from_millis(5)), 5);
+        assert_eq!(millis(Duration::MAX), u64::MAX);
     }
 }

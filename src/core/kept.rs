@@ -2,12 +2,9 @@
 
 use super::search::Search;
 
-/// Input that waits for the rest of its message; one pointer wide while there is none.
+/// Input that waits for the rest of its message. It owns no memory while there is none.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(Option<Box<Store>>);
-
-#[derive(Debug, Default)]
-struct Store {
+pub(crate) struct Kept {
     bytes: Vec<u8>,
     /// Where the untaken bytes begin.
     start: usize,
@@ -16,51 +13,45 @@ struct Store {
 
 impl Kept {
     pub(crate) fn len(&self) -> usize {
-        self.bytes().len()
+        self.bytes.len() - self.start
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.len() == 0
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |store| &store.bytes[store.start..])
+        &self.bytes[self.start..]
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.0.get_or_insert_default().bytes.extend_from_slice(bytes);
-        }
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Forgets the first `count` bytes: the handler has taken them.
     pub(crate) fn consume(&mut self, count: usize) {
-        let Some(store) = &mut self.0 else { return };
-        store.start += count;
-        if store.start == store.bytes.len() {
-            self.clear();
-        } else if store.start > store.bytes.len() / 2 {
+        self.start += count;
+        if self.is_empty() {
+            *self = Self::default();
+        } else if self.start > self.bytes.len() / 2 {
             // Moves fewer bytes than were taken since the last move, so the total stays linear.
-            store.bytes.drain(..store.start);
-            store.start = 0;
-            if store.bytes.len() < store.bytes.capacity() / 4 {
-                store.bytes.shrink_to(store.bytes.len() * 2);
+            self.bytes.drain(..self.start);
+            self.start = 0;
+            if self.bytes.len() < self.bytes.capacity() / 4 {
+                self.bytes.shrink_to(self.bytes.len() * 2);
             }
         }
     }
 
     pub(crate) fn take_search(&mut self) -> Search {
-        self.0.as_mut().map_or_else(Search::default, |store| std::mem::take(&mut store.search))
+        std::mem::take(&mut self.search)
     }
 
+    /// What is known of the bytes goes with them.
     pub(crate) fn put_search(&mut self, search: Search) {
-        if let Some(store) = &mut self.0 {
-            store.search = search;
+        if !self.is_empty() {
+            self.search = search;
         }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0 = None;
     }
 }
 
@@ -77,7 +68,7 @@ mod tests {
         assert_eq!(kept.bytes(), b"half a message");
         kept.consume(14);
         assert!(kept.is_empty());
-        assert_eq!(size_of::<Kept>(), size_of::<usize>());
+        assert_eq!(kept.bytes.capacity(), 0);
     }
 
     #[test]
@@ -86,7 +77,7 @@ mod tests {
         kept.append(&[7; 1_000]);
         for (taken, start) in [(1, 1), (499, 500), (1, 0), (249, 249), (1, 0)] {
             kept.consume(taken);
-            assert_eq!(kept.0.as_ref().unwrap().start, start, "after {taken} more");
+            assert_eq!(kept.start, start, "after {taken} more");
         }
         assert_eq!(kept.len(), 249);
     }
@@ -94,7 +85,7 @@ mod tests {
     #[test]
     fn a_buffer_that_is_much_too_large_is_given_back() {
         let mut kept = Kept::default();
-        let capacity = |kept: &Kept| kept.0.as_ref().unwrap().bytes.capacity();
+        let capacity = |kept: &Kept| kept.bytes.capacity();
         kept.append(&[7; 100_000]);
         kept.consume(70_000);
         assert_eq!(capacity(&kept), 100_000, "a third is not much too large");

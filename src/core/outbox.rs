@@ -9,12 +9,9 @@ const LARGEST_CHUNK: usize = 64 * 1024;
 /// Small sends to a blocked peer share chunks of at least this size.
 const SMALLEST_CHUNK: usize = 1024;
 
-/// A queue of bytes, one pointer wide while it is empty: idle connections own no buffer.
+/// A queue of bytes. It owns no memory while it is empty.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox(Option<Box<Queue>>);
-
-#[derive(Debug, Default)]
-struct Queue {
+pub(crate) struct Outbox {
     chunks: VecDeque<Vec<u8>>,
     /// How much of the first chunk the kernel has taken.
     sent: usize,
@@ -23,41 +20,14 @@ struct Queue {
 
 impl Outbox {
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |queue| queue.len)
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.len == 0
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.0.get_or_insert_default().push(bytes);
-        }
-    }
-
-    /// The queued bytes in order, as one slice a chunk.
-    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().flat_map(|queue| queue.slices())
-    }
-
-    /// Forgets the first `count` bytes: the kernel has them.
-    pub(crate) fn consume(&mut self, count: usize) {
-        if let Some(queue) = &mut self.0 {
-            queue.consume(count);
-            if queue.len == 0 {
-                self.clear();
-            }
-        }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Queue {
-    fn push(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         if let Some(last) = self.chunks.back_mut() {
             let fits = bytes.len().min(last.capacity() - last.len());
@@ -74,12 +44,14 @@ impl Queue {
         }
     }
 
-    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+    /// The queued bytes in order, as one slice a chunk.
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut skip = self.sent;
         self.chunks.iter().map(move |chunk| &chunk[std::mem::take(&mut skip)..])
     }
 
-    fn consume(&mut self, count: usize) {
+    /// Forgets the first `count` bytes: the kernel has them.
+    pub(crate) fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.len, "more consumed than queued");
         self.len -= count;
         self.sent += count;
@@ -88,6 +60,9 @@ impl Queue {
         {
             self.sent -= first.len();
             self.chunks.pop_front();
+        }
+        if self.len == 0 {
+            *self = Self::default();
         }
     }
 }
@@ -102,14 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_outbox_owns_nothing_and_is_one_pointer_wide() {
+    fn an_empty_outbox_owns_nothing() {
         let mut outbox = Outbox::default();
-        assert_eq!(size_of::<Outbox>(), size_of::<usize>());
         outbox.push(b"");
         assert!(outbox.is_empty());
         outbox.push(b"hello");
         outbox.consume(5);
-        assert!(outbox.0.is_none(), "the buffer is given back when it drains");
+        assert_eq!(outbox.chunks.capacity(), 0, "the buffer is given back when it drains");
     }
 
     #[test]

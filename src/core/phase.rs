@@ -54,6 +54,11 @@ impl Phase {
         matches!(self, Self::Open | Self::PeerFinished)
     }
 
+    /// Whether the handler may still get something but the end.
+    pub(crate) fn is_before_the_end(self) -> bool {
+        self.sends() || self == Self::Deaf
+    }
+
     pub(crate) fn reads(self) -> Reads {
         match self {
             Self::Open | Self::Deaf => Reads::Deliver,
@@ -105,6 +110,12 @@ impl Phase {
             Self::Open | Self::Deaf => Self::Deaf,
             other => other.after_end(true),
         }
+    }
+
+    /// Nobody has done in time what was waited for at the end.
+    #[must_use]
+    pub(crate) fn after_linger(self) -> Self {
+        self.after_end(self == Self::Deaf)
     }
 
     /// Both directions end now; a connection that has ended already stays as it ended.

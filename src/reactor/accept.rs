@@ -65,7 +65,7 @@ impl<L> Acceptor<L> {
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn accept(&mut self) {
         for index in 0..self.acceptors.len() {
-            self.acceptors[index].resume_if_due(self.table.now);
+            self.acceptors[index].resume_if_due(self.table.now());
             self.accept_from(index);
         }
     }
@@ -85,11 +85,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 Err(error) => self.accept_failed(index, &error),
             }
         }
+        self.table.stats.exhausted.accepts += u64::from(self.acceptors[index].is_ready());
     }
 
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
         let acceptor = &mut self.acceptors[index];
-        let (addr, now) = (self.table.listeners[index], self.table.now);
+        let (addr, now) = (self.table.listeners[index], self.table.now());
         match AcceptFault::of(error) {
             AcceptFault::Empty => acceptor.ready = false,
             AcceptFault::Retry => {
@@ -118,7 +119,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Decides about a newcomer, before anything is kept of it.
     fn judge(&mut self, listener: usize, stream: N::Stream, peer: SocketAddr) {
         self.table.stats.accepted += 1;
-        match self.table.admission.judge(peer.ip(), self.table.now) {
+        match self.table.admission.judge(peer.ip(), self.table.now()) {
             Verdict::Admit => self.admit(listener, stream, peer),
             Verdict::AdmitInsteadOf(slot) => {
                 self.evict(slot);
@@ -152,7 +153,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         };
         *count += 1;
-        if let Some(times) = complaint.count(self.table.now) {
+        if let Some(times) = complaint.count(self.table.now()) {
             log::warn!("{times} newcomers were refused, the last {peer}: {why}");
         }
         match (&self.table.config.overflow, refusal) {
@@ -171,7 +172,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let token = Token::Conn { slot: id.slot, tag: id.tag() };
         if let Err(error) = self.net.register(&mut stream, token) {
             self.table.stats.unregistered += 1;
-            if let Some(times) = self.complaints.unregistered.count(self.table.now) {
+            if let Some(times) = self.complaints.unregistered.count(self.table.now()) {
                 log::warn!(
                     "{times} newcomers were turned away, the last {peer}: the system does not watch \
                      them: {error}"
@@ -191,7 +192,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Some(socket) = &mut self.sockets[id.slot as usize] {
             socket.state = state;
         }
+        self.write_left = self.table.config.write_budget;
         self.settle(id);
+        self.table.watch(id);
         self.relist(id);
     }
 

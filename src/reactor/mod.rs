@@ -2,6 +2,7 @@
 
 mod accept;
 mod callback;
+mod expire;
 mod preview;
 mod reap;
 mod work;
@@ -13,8 +14,6 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::core::deadlines::Deadlines;
-use crate::core::phase::Phase;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
@@ -51,7 +50,8 @@ const BLIND_TURNS: u32 = 100;
 /// 2. mark: remember what each event says, and who has work now
 /// 3. work: for each of those flush, read, call back and flush, within a budget
 /// 4. accept, within a budget
-/// 5. deadlines
+/// 5. deadlines, within a budget, and whatever else has to end: see
+///    [`queue_budget`](Config::queue_budget)
 /// 6. reap: close sockets, call `on_close`, free slots
 ///
 /// On Linux each turn makes one `epoll_wait`, each read one `recv`, and each flush one `send`, or one
@@ -65,13 +65,14 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     sockets: Vec<Option<Socket<N::Stream, H::State>>>,
     acceptors: Vec<Acceptor<N::Listener>>,
     complaints: Complaints,
-    lingering: Deadlines<ConnId>,
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
     handle: Handle,
     is_shut_down: bool,
     /// How many turns in a row have not seen all events.
     blind_turns: u32,
+    /// What the connection whose turn it is may still write.
+    write_left: usize,
     buffer: Box<[u8]>,
     /// Kept from turn to turn for their capacity.
     events: Vec<Event>,
@@ -100,7 +101,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// `config` is valid.
     pub(crate) fn on(net: N, config: Config, handler: H) -> Self {
         let handle = Handle::new(net.waker());
-        let lingering = Deadlines::new(config.linger_timeout);
         let table = Table::new(config, net.descriptor_limit(), net.now());
         Self {
             net,
@@ -109,11 +109,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             sockets: Vec::new(),
             acceptors: Vec::new(),
             complaints: Complaints::default(),
-            lingering,
             closed: Vec::new(),
             handle,
             is_shut_down: false,
             blind_turns: 0,
+            write_left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             events: Vec::new(),
             working: Vec::new(),
@@ -225,6 +225,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if self.may_judge_deadlines(saw_all) {
                 self.expire();
             }
+            self.shed();
             self.reap();
             self.table.stats.turns += 1;
         }
@@ -266,7 +267,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Tells the reactor something else. Everything takes effect at once; who is connected stays, even
-    /// above a limit that is lower now. Who lingers already does so for the time that was set before.
+    /// above a limit that is lower now. Deadlines change for everybody, which takes time in proportion to
+    /// their number.
     ///
     /// # Errors
     /// [`Error::Config`] if settings contradict each other; then nothing changes.
@@ -289,8 +291,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if limits != self.table.config.admission(descriptors) {
             self.table.limit_newcomers(limits);
         }
-        self.lingering.set_time(config.linger_timeout);
+        self.table.pressure.set_budget(config.queue_budget);
+        let timeouts_differ = config.timeouts() != self.table.config.timeouts();
         self.table.config = config;
+        if timeouts_differ {
+            self.table.watch_all();
+        }
         Ok(())
     }
 
@@ -313,7 +319,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             Err(error) if error.kind() == ErrorKind::Interrupted => false,
             other => other.map_err(Error::Poll)?,
         };
-        self.table.now = self.net.now();
+        self.table.set_now(self.net.now());
         Ok(saw_all)
     }
 
@@ -333,7 +339,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let deadline = |at: Instant| at.saturating_duration_since(self.net.now());
         let next = self.acceptors.iter().filter_map(Acceptor::resumes_at);
-        let next = next.chain(self.lingering.next()).min().map(deadline);
+        let next = next.chain(self.table.next_alarm()).min().map(deadline);
         [timeout, next].into_iter().flatten().min()
     }
 
@@ -350,17 +356,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                     }
                 }
                 Token::Conn { slot, tag } => self.table.mark(slot, tag, *event),
-            }
-        }
-    }
-
-    fn expire(&mut self) {
-        while let Some(id) = self.lingering.pop_due(self.table.now) {
-            if let Some(entry) = self.table.get_mut(id)
-                && entry.phase == Phase::Lingering
-            {
-                entry.phase = entry.phase.after_end(false);
-                self.closed.push(id);
             }
         }
     }

@@ -20,7 +20,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Closes the socket, tells the handler, frees the slot.
     pub(super) fn bury(&mut self, id: ConnId) {
         let Some(entry) = self.table.get_mut(id) else { return };
-        let reset = entry.phase == Phase::Closed { reset: true } || !entry.outbox.is_empty();
+        let reset = entry.phase == Phase::Closed { reset: true } || entry.queued() > 0;
         let reason = entry.take_reason();
         let Some(socket) = self.sockets[id.slot as usize].take() else { return };
         if reset {
@@ -41,12 +41,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Some(entry) = self.table.get(id)
             && log::log_enabled!(log::Level::Debug)
         {
+            let counters = entry.counters();
             log::debug!(
                 "{id} {} closed: {}; {} bytes in, {} bytes out, open for {:.3} s",
                 entry.peer(),
                 OneLine(reason),
-                entry.counters.bytes_in,
-                entry.counters.bytes_out,
+                counters.bytes_in,
+                counters.bytes_out,
                 self.table.age(entry).as_secs_f64(),
             );
         }

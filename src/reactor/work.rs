@@ -7,20 +7,18 @@ use super::preview::Preview;
 use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::core::kept::Kept;
-use crate::core::outbox::Outbox;
 use crate::core::phase::{Phase, Reads};
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::input::Input;
 use crate::net::Net;
 
-/// How many pieces one write takes at most. As a piece is at most 64 KiB, it also bounds what a
-/// connection writes in a turn.
+/// How many pieces one write takes at most.
 const SLICES: usize = 16;
 
-/// How often `on_data` is called on the same bytes in a turn, for a handler that takes one small
-/// message a call: the others wait meanwhile.
-const CALLS: usize = 64;
+/// A connection that has output queued is read from in smaller pieces, lest the answers fill more than its
+/// queue is meant to hold; but not in smaller ones than this.
+const SMALLEST_READ: usize = 4 * 1024;
 
 /// The buffer for what callbacks send is given back when one of them has made it larger than this.
 const LARGEST_STAGED: usize = 1024 * 1024;
@@ -39,10 +37,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.unlist(id).is_none() {
             return; // it was reaped after it had been listed
         }
+        self.write_left = self.table.config.write_budget;
         self.settle(id);
-        let low_water = self.table.config.low_water_bytes();
+        let marks = self.table.marks();
         let entry = self.table.entry(id);
-        let drained = entry.has_drained(low_water);
+        let drained = entry.has_drained(marks);
         if drained {
             entry.throttled = false;
         }
@@ -58,7 +57,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if drained && !entry.throttled && entry.phase.sends() {
             self.callback(id, |handler, conn, state| handler.on_drained(conn, state));
         }
+        self.count_exhausted(id);
         self.relist(id);
+    }
+
+    /// Whoever could go on reading or writing has used up a budget.
+    fn count_exhausted(&mut self, id: ConnId) {
+        let entry = self.table.entry(id);
+        let (reads, writes) = (entry.wants_read(), entry.wants_write());
+        let exhausted = &mut self.table.stats.exhausted;
+        exhausted.reads += u64::from(reads);
+        exhausted.writes += u64::from(writes);
     }
 
     /// Puts a connection that has more to do on the ready list, unless it only waits to be reaped.
@@ -72,7 +81,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn settle(&mut self, id: ConnId) {
         self.flush(id);
         let entry = self.table.entry(id);
-        if entry.outbox.is_empty() && matches!(entry.phase, Phase::Flushing { .. }) {
+        if entry.queued() == 0 && matches!(entry.phase, Phase::Flushing { .. }) {
             entry.phase = entry.phase.after_flush();
             if entry.phase == Phase::Lingering {
                 self.start_lingering(id);
@@ -80,40 +89,46 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let entry = self.table.entry(id);
         if entry.phase.reads() != Reads::Deliver {
-            entry.kept.clear();
+            drop(entry.take_kept());
+            entry.undelivered = false;
         }
         if entry.phase.is_closed() {
             self.closed.push(id);
         }
+        // Only these can have a deadline that is nearer than the one before.
+        if entry.queued() > 0 || entry.phase != Phase::Open {
+            self.table.watch(id);
+        }
+        self.table.recount(id);
     }
 
     fn start_lingering(&mut self, id: ConnId) {
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
-        match uninterrupted(|| self.net.finish(&mut socket.stream)) {
-            Ok(()) => self.lingering.add(self.table.now, id),
+        let finished = uninterrupted(|| self.net.finish(&mut socket.stream));
+        let now = self.table.stamp();
+        let entry = self.table.entry(id);
+        match finished {
+            Ok(()) => entry.wait_for_fin(now),
             // The peer is gone already: all was handed over, and there is nobody to wait for.
-            Err(_) => {
-                let entry = self.table.entry(id);
-                entry.phase = entry.phase.after_end(false);
-            }
+            Err(_) => entry.phase = entry.phase.after_end(false),
         }
     }
 
     /// Sends what is queued and what the last callback has staged, in one system call. Only what the
     /// kernel refuses is copied to the outbox.
     fn flush(&mut self, id: ConnId) {
-        if self.table.staged.is_empty() && self.table.entry(id).outbox.is_empty() {
+        if self.table.staged.is_empty() && self.table.entry(id).queued() == 0 {
             return;
         }
         let mut staged = mem::take(&mut self.table.staged);
-        let high_water = self.table.config.high_water;
+        let (high_water, now) = (self.table.marks().high, self.table.stamp());
         let entry = self.table.entry(id);
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
-            entry.throttled |= entry.outbox.len() + staged.len() > high_water;
+            entry.throttled |= entry.queued() + staged.len() > high_water;
             let sent = self.transmit(id, &staged);
             let entry = self.table.entry(id);
             if entry.phase != Phase::Deaf {
-                entry.outbox.push(&staged[sent..]);
+                entry.push(&staged[sent..], now);
             }
         }
         staged.clear();
@@ -123,12 +138,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Returns how many of the staged bytes the kernel took.
     fn transmit(&mut self, id: ConnId, staged: &[u8]) -> usize {
+        let now = self.table.stamp();
         let entry = self.table.entry(id);
-        if !entry.writable {
+        if !entry.writable || self.write_left == 0 {
             return 0;
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let slices = gather(&entry.outbox, staged, &mut slices);
+        let slices = gather(entry.slices(), staged, self.write_left, &mut slices);
         let asked: usize = slices.iter().map(|slice| slice.len()).sum();
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return 0 };
         let result = match uninterrupted(|| self.net.write(&mut socket.stream, slices)) {
@@ -141,9 +157,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                     "{id} sent {written} of {asked} bytes: {}",
                     Preview::new(slices, written)
                 );
-                let queued = entry.outbox.len().min(written);
-                entry.outbox.consume(queued);
-                entry.counters.written(written);
+                self.write_left -= written;
+                let queued = entry.queued().min(written);
+                entry.consume(queued, now);
+                entry.count_write(written);
                 entry.writable = written == asked || !self.net.partial_means_blocked();
                 self.table.stats.traffic.written(written);
                 written - queued
@@ -153,9 +170,21 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 0
             }
             Err(error) => {
-                entry.cannot_write(CloseReason::Io(error));
+                entry.cannot_write(CloseReason::Io(error), now);
                 0
             }
+        }
+    }
+
+    /// How much may be read from a connection at once.
+    fn room(&mut self, id: ConnId) -> usize {
+        let high_water = self.table.marks().high;
+        let entry = self.table.entry(id);
+        match entry.queued() {
+            0 => self.buffer.len(),
+            _ if entry.phase.reads() == Reads::Discard => self.buffer.len(),
+            queued if queued > high_water => 0, // not before, or it would have drained at once
+            queued => (high_water - queued).max(SMALLEST_READ).min(self.buffer.len()),
         }
     }
 
@@ -167,9 +196,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if !entry.wants_read() {
                 return;
             }
+            let room = self.room(id);
+            let entry = self.table.entry(id);
+            if room == 0 {
+                entry.throttled = true;
+                return;
+            }
             let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
-            let into = &mut self.buffer[..];
-            let room = into.len();
+            let into = &mut self.buffer[..room];
             match uninterrupted(|| self.net.read(&mut socket.stream, into)) {
                 Ok(0) => self.peer_finished(id),
                 Ok(count) => {
@@ -202,9 +236,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn look_for_reset(&mut self, id: ConnId) {
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
-        match self.net.take_error(&mut socket.stream) {
-            Ok(None) => self.table.entry(id).hung_up = false,
-            Ok(Some(error)) | Err(error) => self.fail(id, error),
+        let pending = self.net.take_error(&mut socket.stream);
+        let now = self.table.stamp();
+        let entry = self.table.entry(id);
+        entry.hung_up = false;
+        match pending {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) if entry.phase == Phase::PeerFinished => {
+                self.fail(id, error);
+            }
+            Ok(Some(error)) | Err(error) => {
+                entry.cannot_write(CloseReason::Io(error), now);
+                self.settle(id);
+            }
         }
     }
 
@@ -216,8 +260,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         );
         self.table.stats.traffic.read(count);
         self.table.admission.heard_of(id.slot);
+        let now = self.table.stamp();
         let entry = self.table.entry(id);
-        entry.counters.read(count);
+        entry.count_read(count);
+        entry.heard_of(now);
         if entry.phase.reads() == Reads::Deliver {
             self.deliver(id, count);
         }
@@ -227,7 +273,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// what it leaves.
     fn deliver(&mut self, id: ConnId, fresh: usize) {
         let buffer = mem::take(&mut self.buffer);
-        let mut kept = mem::take(&mut self.table.entry(id).kept);
+        let mut kept = self.table.entry(id).take_kept();
         let search = if kept.is_empty() {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
             let left = self.offer(id, Input::new(&buffer[..fresh]));
@@ -250,8 +296,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Calls `on_data` until it has taken all it can use, or has to stop for now.
     fn offer<'i>(&mut self, id: ConnId, mut input: Input<'i>) -> Input<'i> {
         self.table.entry(id).undelivered = false;
-        for _ in 0..CALLS {
+        for _ in 0..self.table.config.call_budget {
             let before = input.len();
+            self.table.entry(id).spend_call();
             self.callback(id, |handler, conn, state| handler.on_data(conn, state, &mut input));
             let entry = self.table.entry(id);
             if input.is_empty() || entry.phase.reads() != Reads::Deliver {
@@ -266,6 +313,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         }
         self.table.entry(id).undelivered = true;
+        self.table.stats.exhausted.calls += 1;
         input
     }
 
@@ -276,16 +324,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return;
         }
         let overflows = kept.len() > limit && !entry.undelivered;
-        entry.kept = kept;
+        entry.put_kept(kept);
         if overflows {
             entry.close(CloseReason::InputOverflow { limit });
             self.settle(id);
+        } else {
+            self.table.recount(id);
         }
     }
 
     fn peer_finished(&mut self, id: ConnId) {
+        let now = self.table.stamp();
         let entry = self.table.entry(id);
         entry.readable = false;
+        entry.heard_of(now);
         let was_open = entry.phase == Phase::Open;
         if was_open {
             let _unused = entry.note(CloseReason::PeerFinished);
@@ -300,22 +352,28 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn offer_end(&mut self, id: ConnId) {
-        let mut kept = mem::take(&mut self.table.entry(id).kept);
+        let mut kept = self.table.entry(id).take_kept();
         let search = kept.take_search();
         let mut input = Input::resume(kept.bytes(), search);
         self.callback(id, |handler, conn, state| handler.on_eof(conn, state, &mut input));
     }
 }
 
-/// What is queued and what is staged, in order, as far as it fits.
+/// What is queued and what is staged, in order, as far as it fits and within the budget.
 fn gather<'a, 's>(
-    outbox: &'a Outbox,
+    queued: impl Iterator<Item = &'a [u8]>,
     staged: &'a [u8],
+    budget: usize,
     into: &'s mut [IoSlice<'a>; SLICES],
 ) -> &'s [IoSlice<'a>] {
-    let pieces = outbox.slices().chain(iter::once(staged)).filter(|piece| !piece.is_empty());
-    let mut count = 0;
+    let pieces = queued.chain(iter::once(staged)).filter(|piece| !piece.is_empty());
+    let (mut count, mut left) = (0, budget);
     for (slice, piece) in into.iter_mut().zip(pieces) {
+        let piece = &piece[..piece.len().min(left)];
+        if piece.is_empty() {
+            break;
+        }
+        left -= piece.len();
         *slice = IoSlice::new(piece);
         count += 1;
     }

@@ -46,6 +46,7 @@ impl Handler for Chargen {
     }
 
     fn on_drained(&mut self, conn: &mut Conn<'_>, start: &mut u8) -> Result<(), BoxError> {
+        conn.keep_alive(); // who reads is not idle
         fill(conn, start);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use readyloop::{BoxError, CloseReason, Conn, ConnId, Handler, Input};
 
@@ -37,6 +38,14 @@ pub(crate) struct Life {
     /// It left something in its last call though it took something, or was above high water: it has to
     /// be called again without more bytes.
     pub(crate) owed_a_call: bool,
+    /// How many calls of `on_data` it may still get, if they are counted.
+    pub(crate) calls_left: Option<u16>,
+    /// When it was opened, and when something was last heard of it as far as its handler can know: bytes
+    /// or the end have come, or it was resumed.
+    opened_at: Option<Instant>,
+    heard_at: Option<Instant>,
+    paused_at: Option<Instant>,
+    bytes_in: u64,
     /// All that the handler has sent to it.
     pub(crate) sent: Vec<u8>,
     /// What it was asked to do: it may end for that reason.
@@ -55,6 +64,36 @@ impl Life {
     /// No callback but `on_close` may follow.
     fn is_over(&self) -> bool {
         self.asked_to_close || self.asked_to_abort || self.asked_to_fail || self.asked_to_panic
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.calls_left == Some(0)
+    }
+
+    fn pause(&mut self, now: Instant) {
+        if !self.is_paused() {
+            (self.calls_left, self.paused_at) = (Some(0), Some(now));
+        }
+    }
+
+    fn resume(&mut self, calls: Option<u16>, now: Instant) {
+        (self.calls_left, self.heard_at) = (calls, Some(now));
+        if calls == Some(0) {
+            self.paused_at = Some(now);
+        }
+    }
+
+    fn spend_call(&mut self, now: Instant) {
+        match self.calls_left {
+            Some(1) => self.pause(now),
+            calls => self.calls_left = calls.map(|calls| calls.saturating_sub(1)),
+        }
+    }
+
+    /// Whether it could have been told to end for its silence: it may have been paused since then.
+    fn was_silent_for(&self, time: Duration) -> bool {
+        let due = self.heard_at.expect("it was opened") + time;
+        !self.is_paused() || self.paused_at.is_some_and(|paused| paused >= due)
     }
 }
 
@@ -137,6 +176,12 @@ impl Actor {
         ledger.expect(alive, id, &format!("{what} outside of its life"));
         ledger.expect(right, id, "the peer's address has changed");
         ledger.expect(bounded, id, "more is queued than the limit allows");
+        let life = ledger.lives.get_mut(&id).expect("it was opened");
+        let bytes_in = conn.counters().bytes_in;
+        // What comes after the end is thrown away, and counts as nothing.
+        if what == "on_eof" || (what != "on_close" && bytes_in > life.bytes_in) {
+            (life.bytes_in, life.heard_at) = (bytes_in, Some(conn.now()));
+        }
     }
 
     /// Writes down what a callback leaves behind.
@@ -274,6 +319,41 @@ impl Actor {
                     self.send_to(conn, other, count);
                 }
             }
+            Reaction::Pause => {
+                let now = conn.now();
+                self.note(id, |life| life.pause(now));
+                conn.pause();
+            }
+            Reaction::Resume => {
+                let now = conn.now();
+                self.note(id, |life| life.resume(None, now));
+                conn.resume();
+            }
+            Reaction::ResumeFor(calls) => {
+                let now = conn.now();
+                self.note(id, |life| life.resume(Some(calls), now));
+                conn.resume_for(calls);
+            }
+            Reaction::PauseOther { other } => {
+                let now = conn.now();
+                if let Some(other) = self.choose(other)
+                    && conn.others().pause(other).is_ok()
+                {
+                    self.note(other, |life| life.pause(now));
+                }
+            }
+            Reaction::ResumeOther { other, calls } => {
+                let now = conn.now();
+                if let Some(other) = self.choose(other)
+                    && match calls {
+                        Some(calls) => conn.others().resume_for(other, calls),
+                        None => conn.others().resume(other),
+                    }
+                    .is_ok()
+                {
+                    self.note(other, |life| life.resume(calls, now));
+                }
+            }
             Reaction::Stop => {
                 self.ledger.borrow_mut().stopping = true;
                 conn.stop_reactor();
@@ -317,7 +397,13 @@ impl Handler for Actor {
             let known = ledger.lives.contains_key(&id);
             ledger.expect(!known, id, "it was opened twice");
             ledger.ids.push(id);
-            let life = Life { peer: Some(conn.peer_addr()), refused: true, ..Life::default() };
+            let life = Life {
+                peer: Some(conn.peer_addr()),
+                refused: true,
+                opened_at: Some(conn.now()),
+                heard_at: Some(conn.now()),
+                ..Life::default()
+            };
             ledger.lives.insert(id, life);
         }
         let reaction = self.next();
@@ -340,14 +426,19 @@ impl Handler for Actor {
             let paused = conn.queued() > self.limits.high_water && !peer.broke;
             let finished = ledger.lives[&id].finished;
             ledger.expect(!paused, id, "on_data above high water");
+            let may_be_called = !ledger.lives[&id].is_paused();
+            ledger.expect(may_be_called, id, "on_data while it is paused");
             ledger.expect(!finished, id, "on_data after on_eof");
             ledger.expect(state.id == id, id, "another connection's state");
             ledger.expect(!input.is_empty(), id, "on_data without data");
             ledger.expect(input.len() <= self.limits.max_input + READ, id, "too much input");
         }
+        self.note(id, |life| life.spend_call(conn.now()));
         let reaction = self.next();
         self.take(conn, reaction, input);
         let result = self.react(conn, reaction);
+        let agreed = conn.is_paused() == self.ledger.borrow().lives[&id].is_paused();
+        self.ledger.borrow_mut().expect(agreed, id, "it is not as paused as it should be");
         let paused = !input.is_empty() && conn.queued() > self.limits.high_water;
         self.note(id, |life| life.owed_a_call |= paused);
         self.leave(conn);
@@ -368,6 +459,8 @@ impl Handler for Actor {
             let (twice, seen) = (life.finished, life.taken + input.len());
             let peer = &ledger.peers[&conn.peer_addr()];
             let (all, finished) = (seen == peer.sent, peer.finished);
+            let may_be_called = !ledger.lives[&id].is_paused();
+            ledger.expect(may_be_called, id, "on_eof while it is paused");
             ledger.expect(!twice, id, "on_eof twice");
             ledger.expect(finished, id, "on_eof of a peer that has not finished");
             ledger.expect(all, id, "on_eof before the last byte");
@@ -402,6 +495,11 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let life = &ledger.lives[&id];
             let peer = &ledger.peers[&conn.peer_addr()];
+            let unsent = life.sent.len() as u64 > conn.counters().bytes_out;
+            let after = |from: Option<Instant>, limit: &Duration, config: Option<Duration>| {
+                let passed = conn.now() - from.expect("it was opened");
+                Some(*limit) == config && passed >= *limit
+            };
             let right = match reason {
                 CloseReason::PeerFinished => life.finished,
                 CloseReason::Closed => life.asked_to_close,
@@ -413,6 +511,21 @@ impl Handler for Actor {
                     *limit == self.limits.max_input && life.shown - life.taken > *limit
                 }
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
+                CloseReason::Shed { budget } => {
+                    *budget == self.limits.queue_budget && (unsent || life.shown > life.taken)
+                }
+                CloseReason::FirstByteTimeout { limit } => {
+                    life.bytes_in == 0 && after(life.opened_at, limit, self.limits.first_byte)
+                }
+                CloseReason::IdleTimeout { limit } => {
+                    life.was_silent_for(*limit) && after(life.heard_at, limit, self.limits.idle)
+                }
+                CloseReason::WriteTimeout { limit } => {
+                    unsent && after(life.opened_at, limit, self.limits.write)
+                }
+                CloseReason::MaxAge { limit } => {
+                    Some(*limit) == self.limits.max_age && conn.age() >= *limit / 10 * 9
+                }
                 CloseReason::Evicted => self.limits.when_full == WhenFull::Evict,
                 CloseReason::Stopped => ledger.stopping,
                 _ => false,
@@ -434,6 +547,8 @@ impl Handler for Actor {
             | Reaction::Send(_)
             | Reaction::Produce
             | Reaction::Close
+            | Reaction::PauseOther { .. }
+            | Reaction::ResumeOther { .. }
             | Reaction::Stop) => {
                 let _ = self.react(conn, reaction);
             }

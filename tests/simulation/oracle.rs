@@ -225,7 +225,7 @@ impl Run {
             peer.peer.read(Reading::AtOnce);
         }
         // Between rests there are deadlines: an acceptor that pauses, connections that linger, SYNs.
-        let wait = Duration::from_secs(1).max(self.limits.linger) + Duration::from_secs(1);
+        let wait = Duration::from_secs(1).max(self.limits.longest()) + Duration::from_secs(1);
         // With few places, those who wait get theirs one after the other.
         for _ in 0..3 + self.peers.len() {
             if self.run_until_still()?.is_break() || self.take(run_for(wait))?.is_break() {
@@ -238,7 +238,7 @@ impl Run {
     /// All that is owed has arrived.
     fn check_liveness(&mut self) -> Result<(), String> {
         let ledger = self.ledger.borrow();
-        let mut open = 0;
+        let (mut open, mut kept, mut held_back) = (0, 0, false);
         for id in &ledger.ids {
             let life = &ledger.lives[id];
             let addr = life.peer.expect("it was opened");
@@ -258,19 +258,32 @@ impl Run {
             }
             open += 1;
             if peer.vanished {
+                held_back = true;
                 continue; // it may have ended too, but for the bytes that it does not take
             }
+            let Limits { first_byte, idle, max_age, .. } = self.limits;
+            expect(max_age.is_none(), || format!("{id}: it is too old"))?;
+            expect(idle.is_none() || life.is_paused(), || format!("{id}: it is idle"))?;
+            expect(
+                first_byte.is_none() || life.is_paused() || life.finished || did.sent > 0,
+                || format!("{id}: not a byte has come"),
+            )?;
             let asked = life.asked_to_close || life.asked_to_abort || life.asked_to_fail;
             expect(!(asked || life.asked_to_panic), || {
                 format!("{id}: it was asked to end, and is still open")
             })?;
-            expect(life.shown - life.taken <= self.limits.max_input, || {
+            expect(life.is_paused() || life.shown - life.taken <= self.limits.max_input, || {
                 format!("{id}: {} bytes of input are kept", life.shown - life.taken)
             })?;
             expect(!did.reset, || format!("{id}: the peer's reset was not seen"))?;
             expect(did.broke || peer.read == life.sent.len(), || {
                 format!("{id}: {} of {} bytes have arrived", peer.read, life.sent.len())
             })?;
+            kept += if life.finished { 0 } else { life.shown - life.taken };
+            if life.is_paused() {
+                held_back = true;
+                continue;
+            }
             expect(life.shown == did.sent, || {
                 format!("{id}: the handler was shown {} of {} bytes", life.shown, did.sent)
             })?;
@@ -287,6 +300,11 @@ impl Run {
         drop(ledger);
         self.check_everybody_was_accepted()?;
         let stats = self.world.stats();
+        let waiting = stats.waiting_bytes;
+        expect(waiting <= self.limits.queue_budget as u64, || format!("{waiting} bytes wait"))?;
+        expect(held_back || waiting == kept as u64, || {
+            format!("{waiting} bytes are counted as waiting, of {kept}")
+        })?;
         expect(stats.open == open, || {
             format!("{} slots are taken by {open} connections", stats.open)
         })
@@ -323,8 +341,11 @@ impl Run {
             expect(life.opened == life.closed, || format!("{id}: no on_close: {life:?}"))?;
         }
         drop(ledger);
-        let (sockets, open) = (self.world.open_sockets(), self.world.stats().open);
-        expect(sockets == 0 && open == 0, || format!("{sockets} sockets, {open} slots are left"))
+        let (sockets, stats) = (self.world.open_sockets(), self.world.stats());
+        let (open, waiting) = (stats.open, stats.waiting_bytes);
+        expect(sockets == 0 && open == 0 && waiting == 0, || {
+            format!("{sockets} sockets, {open} slots, {waiting} bytes are left")
+        })
     }
 }
 

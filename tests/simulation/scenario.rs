@@ -27,6 +27,14 @@ pub(crate) struct Limits {
     pub(crate) read_budget: usize,
     pub(crate) accept_budget: usize,
     pub(crate) linger: Duration,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) write: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) write_budget: usize,
+    pub(crate) call_budget: usize,
+    pub(crate) timer_budget: usize,
+    pub(crate) queue_budget: usize,
     pub(crate) connections: usize,
     pub(crate) when_full: WhenFull,
     pub(crate) per_ip: Option<u32>,
@@ -65,6 +73,20 @@ impl Limits {
             .read_budget(self.read_budget)
             .accept_budget(self.accept_budget)
             .linger_timeout(self.linger)
+            .first_byte_timeout(self.first_byte)
+            .idle_timeout(self.idle)
+            .write_timeout(self.write)
+            .max_age(self.max_age)
+            .write_budget(self.write_budget)
+            .call_budget(self.call_budget)
+            .timer_budget(self.timer_budget)
+            .queue_budget(self.queue_budget)
+    }
+
+    /// All deadlines that do not wait for others have passed after this.
+    pub(crate) fn longest(&self) -> Duration {
+        let times = [self.first_byte, self.idle, self.write, self.max_age, Some(self.linger)];
+        times.into_iter().flatten().max().unwrap_or_default()
     }
 }
 
@@ -131,6 +153,16 @@ pub(crate) enum Reaction {
         other: usize,
     },
     Broadcast(usize),
+    Pause,
+    Resume,
+    ResumeFor(u16),
+    PauseOther {
+        other: usize,
+    },
+    ResumeOther {
+        other: usize,
+        calls: Option<u16>,
+    },
     Stop,
 }
 
@@ -171,6 +203,8 @@ impl Scenario {
         // Or it would take a turn for every other byte.
         self.limits.high_water = self.limits.high_water.max(20_000);
         self.limits.queue_limit += 2_000_000;
+        self.limits.queue_budget += 2_000_000;
+        self.limits.write_budget = self.limits.write_budget.max(1_000);
         self.limits.enough = 2_000_000;
         self
     }
@@ -235,6 +269,12 @@ fn one_of(rng: &mut Rng, sizes: &[usize]) -> usize {
     sizes[rng.size_below(sizes.len())]
 }
 
+/// Mostly none, or up to so many milliseconds.
+fn seldom(rng: &mut Rng, most: u64) -> Option<Duration> {
+    let time = Duration::from_millis(1 + rng.below(most));
+    (rng.below(4) == 0).then_some(time)
+}
+
 /// Mostly small, at times large.
 fn size(rng: &mut Rng) -> usize {
     let most = one_of(rng, &[2, 10, 50, 50, 300, 3_000]);
@@ -252,6 +292,14 @@ impl Limits {
             read_budget: one_of(rng, &[1, 50, 65_536]),
             accept_budget: one_of(rng, &[1, 2, 32]),
             linger: Duration::from_millis(1 + rng.below(5_000)),
+            first_byte: seldom(rng, 2_000),
+            idle: seldom(rng, 20_000),
+            write: seldom(rng, 20_000),
+            max_age: seldom(rng, 60_000),
+            write_budget: one_of(rng, &[1, 50, 262_144]),
+            call_budget: one_of(rng, &[1, 2, 64]),
+            timer_budget: one_of(rng, &[1, 2, 256]),
+            queue_budget: one_of(rng, &[1, 200, 5_000, 1 << 28, 1 << 28, 1 << 28]),
             connections: one_of(rng, &[1, 2, 3, 100, 100]),
             when_full: [WhenFull::Wait, WhenFull::Reject, WhenFull::Evict][rng.size_below(3)],
             per_ip: [None, None, Some(1), Some(2)][rng.size_below(4)],
@@ -310,7 +358,16 @@ impl Reaction {
             86..88 => Self::PanicInDrop,
             88..93 => Self::SendToOther { other, bytes: size(rng) },
             93..96 => Self::CloseOther { other },
-            96..99 => Self::AbortOther { other },
+            96..98 => Self::AbortOther { other },
+            98 => match rng.below(5) {
+                0 => Self::Pause,
+                1 => Self::Resume,
+                2 => Self::ResumeFor(rng.below(4) as u16),
+                3 => Self::PauseOther { other },
+                _ => {
+                    Self::ResumeOther { other, calls: [None, Some(1), Some(3)][rng.size_below(3)] }
+                }
+            },
             _ => Self::Stop,
         }
     }

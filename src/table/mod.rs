@@ -4,6 +4,8 @@
 //! It is apart from the sockets so that it has no type parameters: a callback's
 //! [`Conn`](crate::Conn) borrows it whole and can reach the other connections too.
 
+mod entry;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -13,139 +15,19 @@ use crate::close_reason::CloseReason;
 use crate::config::Config;
 use crate::conn::SendError;
 use crate::core::admission::{Admission, Limits};
-use crate::core::kept::Kept;
-use crate::core::outbox::Outbox;
-use crate::core::peer_addr::PeerAddr;
-use crate::core::phase::{Phase, Reads};
+use crate::core::deadlines::{Deadline, millis};
+use crate::core::pressure::Pressure;
+use crate::core::wheel::Wheel;
 use crate::id::ConnId;
 use crate::net::Event;
-use crate::stats::{Counters, Stats};
+use crate::stats::Stats;
+pub(crate) use entry::Entry;
 
-/// One connection. The flags are sticky: an edge is told once, so what it said stays true until a
-/// system call says otherwise.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    serial: u64,
-    peer: PeerAddr,
-    /// When it was accepted, in time since the table was made.
-    opened: u64,
-    pub(crate) counters: Counters,
-    /// Why it ends; boxed, as most connections have none.
-    reason: Option<Box<CloseReason>>,
-    pub(crate) outbox: Outbox,
-    pub(crate) kept: Kept,
-    listener: u16,
-    pub(crate) phase: Phase,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    /// A read that returns less than was asked for does not mean that there is no more: a FIN, a
-    /// reset or an urgent mark stands behind it. Until a read says `WouldBlock`.
-    pub(crate) more_follows: bool,
-    /// Both directions are said to be down. It is readable and writable then, so that a read or a write
-    /// will tell; this is kept for the one case in which neither does.
-    pub(crate) hung_up: bool,
-    /// The queue rose above high water and has not fallen to low water since.
-    pub(crate) throttled: bool,
-    /// Kept input that the handler was not offered to its end.
-    pub(crate) undelivered: bool,
-    /// It is on the ready list.
-    listed: bool,
-}
-
-impl Entry {
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer.into()
-    }
-
-    /// Closes in order, as soon as everything queued has been sent.
-    pub(crate) fn close(&mut self, reason: CloseReason) {
-        let _unused = self.note(reason);
-        self.phase = self.phase.after_close();
-    }
-
-    /// Ends both directions now. `reset` asks for a RST.
-    pub(crate) fn cut(&mut self, reason: CloseReason, reset: bool) {
-        let _unused = self.note(reason);
-        self.phase = self.phase.after_end(reset);
-    }
-
-    /// Nothing reaches the peer any more.
-    pub(crate) fn cannot_write(&mut self, reason: CloseReason) {
-        let _unused = self.note(reason);
-        self.phase = self.phase.after_write_failure();
-        self.outbox.clear();
-        self.throttled = false;
-        self.writable = false;
-        // What the peer sent before may wait without an edge of its own.
-        self.readable = true;
-        self.more_follows = true;
-    }
-
-    /// Remembers why it ends: the first reason stays, but an orderly one gives way to a failure as
-    /// long as not all that was queued has been sent.
-    ///
-    /// Returns the one that is not kept, to be dropped when all is in order: it may hold a handler's
-    /// error, and who knows what that does when it is dropped.
-    pub(crate) fn note(&mut self, reason: CloseReason) -> Option<CloseReason> {
-        let replace = match &self.reason {
-            None => true,
-            Some(old) => {
-                old.is_orderly()
-                    && !reason.is_orderly()
-                    && !matches!(self.phase, Phase::Lingering | Phase::Closed { .. })
-            }
-        };
-        if replace { self.reason.replace(Box::new(reason)).map(|old| *old) } else { Some(reason) }
-    }
-
-    pub(crate) fn take_reason(&mut self) -> CloseReason {
-        self.reason.take().map_or(CloseReason::Closed, |reason| *reason)
-    }
-
-    /// The last read found nothing, so what was said of a hang-up is no longer believed.
-    pub(crate) fn read_blocked(&mut self) {
-        self.readable = false;
-        self.more_follows = false;
-        self.hung_up = false;
-    }
-
-    /// Whether the handler may be offered input.
-    pub(crate) fn takes_input(&self) -> bool {
-        self.phase.reads() == Reads::Deliver && !self.throttled
-    }
-
-    pub(crate) fn wants_read(&self) -> bool {
-        self.readable
-            && match self.phase.reads() {
-                Reads::Deliver => self.takes_input() && !self.undelivered,
-                Reads::Discard => true,
-                Reads::Nothing => false,
-            }
-    }
-
-    /// Whether a reset may have followed the peer's FIN. Reading does not tell: recv(2) goes on
-    /// returning 0.
-    pub(crate) fn may_be_reset(&self) -> bool {
-        self.hung_up && self.phase == Phase::PeerFinished
-    }
-
-    pub(crate) fn wants_write(&self) -> bool {
-        self.writable && !self.outbox.is_empty()
-    }
-
-    pub(crate) fn has_drained(&self, low_water: usize) -> bool {
-        self.throttled && self.outbox.len() <= low_water
-    }
-
-    fn has_work(&self, low_water: usize) -> bool {
-        self.phase.is_closed()
-            || self.wants_write()
-            || self.wants_read()
-            || self.may_be_reset()
-            || (matches!(self.phase, Phase::Flushing { .. }) && self.outbox.is_empty())
-            || (self.undelivered && self.takes_input())
-            || self.has_drained(low_water)
-    }
+/// Between which fillings of its queue a connection goes on being read from once it was throttled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks {
+    pub(crate) high: usize,
+    pub(crate) low: usize,
 }
 
 /// All connections of a reactor, and what belongs to none of them alone.
@@ -154,13 +36,16 @@ pub(crate) struct Table {
     pub(crate) config: Config,
     pub(crate) stats: Stats,
     /// The time of this turn.
-    pub(crate) now: Instant,
+    now: Instant,
     pub(crate) stopping: bool,
     pub(crate) admission: Admission,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
     pub(crate) staged: Vec<u8>,
     /// Where each listener listens. They are never removed, so an index stays good.
     pub(crate) listeners: Vec<SocketAddr>,
+    /// One alarm for each connection that has a deadline, at it or before.
+    pub(crate) alarms: Wheel,
+    pub(crate) pressure: Pressure,
     entries: Slab<Entry>,
     ready: Vec<ConnId>,
     last_serial: u64,
@@ -172,6 +57,8 @@ impl Table {
     pub(crate) fn new(config: Config, descriptors: Option<usize>, now: Instant) -> Self {
         Self {
             admission: Admission::new(config.admission(descriptors)),
+            pressure: Pressure::new(config.queue_budget),
+            alarms: Wheel::new(),
             config,
             stats: Stats::default(),
             now,
@@ -185,6 +72,30 @@ impl Table {
         }
     }
 
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// What is stamped on entries: milliseconds since the table was made, rounded up, so that no
+    /// deadline comes early.
+    pub(crate) fn stamp(&self) -> u64 {
+        millis(self.now - self.epoch)
+    }
+
+    /// What deadlines are measured by: the milliseconds that have passed since the table was made.
+    pub(crate) fn passed(&self) -> u64 {
+        u64::try_from((self.now - self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// When there is something to do about deadlines next.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        self.epoch.checked_add(Duration::from_millis(self.alarms.next()?))
+    }
+
     /// The id that the next [`insert`](Self::insert) gives.
     pub(crate) fn next_id(&self) -> ConnId {
         let slot = u32::try_from(self.entries.vacant_key())
@@ -196,25 +107,7 @@ impl Table {
     pub(crate) fn insert(&mut self, peer: SocketAddr, listener: u16) -> ConnId {
         let id = self.next_id();
         self.last_serial = id.serial;
-        self.entries.insert(Entry {
-            serial: id.serial,
-            peer: peer.into(),
-            opened: u64::try_from((self.now - self.epoch).as_nanos()).unwrap_or(u64::MAX),
-            counters: Counters::default(),
-            reason: None,
-            outbox: Outbox::default(),
-            kept: Kept::default(),
-            listener,
-            phase: Phase::Open,
-            readable: false,
-            // A new socket's send buffer is empty, so the first edge need not be waited for.
-            writable: true,
-            more_follows: false,
-            hung_up: false,
-            throttled: false,
-            undelivered: false,
-            listed: false,
-        });
+        self.entries.insert(Entry::new(id.serial, peer, listener, self.stamp()));
         self.stats.open += 1;
         self.admission.opened(id.slot, peer.ip());
         id
@@ -222,12 +115,63 @@ impl Table {
 
     /// Frees a slot. Only at the end of a turn, so that no slot changes hands within one.
     pub(crate) fn remove(&mut self, id: ConnId) {
-        if self.get(id).is_some() {
-            let entry = self.entries.remove(id.slot as usize);
-            self.admission.closed(id.slot, entry.peer().ip());
+        if let Some(entry) = self.get_mut(id) {
+            let peer = entry.peer();
+            entry.clear();
+            self.recount(id);
+            self.entries.remove(id.slot as usize);
+            self.alarms.unset(id.slot);
+            self.admission.closed(id.slot, peer.ip());
             self.stats.open -= 1;
             self.stats.closed += 1;
         }
+    }
+
+    /// The deadline of a connection that comes first, and when.
+    pub(crate) fn next_deadline(&self, id: ConnId) -> Option<(u64, Deadline)> {
+        self.config.timeouts().next(&self.get(id)?.standing(), self.stamp())
+    }
+
+    /// Sets the alarm of a connection, if it would ring too late or not at all. One that rings too early
+    /// is set anew when it does: so an active connection costs nothing here.
+    pub(crate) fn watch(&mut self, id: ConnId) {
+        if let Some((time, _)) = self.next_deadline(id)
+            && self.alarms.time_of(id.slot).is_none_or(|set| set > time)
+        {
+            self.alarms.set(id.slot, time);
+        }
+    }
+
+    pub(crate) fn watch_all(&mut self) {
+        let ids: Vec<_> = self.ids().collect();
+        for id in ids {
+            self.watch(id);
+        }
+    }
+
+    /// Under pressure who has anything queued waits until all of it is sent.
+    pub(crate) fn marks(&self) -> Marks {
+        if self.pressure.is_high() {
+            Marks { high: 0, low: 0 }
+        } else {
+            Marks { high: self.config.high_water, low: self.config.low_water_bytes() }
+        }
+    }
+
+    /// Brings the sum of what is held up to date with one connection.
+    pub(crate) fn recount(&mut self, id: ConnId) {
+        if let Some((before, after)) = self.get_mut(id).and_then(Entry::recount)
+            && before != after
+        {
+            self.pressure.change(before, after);
+            self.stats.waiting_bytes = self.pressure.held() as u64;
+        }
+    }
+
+    /// Those that hold bytes without an end in sight, and how many.
+    pub(crate) fn held_up(&self) -> impl Iterator<Item = (usize, ConnId)> {
+        let all = self.entries.iter().map(|(slot, entry)| (entry.held_up(), id_of(slot, entry)));
+        all.filter(|(held, _)| *held > 0)
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&Entry> {
@@ -250,8 +194,7 @@ impl Table {
     pub(crate) fn limit_newcomers(&mut self, limits: Limits) {
         let mut admission = Admission::new(limits);
         for (slot, entry) in &self.entries {
-            let slot = u32::try_from(slot).expect("slots are counted in 32 bits by next_id");
-            admission.opened(slot, entry.peer().ip());
+            admission.opened(id_of(slot, entry).slot, entry.peer().ip());
         }
         self.admission = admission;
     }
@@ -262,14 +205,11 @@ impl Table {
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = ConnId> {
-        self.entries.iter().map(|(slot, entry)| ConnId {
-            serial: entry.serial,
-            slot: u32::try_from(slot).expect("slots are counted in 32 bits by next_id"),
-        })
+        self.entries.iter().map(|(slot, entry)| id_of(slot, entry))
     }
 
     pub(crate) fn age(&self, entry: &Entry) -> Duration {
-        (self.now - self.epoch).saturating_sub(Duration::from_nanos(entry.opened))
+        (self.now - self.epoch).saturating_sub(Duration::from_millis(entry.opened()))
     }
 
     pub(crate) fn listener_of(&self, entry: &Entry) -> SocketAddr {
@@ -284,18 +224,15 @@ impl Table {
         if id.tag() != tag {
             return;
         }
-        entry.readable |= event.readable;
-        entry.writable |= event.writable;
-        entry.more_follows |= event.more_follows;
-        entry.hung_up |= event.hung_up;
+        entry.mark(event);
         self.list_if_busy(id);
     }
 
     /// Puts a connection on the ready list if it has work that can be done now.
     pub(crate) fn list_if_busy(&mut self, id: ConnId) {
-        let low_water = self.config.low_water_bytes();
+        let marks = self.marks();
         let Some(entry) = self.get_mut(id) else { return };
-        if !entry.listed && entry.has_work(low_water) {
+        if !entry.listed && entry.has_work(marks) {
             entry.listed = true;
             self.ready.push(id);
         }
@@ -321,7 +258,12 @@ impl Table {
     /// `current` one.
     pub(crate) fn queued(&self, id: ConnId, current: ConnId) -> usize {
         let staged = if id == current { self.staged.len() } else { 0 };
-        self.get(id).map_or(0, |entry| entry.outbox.len()) + staged
+        self.get(id).map_or(0, Entry::queued) + staged
+    }
+
+    /// Whether a considerate handler sends no more.
+    pub(crate) fn is_above_high_water(&self, id: ConnId, current: ConnId) -> bool {
+        self.check_sends(id).is_err() || self.queued(id, current) > self.marks().high
     }
 
     /// Queues bytes for a connection, or nothing.
@@ -331,38 +273,59 @@ impl Table {
         bytes: &[u8],
         current: ConnId,
     ) -> Result<(), SendError> {
-        if !self.get(id).is_some_and(|entry| entry.phase.sends()) {
-            return Err(SendError::Gone);
-        }
-        let limit = self.config.queue_limit_bytes();
-        if self.queued(id, current).checked_add(bytes.len()).is_none_or(|total| total > limit) {
+        self.check_sends(id)?;
+        let with_staged = self.staged.len().saturating_add(bytes.len());
+        if !self.has_room(id, bytes.len(), current) || !self.pressure.has_room_for(with_staged) {
             return Err(SendError::Full);
         }
-        if id == current {
-            self.staged.extend_from_slice(bytes);
-        } else {
-            self.entry(id).outbox.push(bytes);
-            self.list_if_busy(id);
-        }
+        self.push(id, bytes, current);
         Ok(())
     }
 
-    /// Queues bytes for a connection, and ends it if they are too many.
+    /// Queues bytes for a connection, and ends it if they are too many for it. Whether they are too many
+    /// for the reactor is seen at the end of the turn: it may not be this connection that has to go.
     pub(crate) fn send(
         &mut self,
         id: ConnId,
         bytes: &[u8],
         current: ConnId,
     ) -> Result<(), SendError> {
-        let sent = self.try_send(id, bytes, current);
-        if sent != Err(SendError::Full) {
-            return sent;
+        self.check_sends(id)?;
+        if self.has_room(id, bytes.len(), current) {
+            self.push(id, bytes, current);
+        } else {
+            let limit = self.config.queue_limit_bytes();
+            self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
+            self.list_if_busy(id);
         }
-        let limit = self.config.queue_limit_bytes();
-        self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
-        self.list_if_busy(id);
         Ok(())
     }
+
+    fn check_sends(&self, id: ConnId) -> Result<(), SendError> {
+        let sends = self.get(id).is_some_and(|entry| entry.phase.sends());
+        if sends { Ok(()) } else { Err(SendError::Gone) }
+    }
+
+    fn has_room(&self, id: ConnId, bytes: usize, current: ConnId) -> bool {
+        let total = self.queued(id, current).checked_add(bytes);
+        total.is_some_and(|total| total <= self.config.queue_limit_bytes())
+    }
+
+    fn push(&mut self, id: ConnId, bytes: &[u8], current: ConnId) {
+        if id == current {
+            self.staged.extend_from_slice(bytes);
+        } else {
+            let now = self.stamp();
+            self.entry(id).push(bytes, now);
+            self.recount(id);
+            self.list_if_busy(id);
+        }
+    }
+}
+
+fn id_of(slot: usize, entry: &Entry) -> ConnId {
+    let slot = u32::try_from(slot).expect("slots are counted in 32 bits by next_id");
+    ConnId { serial: entry.serial, slot }
 }
 
 #[cfg(test)]
@@ -387,9 +350,9 @@ mod tests {
 
     #[test]
     fn an_entry_fits_in_two_cache_lines_beside_its_socket() {
-        // Of 128 bytes, the descriptor and the tag of a handler's state take 8. The option stands for
-        // what the slab adds to an entry to mark a vacant slot.
-        assert!(size_of::<Option<Entry>>() <= 112, "{} bytes", size_of::<Option<Entry>>());
+        // Of 128 bytes, the descriptor and the tag of a handler's state take 8, and the alarm 12. The
+        // option stands for what the slab adds to an entry to mark a vacant slot.
+        assert!(size_of::<Option<Entry>>() <= 96, "{} bytes", size_of::<Option<Entry>>());
     }
 
     #[test]

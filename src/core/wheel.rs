@@ -1,0 +1,326 @@
+//! Alarms by the hundred thousand.
+
+/// Each level has 64 buckets, each as wide as the whole level below.
+const BITS: u32 = 6;
+const BUCKETS: usize = 1 << BITS;
+
+/// As many as reach the end of time: 8 × 6 bits of milliseconds are 8,900 years.
+const LEVELS: usize = 8;
+
+/// An alarm that lies further ahead rings here, and has to be set again: 24 days.
+const FARTHEST: u64 = 1 << 31;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// Marks a link that leads to a bucket's head instead of a slot. No table has so many slots.
+const HEAD: u32 = 1 << 31;
+
+/// A hierarchical timing wheel (Varghese and Lauck, 1987): one alarm for each slot, in ticks. To set one,
+/// to take it back and to find the next each cost O(1), and so does every [`step`](Self::step).
+///
+/// The level of an alarm is that of the highest group of six bits in which its time differs from the
+/// wheel's position, and its bucket is what stands in that group:
+///
+/// ```text
+///   position  …|000011|000101|111110        level 0: the next 64 ticks, a tick a bucket
+///   alarm     …|000011|001000|000001        level 1: bucket 8, a bucket 64 ticks wide
+///                        ▲
+/// ```
+///
+/// When the position comes to a bucket of a higher level, its alarms move down, one a step. A slot costs
+/// 12 bytes: the links of a list that it can be taken out of, and the low half of its time.
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    /// Nothing is set before it.
+    position: u64,
+    alarms: Vec<Alarm>,
+    heads: [[u32; BUCKETS]; LEVELS],
+    /// A bit for each bucket that is not empty.
+    occupied: [u64; LEVELS],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Alarm {
+    /// A slot, a bucket, or `NONE` if it is not set.
+    before: u32,
+    after: u32,
+    /// The low bits; the rest follows from the position, which is never more than `FARTHEST` behind.
+    time: u32,
+}
+
+const UNSET: Alarm = Alarm { before: NONE, after: NONE, time: 0 };
+
+/// What one step has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The alarm of this slot rings, and is not set any more.
+    Rings(u32),
+    /// One alarm was moved closer.
+    Moved,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    level: usize,
+    index: usize,
+    /// The first tick of it.
+    start: u64,
+}
+
+impl Wheel {
+    pub(crate) fn new() -> Self {
+        Self {
+            position: 0,
+            alarms: Vec::new(),
+            heads: [[NONE; BUCKETS]; LEVELS],
+            occupied: [0; LEVELS],
+        }
+    }
+
+    /// Sets the alarm of a slot, or sets it anew. A time that has passed is now.
+    pub(crate) fn set(&mut self, slot: u32, time: u64) {
+        self.unset(slot);
+        if self.alarms.len() <= slot as usize {
+            self.alarms.resize(slot as usize + 1, UNSET);
+        }
+        let time = time.clamp(self.position, self.position.saturating_add(FARTHEST));
+        self.link(slot, time);
+    }
+
+    pub(crate) fn unset(&mut self, slot: u32) {
+        if let Some(alarm) = self.alarms.get(slot as usize)
+            && alarm.before != NONE
+        {
+            self.unlink(slot);
+        }
+    }
+
+    /// When the alarm of a slot rings, if it is set.
+    pub(crate) fn time_of(&self, slot: u32) -> Option<u64> {
+        let alarm = self.alarms.get(slot as usize)?;
+        (alarm.before != NONE).then(|| self.full_time(alarm.time))
+    }
+
+    /// When there is something to do next: to ring, or to move alarms closer. No alarm rings before.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.earliest().map(|bucket| bucket.start.max(self.position))
+    }
+
+    /// Does the next thing that is due by `now`, in the order of the alarms' times.
+    pub(crate) fn step(&mut self, now: u64) -> Option<Step> {
+        let Some(bucket) = self.earliest().filter(|bucket| bucket.start <= now) else {
+            self.position = self.position.max(now);
+            return None;
+        };
+        self.position = self.position.max(bucket.start);
+        let slot = self.heads[bucket.level][bucket.index];
+        let time = self.full_time(self.alarms[slot as usize].time);
+        self.unlink(slot);
+        if bucket.level == 0 {
+            return Some(Step::Rings(slot));
+        }
+        self.link(slot, time);
+        Some(Step::Moved)
+    }
+
+    fn full_time(&self, low: u32) -> u64 {
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+        let ahead = low.wrapping_sub(self.position as u32);
+        self.position + u64::from(ahead)
+    }
+
+    /// The bucket that comes first: the one that the position has come to if it is not empty yet, else the
+    /// first one of the lowest level, as a level ends where the next bucket of the level above begins.
+    fn earliest(&self) -> Option<Bucket> {
+        let mut entered = (1..LEVELS).rev().map(|level| self.bucket_at(level, self.position));
+        entered.find(|bucket| self.is_occupied(*bucket)).or_else(|| {
+            let level = self.occupied.iter().position(|bits| *bits != 0)?;
+            let index = self.occupied[level].trailing_zeros();
+            let above = BITS * (level as u32 + 1);
+            let level_start = self.position.checked_shr(above).unwrap_or(0) << above;
+            let start = level_start + (u64::from(index) << (BITS * level as u32));
+            Some(Bucket { level, index: index as usize, start })
+        })
+    }
+
+    fn bucket_at(&self, level: usize, time: u64) -> Bucket {
+        let shift = BITS * level as u32;
+        let start = time >> shift << shift;
+        Bucket { level, index: (time >> shift) as usize % BUCKETS, start }
+    }
+
+    fn is_occupied(&self, bucket: Bucket) -> bool {
+        self.occupied[bucket.level] >> bucket.index & 1 == 1
+    }
+
+    fn link(&mut self, slot: u32, time: u64) {
+        let differing = (self.position ^ time) | 1;
+        let level = (differing.ilog2() / BITS) as usize;
+        let level = level.min(LEVELS - 1);
+        let Bucket { index, .. } = self.bucket_at(level, time);
+        let first = std::mem::replace(&mut self.heads[level][index], slot);
+        if first != NONE {
+            self.alarms[first as usize].before = slot;
+        }
+        self.occupied[level] |= 1 << index;
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+        let (head, time) = (HEAD | (level * BUCKETS + index) as u32, time as u32);
+        self.alarms[slot as usize] = Alarm { before: head, after: first, time };
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Alarm { before, after, .. } = std::mem::replace(&mut self.alarms[slot as usize], UNSET);
+        if after != NONE {
+            self.alarms[after as usize].before = before;
+        }
+        if before & HEAD == 0 {
+            self.alarms[before as usize].after = after;
+            return;
+        }
+        let bucket = (before & !HEAD) as usize;
+        let (level, index) = (bucket / BUCKETS, bucket % BUCKETS);
+        self.heads[level][index] = after;
+        if after == NONE {
+            self.occupied[level] &= !(1 << index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// All that rings by `now`.
+    fn ring(wheel: &mut Wheel, now: u64) -> Vec<u32> {
+        let steps = std::iter::from_fn(|| wheel.step(now));
+        steps
+            .filter_map(|step| if let Step::Rings(slot) = step { Some(slot) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn a_slot_costs_twelve_bytes() {
+        assert_eq!(size_of::<Alarm>(), 12);
+    }
+
+    #[test]
+    fn an_alarm_rings_at_its_time_and_once() {
+        let mut wheel = Wheel::new();
+        wheel.set(7, 5_000);
+        assert_eq!(wheel.time_of(7), Some(5_000));
+        assert_eq!(ring(&mut wheel, 4_999), []);
+        assert_eq!(ring(&mut wheel, 5_000), [7]);
+        assert_eq!((wheel.time_of(7), wheel.next()), (None, None));
+    }
+
+    #[test]
+    fn an_alarm_can_be_taken_back_and_set_anew() {
+        let mut wheel = Wheel::new();
+        for slot in 0..3 {
+            wheel.set(slot, 100);
+        }
+        wheel.unset(1);
+        wheel.set(2, 200);
+        assert_eq!(ring(&mut wheel, 100), [0]);
+        assert_eq!(ring(&mut wheel, 200), [2]);
+    }
+
+    #[test]
+    fn one_that_lies_too_far_ahead_rings_early_and_one_in_the_past_at_once() {
+        let mut wheel = Wheel::new();
+        wheel.set(0, u64::MAX);
+        assert_eq!(wheel.time_of(0), Some(FARTHEST));
+        assert_eq!(ring(&mut wheel, FARTHEST), [0]);
+        wheel.set(0, 3);
+        assert_eq!(ring(&mut wheel, FARTHEST), [0]);
+    }
+
+    #[test]
+    fn a_step_is_one_alarm_however_many_are_due() {
+        let mut wheel = Wheel::new();
+        for slot in 0..100_000 {
+            wheel.set(slot, 3_600_000);
+        }
+        let mut rung = 0;
+        let mut steps = 0_u32;
+        while let Some(step) = wheel.step(3_600_000) {
+            steps += 1;
+            rung += u32::from(matches!(step, Step::Rings(_)));
+        }
+        assert_eq!(rung, 100_000);
+        assert!(steps <= 100_000 * LEVELS as u32, "{steps} steps");
+    }
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        Set(u32, u64),
+        Unset(u32),
+        /// Time passes, but no more than so many steps are made.
+        Pass(u64, usize),
+        /// Time passes to when the wheel says that there is something to do.
+        PassToNext,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        let ahead = (0..33u32, any::<u64>()).prop_map(|(bits, noise)| noise & ((1 << bits) - 1));
+        prop_oneof![
+            4 => (0..12u32, ahead.clone()).prop_map(|(slot, ahead)| Action::Set(slot, ahead)),
+            1 => (0..12u32).prop_map(Action::Unset),
+            2 => (ahead, prop_oneof![0..4usize, Just(usize::MAX)])
+                .prop_map(|(time, steps)| Action::Pass(time, steps)),
+            3 => Just(Action::PassToNext),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn rings_as_a_sorted_map_would(
+            start in prop_oneof![Just(0u64), 0..(1u64 << 40)],
+            actions in prop::collection::vec(action(), 1..120),
+        ) {
+            let mut wheel = Wheel::new();
+            let mut model: BTreeMap<u32, u64> = BTreeMap::new();
+            prop_assert_eq!(wheel.step(start), None);
+            let mut now = start;
+            for action in actions {
+                let mut most = usize::MAX;
+                match action {
+                    Action::Set(slot, ahead) => {
+                        // The wheel may be behind, if it was not let make all its steps.
+                        let time = (now + ahead).min(wheel.position + FARTHEST);
+                        wheel.set(slot, now + ahead);
+                        model.insert(slot, time);
+                    }
+                    Action::Unset(slot) => {
+                        wheel.unset(slot);
+                        model.remove(&slot);
+                    }
+                    Action::Pass(time, steps) => (now, most) = (now + time, steps),
+                    Action::PassToNext => now = now.max(wheel.next().unwrap_or(now)),
+                }
+                let earliest = model.values().min().copied();
+                prop_assert!(wheel.next() <= earliest || earliest.is_none());
+                prop_assert_eq!(wheel.next().is_none(), model.is_empty());
+                let mut last = 0;
+                let mut ended = false;
+                for _ in 0..most {
+                    let Some(step) = wheel.step(now) else { ended = true; break };
+                    if let Step::Rings(slot) = step {
+                        let time = model.remove(&slot);
+                        prop_assert!(time.is_some_and(|time| time <= now && time >= last));
+                        last = time.unwrap_or(0);
+                    }
+                }
+                if ended {
+                    prop_assert!(model.values().all(|time| *time > now), "late: {:?}", model);
+                }
+                for slot in 0..12 {
+                    prop_assert_eq!(wheel.time_of(slot), model.get(&slot).copied());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Ending those who do not do what they owe: in time, or in memory.
+
+use std::time::Duration;
+
+use super::Reactor;
+use crate::close_reason::CloseReason;
+use crate::core::deadlines::Deadline;
+use crate::core::wheel::Step;
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::Net;
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
+    pub(super) fn expire(&mut self) {
+        let now = self.table.passed();
+        for _ in 0..self.table.config.timer_budget {
+            match self.table.alarms.step(now) {
+                Some(Step::Rings(slot)) => self.ring(slot, now),
+                Some(Step::Moved) => {}
+                None => return,
+            }
+        }
+        let is_behind = self.table.alarms.next().is_some_and(|next| next <= now);
+        self.table.stats.exhausted.timers += u64::from(is_behind);
+    }
+
+    /// An alarm is set once and not moved when its connection does what it owes: so most ring for nobody,
+    /// and are set to the deadline that comes next.
+    fn ring(&mut self, slot: u32, now: u64) {
+        let Some(id) = self.table.id_in(slot) else { return };
+        match self.table.next_deadline(id) {
+            Some((time, deadline)) if time <= now => self.miss(id, deadline),
+            _ => self.table.watch(id),
+        }
+    }
+
+    fn miss(&mut self, id: ConnId, deadline: Deadline) {
+        let config = &self.table.config;
+        let limit = |time: Option<Duration>| time.unwrap_or_default();
+        let reason = match deadline {
+            Deadline::FirstByte => {
+                CloseReason::FirstByteTimeout { limit: limit(config.first_byte_timeout) }
+            }
+            Deadline::Idle => CloseReason::IdleTimeout { limit: limit(config.idle_timeout) },
+            Deadline::Age => CloseReason::MaxAge { limit: limit(config.max_age) },
+            Deadline::Write => return self.write_timed_out(id, limit(config.write_timeout)),
+            Deadline::Linger => return self.linger_timed_out(id),
+        };
+        let expired = &mut self.table.stats.expired;
+        *match deadline {
+            Deadline::FirstByte => &mut expired.first_byte,
+            Deadline::Idle => &mut expired.idle,
+            _ => &mut expired.age,
+        } += 1;
+        self.table.entry(id).close(reason);
+        self.write_left = self.table.config.write_budget;
+        self.settle(id);
+        self.relist(id);
+        self.table.watch(id);
+    }
+
+    /// The kernel tells of room only when a third of its buffer is free (socket(7) and tcp(7) do not say
+    /// so; Linux does it in `sk_stream_write_space`), which can be megabytes: a slow reader may
+    /// have taken much without a word. So it is asked once more.
+    fn write_timed_out(&mut self, id: ConnId, limit: Duration) {
+        let queued = self.table.entry(id).queued();
+        self.table.entry(id).writable = true;
+        self.write_left = self.table.config.write_budget;
+        self.settle(id);
+        let entry = self.table.entry(id);
+        if entry.queued() == queued && !entry.phase.is_closed() {
+            entry.cut(CloseReason::WriteTimeout { limit }, true);
+            self.table.stats.expired.write += 1;
+            self.closed.push(id);
+        } else {
+            self.relist(id);
+            self.table.watch(id);
+        }
+    }
+
+    fn linger_timed_out(&mut self, id: ConnId) {
+        let entry = self.table.entry(id);
+        entry.phase = entry.phase.after_linger();
+        self.table.stats.expired.linger += 1;
+        self.closed.push(id);
+    }
+
+    /// Ends those who hold the most of what nobody takes, if all together hold too much.
+    pub(super) fn shed(&mut self) {
+        let Some(mut excess) = self.table.pressure.excess() else { return };
+        let budget = self.table.config.queue_budget;
+        let mut held_up: Vec<(usize, ConnId)> = self.table.held_up().collect();
+        held_up.sort_unstable_by(|a, b| b.cmp(a));
+        for (held, id) in held_up {
+            let entry = self.table.entry(id);
+            entry.cut(CloseReason::Shed { budget }, true);
+            entry.clear();
+            self.table.recount(id);
+            self.table.stats.shed += 1;
+            self.closed.push(id);
+            if held >= excess {
+                return;
+            }
+            excess -= held;
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! One connection.
+
+use std::net::SocketAddr;
+
+use super::Marks;
+use crate::close_reason::CloseReason;
+use crate::core::deadlines::Standing;
+use crate::core::kept::Kept;
+use crate::core::outbox::Outbox;
+use crate::core::peer_addr::PeerAddr;
+use crate::core::phase::{Phase, Reads};
+use crate::core::six_bytes::SixBytes;
+use crate::net::Event;
+use crate::stats::Counters;
+
+/// So many calls of `on_data` are left that nobody counts them.
+const WITHOUT_END: u16 = u16::MAX;
+
+/// What is known of one connection. The flags are sticky: an edge is told once, so what it said stays
+/// true until a system call says otherwise. Times are in milliseconds since the table was made.
+///
+/// There may be a hundred thousand of these, so what most connections do not have at a time is apart.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(super) serial: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    extra: Option<Box<Extra>>,
+    reads: SixBytes,
+    writes: SixBytes,
+    opened: SixBytes,
+    /// When it was last heard of; in the phases that wait for the end, when that began.
+    since: SixBytes,
+    peer: PeerAddr,
+    pub(super) listener: u16,
+    /// How often the handler may be offered input.
+    calls_left: u16,
+    pub(crate) phase: Phase,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// A read that returns less than was asked for does not mean that there is no more: a FIN, a
+    /// reset or an urgent mark stands behind it. Until a read says `WouldBlock`.
+    pub(crate) more_follows: bool,
+    /// Both directions are said to be down. It is readable and writable then, so that a read or a write
+    /// will tell; this is kept for the cases in which neither does.
+    pub(crate) hung_up: bool,
+    /// The queue rose above high water and has not fallen to low water since.
+    pub(crate) throttled: bool,
+    /// Kept input that the handler was not offered to its end.
+    pub(crate) undelivered: bool,
+    /// It is on the ready list.
+    pub(super) listed: bool,
+}
+
+/// What a connection has only at times.
+#[derive(Debug, Default)]
+struct Extra {
+    outbox: Outbox,
+    kept: Kept,
+    /// Why it ends.
+    reason: Option<CloseReason>,
+    /// Since when the kernel has taken nothing of the outbox.
+    stalled: u64,
+    /// How many of its bytes are counted in the sum over all connections.
+    counted: usize,
+}
+
+impl Entry {
+    pub(super) fn new(serial: u64, peer: SocketAddr, listener: u16, now: u64) -> Self {
+        Self {
+            serial,
+            bytes_in: 0,
+            bytes_out: 0,
+            extra: None,
+            reads: SixBytes::default(),
+            writes: SixBytes::default(),
+            opened: now.into(),
+            since: now.into(),
+            peer: peer.into(),
+            listener,
+            calls_left: WITHOUT_END,
+            phase: Phase::Open,
+            readable: false,
+            // A new socket's send buffer is empty, so the first edge need not be waited for.
+            writable: true,
+            more_follows: false,
+            hung_up: false,
+            throttled: false,
+            undelivered: false,
+            listed: false,
+        }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer.into()
+    }
+
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.get()
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            reads: self.reads.get(),
+            writes: self.writes.get(),
+        }
+    }
+
+    pub(crate) fn count_read(&mut self, bytes: usize) {
+        self.bytes_in += bytes as u64;
+        self.reads.increment();
+    }
+
+    pub(crate) fn count_write(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+        self.writes.increment();
+    }
+
+    // What waits:
+
+    pub(crate) fn queued(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.outbox.len())
+    }
+
+    /// The queued bytes in order.
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.extra.iter().flat_map(|extra| extra.outbox.slices())
+    }
+
+    /// Queues bytes. Those that are the first ones have been waiting since `now`.
+    pub(crate) fn push(&mut self, bytes: &[u8], now: u64) {
+        if bytes.is_empty() {
+            return;
+        }
+        let extra = self.extra.get_or_insert_default();
+        if extra.outbox.is_empty() {
+            extra.stalled = now;
+        }
+        extra.outbox.push(bytes);
+    }
+
+    /// The kernel has taken so many of the queued bytes.
+    pub(crate) fn consume(&mut self, count: usize, now: u64) {
+        if let Some(extra) = &mut self.extra {
+            extra.outbox.consume(count);
+            extra.stalled = now;
+        }
+    }
+
+    pub(crate) fn take_kept(&mut self) -> Kept {
+        self.extra.as_mut().map_or_else(Kept::default, |extra| std::mem::take(&mut extra.kept))
+    }
+
+    pub(crate) fn put_kept(&mut self, kept: Kept) {
+        if !kept.is_empty() {
+            self.extra.get_or_insert_default().kept = kept;
+        }
+    }
+
+    fn kept(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.kept.len())
+    }
+
+    /// How many bytes it holds without an end in sight: what its peer does not take, or does not complete.
+    pub(super) fn held_up(&self) -> usize {
+        self.kept() + if self.writable { 0 } else { self.queued() }
+    }
+
+    /// Forgets everything that waits: nobody will take it.
+    pub(crate) fn clear(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            (extra.outbox, extra.kept) = (Outbox::default(), Kept::default());
+        }
+        self.undelivered = false;
+    }
+
+    /// How many bytes were counted for it, and how many are now. Gives back what it has no use for.
+    pub(super) fn recount(&mut self) -> Option<(usize, usize)> {
+        let extra = self.extra.as_mut()?;
+        let held = extra.outbox.len() + extra.kept.len();
+        let before = std::mem::replace(&mut extra.counted, held);
+        if held == 0 && extra.reason.is_none() {
+            self.extra = None;
+        }
+        Some((before, held))
+    }
+
+    // How it ends:
+
+    /// Closes in order, as soon as everything queued has been sent.
+    pub(crate) fn close(&mut self, reason: CloseReason) {
+        let _unused = self.note(reason);
+        self.phase = self.phase.after_close();
+    }
+
+    /// Ends both directions now. `reset` asks for a RST.
+    pub(crate) fn cut(&mut self, reason: CloseReason, reset: bool) {
+        let _unused = self.note(reason);
+        self.phase = self.phase.after_end(reset);
+    }
+
+    /// Nothing reaches the peer any more.
+    pub(crate) fn cannot_write(&mut self, reason: CloseReason, now: u64) {
+        let _unused = self.note(reason);
+        self.phase = self.phase.after_write_failure();
+        if let Some(extra) = &mut self.extra {
+            extra.outbox = Outbox::default();
+        }
+        self.since = now.into();
+        self.throttled = false;
+        self.writable = false;
+        // What the peer sent before may wait without an edge of its own.
+        self.readable = true;
+        self.more_follows = true;
+    }
+
+    /// All is sent, and so is the FIN.
+    pub(crate) fn wait_for_fin(&mut self, now: u64) {
+        self.since = now.into();
+    }
+
+    /// Remembers why it ends: the first reason stays, but an orderly one gives way to a failure as
+    /// long as not all that was queued has been sent.
+    ///
+    /// Returns the one that is not kept, to be dropped when all is in order: it may hold a handler's
+    /// error, and who knows what that does when it is dropped.
+    pub(crate) fn note(&mut self, reason: CloseReason) -> Option<CloseReason> {
+        let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
+        let known = &mut self.extra.get_or_insert_default().reason;
+        let replace = match known {
+            None => true,
+            Some(old) => old.is_orderly() && !reason.is_orderly() && !is_over,
+        };
+        if replace { known.replace(reason) } else { Some(reason) }
+    }
+
+    pub(crate) fn take_reason(&mut self) -> CloseReason {
+        let reason = self.extra.as_mut().and_then(|extra| extra.reason.take());
+        reason.unwrap_or(CloseReason::Closed)
+    }
+
+    // Whether it is read from:
+
+    pub(super) fn mark(&mut self, event: Event) {
+        self.readable |= event.readable;
+        self.writable |= event.writable;
+        self.more_follows |= event.more_follows;
+        self.hung_up |= event.hung_up;
+    }
+
+    /// Bytes have come, or the peer's FIN.
+    pub(crate) fn heard_of(&mut self, now: u64) {
+        if self.phase.sends() {
+            self.since = now.into();
+        }
+    }
+
+    /// The last read found nothing, so what was said of a hang-up is no longer believed.
+    pub(crate) fn read_blocked(&mut self) {
+        self.readable = false;
+        self.more_follows = false;
+        self.hung_up = false;
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.calls_left == 0
+    }
+
+    /// Offers the handler input so many times, or without end. The peer's silence counts from now on.
+    pub(crate) fn resume(&mut self, calls: Option<u16>, now: u64) {
+        self.calls_left = calls.unwrap_or(WITHOUT_END);
+        if self.phase.sends() {
+            self.since = now.into();
+        }
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.calls_left = 0;
+    }
+
+    /// One call of `on_data` follows.
+    pub(crate) fn spend_call(&mut self) {
+        if self.calls_left != WITHOUT_END {
+            self.calls_left = self.calls_left.saturating_sub(1);
+        }
+    }
+
+    /// Whether the handler may be offered input.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.phase.reads() == Reads::Deliver && !self.throttled && !self.is_paused()
+    }
+
+    pub(crate) fn wants_read(&self) -> bool {
+        self.readable
+            && match self.phase.reads() {
+                Reads::Deliver => self.takes_input() && !self.undelivered,
+                Reads::Discard => true,
+                Reads::Nothing => false,
+            }
+    }
+
+    /// Whether a reset may have come that reading does not tell of: behind the peer's FIN recv(2) goes on
+    /// returning 0, and who is paused is not read from.
+    pub(crate) fn may_be_reset(&self) -> bool {
+        let is_paused = self.phase == Phase::Open && self.is_paused();
+        self.hung_up && (self.phase == Phase::PeerFinished || is_paused)
+    }
+
+    pub(crate) fn wants_write(&self) -> bool {
+        self.writable && self.queued() > 0
+    }
+
+    pub(crate) fn has_drained(&self, marks: Marks) -> bool {
+        self.throttled && self.queued() <= marks.low
+    }
+
+    pub(super) fn has_work(&self, marks: Marks) -> bool {
+        self.phase.is_closed()
+            || self.wants_write()
+            || self.wants_read()
+            || self.may_be_reset()
+            || (matches!(self.phase, Phase::Flushing { .. }) && self.queued() == 0)
+            || (self.undelivered && self.takes_input())
+            || self.has_drained(marks)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let waits = self.phase.reads() == Reads::Deliver && (self.readable || self.undelivered);
+        let extra = self.extra.as_ref().filter(|extra| !extra.outbox.is_empty());
+        Standing {
+            phase: self.phase,
+            opened: self.opened.get(),
+            since: self.since.get(),
+            silent: self.bytes_in == 0 && self.phase == Phase::Open,
+            unheard: waits || self.is_paused(),
+            stalled: extra.map(|extra| extra.stalled),
+            serial: self.serial,
+        }
+    }
+}
