@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::error::{ContextKind, ErrorKind};
@@ -52,6 +53,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) low_water: Option<Size>,
 
+    /// A client for which more than this is queued is cut off [default: 16MiB, or four times
+    /// --high-water if that is more]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub(crate) queue_limit: Option<Size>,
+
+    /// How much may be queued for all clients together; above it those are cut off that hold the most
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", allow_hyphen_values = true)]
+    pub(crate) queue_budget: Size,
+
     /// How much input may wait to be used; a client that sends more in one message is cut off
     #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
     pub(crate) max_input: Size,
@@ -81,6 +91,26 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", requires = "accept_rate", allow_hyphen_values = true)]
     pub(crate) accept_burst: Option<Count>,
 
+    /// A client that has not sent a byte after this time is closed, such as 10s; or off
+    #[arg(long, value_name = "TIME", default_value = "off", allow_hyphen_values = true)]
+    pub(crate) first_byte_timeout: TimeLimit,
+
+    /// A client that sends nothing for this time is closed; or off
+    #[arg(long, value_name = "TIME", default_value = "1h", allow_hyphen_values = true)]
+    pub(crate) idle_timeout: TimeLimit,
+
+    /// A client that takes nothing of what is queued for it for this time is cut off; or off
+    #[arg(long, value_name = "TIME", default_value = "1m", allow_hyphen_values = true)]
+    pub(crate) write_timeout: TimeLimit,
+
+    /// How long a client that was sent everything has for its own end of the connection
+    #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
+    pub(crate) linger_timeout: Time,
+
+    /// A client is closed in order after this time, or up to a tenth before; or off
+    #[arg(long, value_name = "TIME", default_value = "off", allow_hyphen_values = true)]
+    pub(crate) max_age: TimeLimit,
+
     /// How much to log: off, error, warn, info, debug (each connection), trace (each chunk)
     #[arg(long, value_name = "LEVEL", default_value = "info", conflicts_with = "verbose")]
     log_level: Level,
@@ -107,6 +137,10 @@ impl ServeArgs {
         let problem = match self.low_water {
             Some(low) if low > self.high_water => {
                 format!("--low-water {low} is above --high-water {}", self.high_water)
+            }
+            _ if self.queue_limit.is_some_and(|limit| limit < self.high_water) => {
+                let limit = self.queue_limit.map(|limit| limit.to_string()).unwrap_or_default();
+                format!("--queue-limit {limit} is below --high-water {}", self.high_water)
             }
             _ if self.reject_message.is_some() && self.overflow != WhenFull::Reject => {
                 "--reject-message is only said with --overflow reject".to_owned()
@@ -183,6 +217,37 @@ impl FromStr for Size {
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", ByteSize(self.0 as u64).display().iec())
+    }
+}
+
+/// A time, such as 500ms, 30s, 5m or 1h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) Duration);
+
+impl FromStr for Time {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|_| "not a time with its unit, such as 500ms, 30s, 5m or 1h")
+    }
+}
+
+/// A time that is not 0, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeLimit(pub(crate) Option<Duration>);
+
+impl FromStr for TimeLimit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            _ if text == "off" => Ok(Self(None)),
+            Ok(Time(Duration::ZERO)) => Err("nobody would be served (for no limit: off)"),
+            Ok(Time(time)) => Ok(Self(Some(time))),
+            Err(_) => Err("not a time with its unit, such as 500ms, 30s, 5m or 1h, nor off"),
+        }
     }
 }
 
@@ -267,6 +332,17 @@ mod tests {
             "a\nb:7",
         ] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_take_units_and_limits_can_be_off() {
+        assert_eq!("5m".parse(), Ok(Time(Duration::from_secs(300))));
+        assert_eq!("0s".parse(), Ok(Time(Duration::ZERO)));
+        assert_eq!("1h 30m".parse(), Ok(TimeLimit(Some(Duration::from_secs(5_400)))));
+        assert_eq!("off".parse(), Ok(TimeLimit(None)));
+        for bad in ["", "30", "-1s", "soon", "0s", "1 fortnight", "99999999999999999999h"] {
+            assert!(bad.parse::<TimeLimit>().is_err(), "{bad}");
         }
     }
 

@@ -49,6 +49,12 @@ fn config(args: &ServeArgs) -> Config {
     let mut config = Config::new()
         .high_water(args.high_water.0)
         .max_input(args.max_input.0)
+        .queue_budget(args.queue_budget.0)
+        .first_byte_timeout(args.first_byte_timeout.0)
+        .idle_timeout(args.idle_timeout.0)
+        .write_timeout(args.write_timeout.0)
+        .linger_timeout(args.linger_timeout.0)
+        .max_age(args.max_age.0)
         .max_per_ip(args.max_per_ip.map(|most| most.0))
         .overflow(match args.overflow {
             WhenFull::Wait => Overflow::Wait,
@@ -59,6 +65,9 @@ fn config(args: &ServeArgs) -> Config {
         });
     if let Some(low) = args.low_water {
         config = config.low_water(low.0);
+    }
+    if let Some(limit) = args.queue_limit {
+        config = config.queue_limit(limit.0);
     }
     if let Some(most) = args.max_connections {
         config = config.max_connections(most.0 as usize);

@@ -369,6 +369,34 @@ mod tests {
     }
 
     #[test]
+    fn an_active_connection_leaves_its_alarm_alone() {
+        let mut table = table();
+        let id = table.insert(PEER, 0);
+        table.watch(id);
+        let set = table.alarms.time_of(id.slot);
+        assert_eq!(set, table.next_deadline(id).map(|(time, _)| time));
+        for second in 1..=1_000 {
+            table.set_now(table.epoch + Duration::from_secs(second));
+            let now = table.stamp();
+            table.entry(id).heard_of(now);
+            table.watch(id);
+            assert_eq!(table.alarms.time_of(id.slot), set);
+        }
+        assert!(table.next_deadline(id).map(|(time, _)| time) > set, "it is due later by now");
+    }
+
+    #[test]
+    fn a_queue_that_stalls_brings_the_alarm_forward() {
+        let mut table = table();
+        let id = table.insert(PEER, 0);
+        table.watch(id);
+        let idle = table.alarms.time_of(id.slot);
+        table.entry(id).push(b"x", 0);
+        table.watch(id);
+        assert!(table.alarms.time_of(id.slot) < idle);
+    }
+
+    #[test]
     fn two_events_for_one_connection_list_it_once() {
         let mut table = table();
         let id = table.insert(PEER, 0);

@@ -10,6 +10,7 @@
 mod actor;
 mod costs;
 mod oracle;
+mod protection;
 mod rows;
 mod scenario;
 mod seeds;

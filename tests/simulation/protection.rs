@@ -1,0 +1,642 @@
+//! Deadlines, memory and fairness: rows 21 to 25 of `tests/README.md`, and what they rest on.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use readyloop::net::sim::{Ending, Faults, Peer, Reading, World};
+use readyloop::services::{Chargen, Echo};
+use readyloop::{BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, from_fn};
+
+const ADDR: &str = "10.0.0.1:7000";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Echoes, and writes down when each connection ended, and why.
+#[derive(Clone, Default)]
+struct Ends(Rc<RefCell<Vec<(Duration, String)>>>);
+
+impl Ends {
+    fn reasons(&self) -> Vec<String> {
+        self.0.borrow().iter().map(|(_, reason)| reason.clone()).collect()
+    }
+
+    fn ages(&self) -> Vec<Duration> {
+        self.0.borrow().iter().map(|(age, _)| *age).collect()
+    }
+}
+
+impl Handler for Ends {
+    type State = ();
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        conn.send(input.take());
+        Ok(())
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
+        self.0.borrow_mut().push((conn.age(), reason.to_string()));
+    }
+}
+
+fn ends_world(config: Config) -> (World<Ends>, std::net::SocketAddr, Ends) {
+    let ends = Ends::default();
+    let mut world = World::new(1, config, ends.clone()).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    (world, addr, ends)
+}
+
+/// A deadline is kept to two milliseconds, what the network takes aside.
+#[track_caller]
+fn assert_about(time: Duration, expected: Duration) {
+    let latest = expected + Duration::from_millis(10);
+    assert!((expected..latest).contains(&time), "{time:?} is not {expected:?}");
+}
+
+#[test]
+fn a_newcomer_that_says_nothing_ends_by_the_first_byte_deadline_and_one_that_speaks_stays() {
+    let config = Config::new().first_byte_timeout(Some(10 * SECOND));
+    let (mut world, addr, ends) = ends_world(config);
+    let (silent, speaking) = (world.dial(addr), world.dial(addr));
+    speaking.send(b"x");
+    assert!(world.run_for(9 * SECOND).is_continue());
+    assert_eq!(world.stats().open, 2);
+    assert!(world.run_for(60 * SECOND).is_continue());
+    assert_eq!((silent.ending(), speaking.ending()), (Some(Ending::Fin), None));
+    assert_eq!(ends.reasons(), ["not a byte came within 10s"]);
+    assert_eq!(world.stats().expired.first_byte, 1);
+}
+
+#[test]
+fn only_what_comes_in_keeps_an_idle_connection_open() {
+    struct Ticker;
+    impl Handler for Ticker {
+        type State = ();
+        fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_data(
+            &mut self,
+            conn: &mut Conn<'_>,
+            (): &mut (),
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            input.take();
+            conn.others().broadcast(b"news");
+            Ok(())
+        }
+    }
+    let config = Config::new().idle_timeout(Some(30 * SECOND));
+    let mut world = World::new(1, config, Ticker).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let (listening, talking) = (world.dial(addr), world.dial(addr));
+    for _ in 0..29 {
+        talking.send(b"tell them");
+        assert!(world.run_for(SECOND).is_continue());
+    }
+    assert_eq!((listening.ending(), world.stats().expired.idle), (None, 0));
+    for _ in 0..10 {
+        talking.send(b"tell them");
+        assert!(world.run_for(SECOND).is_continue());
+    }
+    assert_eq!(listening.ending(), Some(Ending::Fin), "news did not count");
+    assert!(listening.received().len() >= 29 * 4);
+    assert_eq!((talking.ending(), world.stats().expired.idle), (None, 1));
+}
+
+#[test]
+fn an_idle_deadline_counts_from_the_last_byte() {
+    let (mut world, addr, ends) = ends_world(Config::new().idle_timeout(Some(30 * SECOND)));
+    let peer = world.dial(addr);
+    for _ in 0..10 {
+        peer.send(b"x");
+        assert!(world.run_for(20 * SECOND).is_continue());
+    }
+    assert!(world.run_for(60 * SECOND).is_continue());
+    peer.close();
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(ends.reasons(), ["nothing came for 30s"]);
+    assert_about(ends.ages()[0], 9 * 20 * SECOND + 30 * SECOND + 5 * SECOND); // it lingers, too
+}
+
+#[test]
+fn a_peer_that_just_reads_is_kept_by_a_handler_that_says_so() {
+    let config = Config::new().idle_timeout(Some(10 * SECOND)).high_water(500);
+    let mut world = World::new(1, config, Chargen).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 200, ..Faults::none() });
+    let peer = world.dial(addr);
+    peer.read(Reading::Slowly { bytes: 100, every: SECOND });
+    assert!(world.run_for(120 * SECOND).is_continue());
+    assert_eq!(peer.ending(), None);
+    peer.read(Reading::Never);
+    assert!(world.run_for(120 * SECOND).is_continue());
+    assert_eq!(peer.ending(), Some(Ending::Reset));
+    assert_eq!(world.stats().expired.write, 1);
+}
+
+#[test]
+fn row_21_a_peer_that_is_gone_without_a_word_is_gone_by_its_deadline() {
+    let config = Config::new().write_timeout(Some(20 * SECOND)).idle_timeout(Some(60 * SECOND));
+    let (mut world, addr, ends) = ends_world(config);
+    world.set_faults(Faults { buffer: 100, ..Faults::none() });
+    let (idle, owed) = (world.dial(addr), world.dial(addr));
+    owed.read(Reading::Never);
+    owed.send(&[b'x'; 5_000]);
+    assert!(world.run_until_still().is_continue());
+    idle.vanish();
+    owed.vanish();
+    assert!(world.run_for(100 * SECOND).is_continue());
+    assert_eq!(
+        ends.reasons(),
+        ["the peer took nothing of what was queued for 20s", "nothing came for 60s"]
+    );
+    assert_about(ends.ages()[0], 20 * SECOND);
+    assert_about(ends.ages()[1], 65 * SECOND); // its FIN is not answered, so it lingers
+    let expired = world.stats().expired;
+    assert_eq!((expired.write, expired.idle, expired.linger), (1, 1, 1));
+    assert_eq!(world.open_sockets(), 0);
+}
+
+#[test]
+fn a_slow_reader_of_whose_progress_no_event_tells_is_asked_once_more() {
+    let config = Config::new().write_timeout(Some(10 * SECOND));
+    let (mut world, addr, _) = ends_world(config);
+    // Room is told of when a third of the buffer is free: here after 33 seconds.
+    world.set_faults(Faults { buffer: 10_000, ..Faults::none() });
+    let peer = world.dial(addr);
+    peer.read(Reading::Slowly { bytes: 100, every: SECOND });
+    peer.send(&[b'x'; 30_000]);
+    peer.finish();
+    assert!(world.run_for(400 * SECOND).is_continue());
+    assert_eq!((peer.received().len(), peer.ending()), (30_000, Some(Ending::Fin)));
+    assert_eq!(world.stats().expired.write, 0);
+}
+
+#[test]
+fn row_22_those_who_trickle_a_byte_now_and_then_are_gone_by_their_age() {
+    let config = Config::new().idle_timeout(Some(15 * SECOND)).max_age(Some(100 * SECOND));
+    let (mut world, addr, ends) = ends_world(config);
+    let peers: Vec<Peer> = (0..500).map(|_| world.dial(addr)).collect();
+    for _ in 0..11 {
+        for peer in &peers {
+            peer.send(b"x");
+        }
+        assert!(world.run_for(10 * SECOND).is_continue());
+    }
+    assert!(peers.iter().all(|peer| peer.ending() == Some(Ending::Fin)));
+    assert!(ends.reasons().iter().all(|reason| reason == "it had reached the age of 100s"));
+    let (first, last) = (ends.ages()[0], ends.ages()[499]);
+    // They linger for five seconds, too.
+    assert!(first < 97 * SECOND && last > 102 * SECOND, "{first:?} to {last:?}: spread");
+    assert!(last < 106 * SECOND, "{last:?}: none is older");
+}
+
+#[test]
+fn many_deadlines_at_once_are_spread_over_turns_and_others_are_served_between() {
+    const MANY: u64 = 20_000;
+    let config = Config::new().idle_timeout(Some(60 * SECOND)).timer_budget(100);
+    let (mut world, addr, ends) = ends_world(config);
+    let _peers: Vec<Peer> = (0..MANY).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(world.stats().open, MANY);
+    let busy = world.dial(addr);
+    assert!(world.run_for(50 * SECOND).is_continue());
+    busy.send(b"x");
+    let mut most = 0;
+    while world.stats().expired.idle < MANY {
+        let before = world.stats().expired.idle;
+        assert!(world.turn(SECOND).is_continue());
+        most = most.max(world.stats().expired.idle - before);
+        if most > 0 {
+            busy.send(b"x");
+        }
+    }
+    assert!(most <= 100, "{most} in one turn");
+    assert!(world.stats().exhausted.timers >= MANY / 100 - 1);
+    assert!(world.run_for(6 * SECOND).is_continue());
+    assert_eq!((ends.0.borrow().len() as u64, busy.ending()), (MANY, None));
+}
+
+#[test]
+fn deadlines_change_while_it_runs() {
+    let (mut world, addr, ends) = ends_world(Config::new());
+    let _peer = world.dial(addr);
+    assert!(world.run_for(100 * SECOND).is_continue());
+    let stricter = world.reactor().config().clone().idle_timeout(Some(120 * SECOND));
+    world.reactor().reconfigure(stricter).unwrap();
+    assert!(world.run_for(10 * SECOND).is_continue());
+    assert_eq!(world.stats().open, 1, "it still has ten seconds");
+    assert!(world.run_for(30 * SECOND).is_continue());
+    assert_eq!(ends.reasons(), ["nothing came for 120s"]);
+}
+
+// Memory:
+
+/// Peers that send and never read, each with more than the kernel buffers.
+fn hogs(world: &mut World<Ends>, addr: std::net::SocketAddr, count: usize) -> Vec<Peer> {
+    let dial = |_| {
+        let peer = world.dial(addr);
+        peer.read(Reading::Never);
+        peer.send(&[b'x'; 5_000]);
+        peer
+    };
+    (0..count).map(dial).collect()
+}
+
+#[test]
+fn row_23_under_pressure_who_does_not_read_is_not_read_from_and_others_are_served() {
+    let config = Config::new().high_water(1_000).queue_budget(20_000);
+    let (mut world, addr, ends) = ends_world(config);
+    world.set_faults(Faults { buffer: 100, ..Faults::none() });
+    let hogs = hogs(&mut world, addr, 14);
+    assert!(world.run_until_still().is_continue());
+    let waiting = world.stats().waiting_bytes;
+    assert!((10_000..=20_000).contains(&waiting), "{waiting} bytes wait");
+    // One that reads gets what it asks for, whatever it is.
+    let good = world.dial(addr);
+    for _ in 0..10 {
+        good.send(&[b'y'; 3_000]);
+        assert!(world.run_until_still().is_continue());
+    }
+    assert_eq!(good.received().len(), 30_000);
+    assert_eq!(world.stats().shed, 0, "nobody had to go: {:?}", ends.reasons());
+    for hog in &hogs {
+        hog.read(Reading::AtOnce);
+    }
+    assert!(world.run_until_still().is_continue());
+    assert!(hogs.iter().all(|hog| hog.received().len() == 5_000), "nothing is lost");
+    assert_eq!(world.stats().waiting_bytes, 0);
+}
+
+#[test]
+fn row_23_above_the_budget_the_largest_stalled_queues_go() {
+    // Each callback sends ten times what came: pressure alone does not hold it back.
+    let ends = Ends::default();
+    struct Tenfold(Ends);
+    impl Handler for Tenfold {
+        type State = ();
+        fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_data(
+            &mut self,
+            conn: &mut Conn<'_>,
+            (): &mut (),
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            let bytes = input.take();
+            (0..10).for_each(|_| conn.send(bytes));
+            Ok(())
+        }
+        fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
+            self.0.on_close(conn, (), reason);
+        }
+    }
+    let config = Config::new().queue_budget(12_000);
+    let mut world = World::new(1, config, Tenfold(ends.clone())).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let mut peers = Vec::new();
+    for size in [300, 900, 500, 100, 700] {
+        let peer = world.dial(addr);
+        peer.read(Reading::Never);
+        peer.send(&vec![b'x'; size]);
+        assert!(world.run_until_still().is_continue());
+        assert!(world.stats().waiting_bytes <= 12_000);
+        peers.push(peer);
+    }
+    let endings: Vec<_> = peers.iter().map(Peer::ending).collect();
+    let (gone, stays) = (Some(Ending::Reset), None);
+    assert_eq!(endings, [stays, gone, stays, stays, stays]);
+    assert_eq!(ends.reasons(), ["more than 12000 bytes were waiting, and most of them here"]);
+    assert_eq!(world.stats().shed, 1);
+}
+
+#[test]
+fn unfinished_messages_count_too() {
+    let handler = from_fn(|_, input| drop(input.take_until(b"\n")));
+    let config = Config::new().queue_budget(20_000);
+    let mut world = World::new(1, config, handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peers: Vec<Peer> = (1..=9).map(|_| world.dial(addr)).collect();
+    for (peer, thousands) in peers.iter().zip(1..) {
+        peer.send(&vec![b'x'; thousands * 1_000]);
+        assert!(world.run_until_still().is_continue());
+        assert!(world.stats().waiting_bytes <= 20_000);
+    }
+    assert_eq!(peers[8].ending(), Some(Ending::Reset), "it had the longest");
+    assert_eq!(peers[0].ending(), None);
+}
+
+#[test]
+fn try_send_is_refused_above_the_budget() {
+    let refused = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&refused);
+    let handler = from_fn(move |conn, input| {
+        input.take();
+        let ids: Vec<_> = conn.others().ids().collect();
+        for id in ids {
+            while conn.others().try_send(id, &[b'x'; 1_000]).is_ok() {}
+            *count.borrow_mut() += 1;
+        }
+    });
+    let config = Config::new().queue_limit(1_000_000).queue_budget(100_000);
+    let mut world = World::new(1, config, handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 100, ..Faults::none() });
+    let peers: Vec<Peer> = (0..10).map(|_| world.dial(addr)).collect();
+    for peer in &peers {
+        peer.read(Reading::Never);
+    }
+    assert!(world.run_until_still().is_continue());
+    peers[0].send(b"go");
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(*refused.borrow(), 9);
+    assert!(world.stats().waiting_bytes <= 100_000);
+    assert_eq!(world.stats().shed, 0, "nobody has to go for what was refused");
+}
+
+// Fairness:
+
+#[test]
+fn row_24_beside_one_that_never_stops_each_request_is_answered_in_two_turns() {
+    let (mut world, addr, _) = ends_world(Config::new());
+    let faults = Faults { buffer: 1 << 20, latency: Duration::from_nanos(1), ..Faults::none() };
+    world.set_faults(faults);
+    let flooder = world.dial(addr);
+    let quiet: Vec<Peer> = (0..100).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
+    for peer in quiet.iter().cycle().take(1_000) {
+        flooder.send(&[b'f'; 200_000]);
+        drop(flooder.take_received());
+        peer.send(b"q");
+        let before = world.stats().turns;
+        while peer.take_received().is_empty() {
+            assert!(world.turn(Duration::ZERO).is_continue());
+            assert!(world.stats().turns - before <= 3, "it waits");
+        }
+    }
+    let exhausted = world.stats().exhausted;
+    assert!(exhausted.reads > 500, "the flooder had more to say: {exhausted:?}");
+}
+
+#[test]
+fn one_turn_writes_no_more_to_a_connection_than_its_budget() {
+    let handler = from_fn(|conn, input| {
+        input.take();
+        conn.send(&[b'x'; 50_000]);
+    });
+    let mut world = World::new(1, Config::new().write_budget(1_000), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1 << 20, ..Faults::none() });
+    let peer = world.dial(addr);
+    peer.send(b"x");
+    let mut before = 0;
+    while peer.received().len() < 50_000 {
+        let after = world.next_move().expect("it is not over yet");
+        assert!(world.turn(after).is_continue());
+        let written = world.stats().traffic.bytes_out;
+        assert!(written - before <= 1_000, "{} bytes in one turn", written - before);
+        before = written;
+    }
+    assert_eq!(world.stats().exhausted.writes, 49);
+}
+
+#[test]
+fn one_turn_makes_no_more_calls_on_one_input_than_the_budget() {
+    let calls = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&calls);
+    let handler = from_fn(move |_, input| {
+        input.take_exact(1);
+        *count.borrow_mut() += 1;
+    });
+    let mut world = World::new(1, Config::new().call_budget(7), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    peer.send(&[b'x'; 100]);
+    let mut before = 0;
+    while *calls.borrow() < 100 {
+        let after = world.next_move().expect("it is not over yet");
+        assert!(world.turn(after).is_continue());
+        assert!(*calls.borrow() - before <= 7);
+        before = *calls.borrow();
+    }
+    assert_eq!(world.stats().exhausted.calls, 14);
+}
+
+#[test]
+fn one_turn_accepts_no_more_than_the_budget() {
+    let (mut world, addr, _) = ends_world(Config::new().accept_budget(3));
+    world.set_faults(Faults { latency: Duration::from_nanos(1), ..Faults::none() });
+    let _peers: Vec<Peer> = (0..30).map(|_| world.dial(addr)).collect();
+    let mut before = 0;
+    while world.stats().accepted < 30 {
+        let after = world.next_move().expect("it is not over yet");
+        assert!(world.turn(after).is_continue());
+        let accepted = world.stats().accepted;
+        assert!(accepted - before <= 3);
+        before = accepted;
+    }
+    assert!(world.stats().exhausted.accepts > 0);
+}
+
+#[test]
+fn row_25_many_connections_in_a_row_leave_nothing_behind() {
+    let (mut world, addr, ends) = ends_world(Config::new());
+    for round in 0..5_000_u32 {
+        let peer = world.dial(addr);
+        peer.send(b"x");
+        assert!(world.run_until_still().is_continue());
+        match round % 3 {
+            0 => peer.finish(),
+            1 => peer.close(),
+            _ => peer.reset(),
+        }
+        assert!(world.run_until_still().is_continue());
+    }
+    let stats = world.stats();
+    assert_eq!((stats.open, stats.waiting_bytes, world.open_sockets()), (0, 0, 0));
+    assert_eq!((stats.closed, ends.0.borrow().len()), (5_000, 5_000));
+}
+
+// Paused reading:
+
+/// Takes a letter a call, and pauses itself after each; a peer that says `!` has the first one go on.
+fn one_at_a_time() -> (World<impl Handler>, std::net::SocketAddr, Rc<RefCell<String>>) {
+    let seen = Rc::new(RefCell::new(String::new()));
+    let diary = Rc::clone(&seen);
+    let mut first: Option<ConnId> = None;
+    let handler = from_fn(move |conn, input| {
+        let own = conn.id();
+        let id = *first.get_or_insert(own);
+        if id == own {
+            let letter = input.take_exact(1).map_or(' ', |byte| char::from(byte[0]));
+            diary.borrow_mut().push(letter);
+            conn.pause();
+            assert!(conn.is_paused());
+            return;
+        }
+        match input.take() {
+            b"!" => conn.others().resume_for(id, 1).unwrap(),
+            b"3" => conn.others().resume_for(id, 3).unwrap(),
+            _ => conn.others().resume(id).unwrap(),
+        }
+    });
+    let mut world = World::new(1, Config::new(), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    (world, addr, seen)
+}
+
+#[test]
+fn a_paused_connection_keeps_what_was_read_and_is_offered_it_when_it_is_resumed() {
+    let (mut world, addr, seen) = one_at_a_time();
+    let worker = world.dial(addr);
+    worker.send(b"abcdef");
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(*seen.borrow(), "a");
+    let boss = world.dial(addr);
+    for expected in ["ab", "abc", "abcd"] {
+        boss.send(b"!");
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(*seen.borrow(), expected);
+    }
+}
+
+#[test]
+fn a_paused_connection_is_not_read_from() {
+    let (mut world, addr, seen) = one_at_a_time();
+    world.set_faults(Faults { buffer: 100, ..Faults::none() });
+    let worker = world.dial(addr);
+    worker.send(&[b'x'; 10_000]);
+    assert!(world.run_until_still().is_continue());
+    assert!(worker.unread_by_server() >= 9_900, "the kernel holds it back");
+    assert_eq!(*seen.borrow(), "x");
+}
+
+#[test]
+fn so_many_calls_are_so_many_and_then_it_pauses_by_itself() {
+    let seen = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&seen);
+    struct Counted(Rc<RefCell<u32>>);
+    impl Handler for Counted {
+        type State = ();
+        fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+            conn.resume_for(3);
+            Ok(())
+        }
+        fn on_data(
+            &mut self,
+            _: &mut Conn<'_>,
+            (): &mut (),
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            input.take_exact(1);
+            *self.0.borrow_mut() += 1;
+            Ok(())
+        }
+    }
+    let mut world = World::new(1, Config::new(), Counted(count)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    peer.send(b"abcdef");
+    assert!(world.run_for(2 * 3_600 * SECOND).is_continue());
+    assert_eq!(*seen.borrow(), 3);
+    assert_eq!(peer.ending(), None, "its peer is not blamed for silence");
+}
+
+#[test]
+fn row_14_a_reset_is_seen_while_the_handler_has_paused_and_what_came_before_can_still_be_had() {
+    for resumed in [true, false] {
+        let (mut world, addr, seen) = one_at_a_time();
+        let (worker, boss) = (world.dial(addr), world.dial(addr));
+        worker.send(b"a");
+        assert!(world.run_until_still().is_continue());
+        worker.send(b"b");
+        assert!(world.run_until_still().is_continue());
+        worker.reset();
+        assert!(world.run_for(SECOND).is_continue());
+        assert_eq!(world.stats().open, 2);
+        if resumed {
+            boss.send(b"*");
+        }
+        assert!(world.run_for(10 * SECOND).is_continue());
+        assert_eq!(*seen.borrow(), if resumed { "ab" } else { "a" });
+        assert_eq!(world.stats().open, 1);
+    }
+}
+
+#[test]
+fn a_relay_passes_on_no_faster_than_the_other_side_takes_it() {
+    /// Two by two, in the order of their coming.
+    struct Relay(Option<ConnId>);
+    impl Handler for Relay {
+        type State = Option<ConnId>;
+        fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Option<ConnId>, BoxError> {
+            let first = self.0.replace(conn.id());
+            Ok(first)
+        }
+        fn on_data(
+            &mut self,
+            conn: &mut Conn<'_>,
+            to: &mut Option<ConnId>,
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            if let Some(to) = *to {
+                conn.others().send(to, input.take())?;
+                if conn.others().is_above_high_water(to)? {
+                    conn.pause();
+                }
+                assert!(conn.others().queued(to)? <= 1_000 + 70_000);
+            }
+            Ok(())
+        }
+        fn on_drained(
+            &mut self,
+            conn: &mut Conn<'_>,
+            _: &mut Option<ConnId>,
+        ) -> Result<(), BoxError> {
+            let second = self.0.expect("both are there");
+            conn.others().resume(second)?;
+            Ok(())
+        }
+    }
+    let mut world = World::new(1, Config::new().high_water(1_000), Relay(None)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 500, ..Faults::none() });
+    let reader = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    let writer = world.dial(addr);
+    reader.read(Reading::Slowly { bytes: 100, every: SECOND / 10 });
+    let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at * at / 7) as u8).collect();
+    writer.send(&bytes);
+    let mut most = 0;
+    while reader.received().len() < bytes.len() {
+        let after = world.next_move().expect("it is not over yet");
+        assert!(world.turn(after).is_continue());
+        most = most.max(world.stats().waiting_bytes);
+    }
+    assert_eq!(reader.received(), bytes);
+    assert!(most <= 1_500, "{most} bytes waited");
+}
+
+#[test]
+fn an_echo_at_its_defaults_survives_an_hour_of_a_busy_client() {
+    let mut world = World::new(1, Config::new(), Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    for minute in 0..180_usize {
+        peer.send(b"tick");
+        assert!(world.run_for(60 * SECOND).is_continue());
+        assert_eq!(peer.received().len(), 4 * (minute + 1));
+    }
+    assert_eq!(peer.ending(), None);
+}
