@@ -14,3 +14,5 @@ mod binary;
 mod many;
 #[cfg(feature = "cli")]
 mod outside;
+#[cfg(feature = "cli")]
+mod protection;

@@ -169,3 +169,174 @@ fn terminate_traced(binary: &mut Binary) {
     rustix::process::kill_process(server, rustix::process::Signal::TERM).unwrap();
     binary.child.wait().unwrap();
 }
+
+/// A server whose calls of one name fail with an error for a while, and what it logs.
+fn failing(call: &str, error: &str, when: &str, log: &Path) -> Binary {
+    let mut traced = Command::new("strace");
+    traced
+        .args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")])
+        .args(["-e", &format!("inject={call}:error={error}:when={when}")])
+        .arg(env!("CARGO_BIN_EXE_readyloop"))
+        .args(["--listen", "127.0.0.1:0", "--log-file"])
+        .arg(log)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    Binary::spawn(&mut traced, 1)
+}
+
+fn ten_clients(binary: &Binary) -> Vec<std::net::TcpStream> {
+    let mut clients: Vec<_> = (0..10).map(|_| connect(binary.addr())).collect();
+    clients.iter_mut().for_each(|client| echo(client, b"served"));
+    clients
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_02_and_03_errors_of_accept_cost_nobody_who_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    for error in [
+        "EMFILE",
+        "ENFILE",
+        "ENOBUFS",
+        "ENOMEM",
+        "ECONNABORTED",
+        "EPROTO",
+        "EPERM",
+        "ENETDOWN",
+        "EINTR",
+    ] {
+        let log = folder.path().join(error);
+        let mut binary = failing("accept4", error, "1..5", &log);
+        drop(ten_clients(&binary));
+        terminate_traced(&mut binary);
+        let log = std::fs::read_to_string(&log).unwrap();
+        let warned = log.lines().filter(|line| line.contains("WARN")).count();
+        let expected = usize::from(error != "EINTR");
+        assert!((expected..=2 * expected).contains(&warned), "{error}: {log}");
+    }
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut binary = failing("accept4", "EINVAL", "13+", &log);
+    let mut clients = ten_clients(&binary);
+    for _ in 0..3 {
+        drop(connect(binary.addr()));
+    }
+    wait_until("it is reported", || std::fs::read_to_string(&log).unwrap().contains("any more"));
+    clients.iter_mut().for_each(|client| echo(client, b"still here"));
+    terminate_traced(&mut binary);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(log.matches("any more").count(), 1, "{log}");
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_16_newcomers_that_cannot_be_watched_are_reset_and_leak_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    // The first two watch the waker and the listener.
+    let mut binary = failing("epoll_ctl", "ENOSPC", "3..12", &log);
+    let mut refused = Vec::new();
+    for _ in 0..10 {
+        let mut client = connect(binary.addr());
+        refused.push(
+            std::io::Write::write_all(&mut client, b"x")
+                .and_then(|()| client.read_exact(&mut [0; 1])),
+        );
+    }
+    assert!(refused.iter().all(Result::is_err), "{refused:?}");
+    drop(ten_clients(&binary));
+    terminate_traced(&mut binary);
+}
+
+/// Two networks of their own with a wire between them, that are gone when this is dropped.
+struct Wire {
+    near: String,
+    far: String,
+}
+
+impl Wire {
+    /// The near end is 192.0.2.1, the far one 192.0.2.2.
+    fn new() -> Self {
+        let name = |end| format!("readyloop-{}-{end}", std::process::id());
+        let wire = Self { near: name("near"), far: name("far") };
+        let Self { near, far } = &wire;
+        ip(&format!("netns add {near}"));
+        ip(&format!("netns add {far}"));
+        ip(&format!("-n {near} link add wire type veth peer name wire netns {far}"));
+        for (end, addr) in [(near, "192.0.2.1/30"), (far, "192.0.2.2/30")] {
+            ip(&format!("-n {end} addr add {addr} dev wire"));
+            ip(&format!("-n {end} link set wire up"));
+        }
+        wire
+    }
+
+    fn run_in(end: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", end]).stdin(Stdio::null());
+        command
+    }
+
+    fn server(&self, args: &[&str]) -> Binary {
+        let mut command = Self::run_in(&self.near);
+        command
+            .arg(env!("CARGO_BIN_EXE_readyloop"))
+            .args(["--listen", "192.0.2.1:0", "--log-level", "off"])
+            .args(args)
+            .stdout(Stdio::piped());
+        Binary::spawn(&mut command, 1)
+    }
+
+    /// From now on everything that is sent is lost.
+    fn cut(&self) {
+        ip(&format!("-n {} link set wire down", self.far));
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        ip(&format!("netns del {}", self.near));
+        ip(&format!("netns del {}", self.far));
+    }
+}
+
+fn ip(line: &str) {
+    let status = Command::new("ip").args(line.split(' ')).status().expect("there is an ip");
+    assert!(status.success(), "ip {line}");
+}
+
+#[test]
+#[ignore = "needs ip, python3 and root"]
+fn row_21_peers_behind_a_cut_wire_are_gone_by_their_deadline() {
+    let wire = Wire::new();
+    let idle = wire.server(&["--idle-timeout", "1s", "--linger-timeout", "500ms"]);
+    let writing = wire.server(&["--service", "chargen", "--write-timeout", "1s"]);
+    let servers = [&idle, &writing];
+    let own_files = servers.map(Binary::open_files);
+    // One says something now and then, both read what comes.
+    let program = "import socket, sys, time
+peers = [socket.create_connection(('192.0.2.1', int(port))) for port in sys.argv[1:]]
+while True:
+    for peer in peers:
+        peer.setblocking(False)
+        try: peer.recv(1000)
+        except BlockingIOError: pass
+    peers[0].send(b'x')
+    time.sleep(0.01)";
+    let mut peers = Wire::run_in(&wire.far)
+        .args(["python3", "-c", program])
+        .args(servers.map(|server| server.addr().port().to_string()))
+        .spawn()
+        .unwrap();
+    wait_until("both are connected", || {
+        servers.map(Binary::open_files) == own_files.map(|files| files + 1)
+    });
+    wire.cut();
+    wait_until("both are gone", || servers.map(Binary::open_files) == own_files);
+    peers.kill().unwrap();
+    peers.wait().unwrap();
+}

@@ -1,0 +1,338 @@
+//! What the real binary does when there is too much of something: rows 1 to 8 and 21 to 25 of the table in
+//! `tests/README.md`.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, setrlimit};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::binary::Binary;
+use crate::util::*;
+
+impl Binary {
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Changes a soft limit while it runs.
+    fn limit(&self, resource: Resource, most: u64) {
+        let hard = getrlimit(resource).maximum;
+        let limit = Rlimit { current: Some(most), maximum: hard };
+        prlimit(Some(self.pid()), resource, limit).expect("a soft limit can be changed");
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it runs")
+    }
+
+    /// A figure of `/proc/PID/status`, in bytes.
+    fn memory(&self, name: &str) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is there");
+        let kib: u64 = line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number");
+        kib * 1024
+    }
+
+    /// The processor time that its first thread has used, which is the reactor's.
+    fn processor_time(&self) -> Duration {
+        let schedstat = self.proc("schedstat");
+        let nanos = schedstat.split(' ').next().and_then(|text| text.parse().ok());
+        Duration::from_nanos(nanos.expect("a number"))
+    }
+}
+
+fn allow_many_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .expect("the soft limit can be raised to the hard one");
+}
+
+/// Whether nobody is at the other end any more, whatever was sent before.
+fn has_ended(client: &mut TcpStream) -> bool {
+    client.set_nonblocking(true).unwrap();
+    loop {
+        match client.read(&mut [0; 4_096]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
+#[test]
+fn row_01_out_of_descriptors_residents_are_served_and_nobody_who_waits_is_lost() {
+    const DIALS: usize = 200;
+    const WHILE: Duration = Duration::from_secs(1);
+    let binary = Binary::start(&[]);
+    let mut residents: Vec<_> = (0..20).map(|_| connect(binary.addr())).collect();
+    residents.iter_mut().for_each(|resident| echo(resident, b"before"));
+    binary.limit(Resource::Nofile, 64);
+    let mut waiting: Vec<_> = (0..DIALS).map(|_| connect(binary.addr())).collect();
+    waiting.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
+    // Or more, if it has inherited some with higher numbers.
+    wait_until("no descriptor is left", || binary.open_files() >= 64);
+    let (start, used) = (Instant::now(), binary.processor_time());
+    while start.elapsed() < WHILE {
+        residents.iter_mut().for_each(|resident| echo(resident, b"during"));
+        thread::sleep(Duration::from_millis(50));
+    }
+    let share = (binary.processor_time() - used).as_secs_f64() / start.elapsed().as_secs_f64();
+    assert!(share < 0.05, "{:.1} % of a core", share * 100.0);
+    binary.limit(Resource::Nofile, 1_024);
+    let room = Instant::now();
+    for client in &mut waiting {
+        client.read_exact(&mut [0; 1]).expect("it is served in the end");
+    }
+    println!("{:.1} % of a core; all served after {:?}", share * 100.0, room.elapsed());
+    residents.iter_mut().for_each(|resident| echo(resident, b"after"));
+}
+
+#[test]
+fn row_04_peers_that_reset_while_they_were_queued_cost_nobody_anything() {
+    let binary = Binary::start(&[]);
+    let idle = binary.open_files();
+    let mut resident = connect(binary.addr());
+    echo(&mut resident, b"before");
+    binary.signal(Signal::STOP);
+    for number in 0..500 {
+        let mut client = connect(binary.addr());
+        if number % 2 == 0 {
+            client.write_all(b"unread").unwrap();
+        }
+        reset(client);
+    }
+    let mut last = connect(binary.addr());
+    binary.signal(Signal::CONT);
+    echo(&mut last, b"behind them");
+    echo(&mut resident, b"after");
+    wait_until("they are gone", || binary.open_files() == idle + 2);
+    assert!(binary.terminate().success());
+}
+
+/// A client that does not wait while it dials.
+struct Dialled {
+    socket: Socket,
+    has_sent: bool,
+}
+
+impl Dialled {
+    fn dial(to: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let _ = socket.connect(&to.into()); // it is under way
+        Self { socket, has_sent: false }
+    }
+
+    /// Whether it has been served. It says what it wants as soon as it can.
+    fn is_served(&mut self) -> bool {
+        if !self.has_sent {
+            self.has_sent = self.socket.send(b"x").is_ok();
+        }
+        self.has_sent && matches!((&self.socket).read(&mut [0; 1]), Ok(1))
+    }
+}
+
+#[test]
+fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_served() {
+    const DIALS: usize = 10_000;
+    allow_many_open_files();
+    let binary = Binary::start(&["--backlog", "4096"]);
+    binary.signal(Signal::STOP);
+    let mut dialled: Vec<_> = (0..DIALS).map(|_| Dialled::dial(binary.addr())).collect();
+    // Every tenth does not stay.
+    let mut number = 0;
+    dialled.retain(|_| {
+        number += 1;
+        number % 10 != 0
+    });
+    binary.signal(Signal::CONT);
+    let start = Instant::now();
+    let mut served = 0;
+    // Those whose SYN was dropped try again after 1, 2, 4, 8 … seconds.
+    while served < DIALS / 10 * 9 {
+        assert!(start.elapsed() < 3 * DEADLINE, "{served} were served");
+        let before = dialled.len();
+        dialled.retain_mut(|client| !client.is_served());
+        served += before - dialled.len();
+        thread::sleep(Duration::from_millis(20));
+    }
+    println!("{served} served after {:?}", start.elapsed());
+    assert!(binary.terminate().success());
+}
+
+#[test]
+fn row_22_five_thousand_that_trickle_are_gone_by_their_deadline_and_others_stay() {
+    const TRICKLING: usize = 5_000;
+    allow_many_open_files();
+    // A byte each 10 s in the long run: READYLOOP_TRICKLE=10.
+    let every = std::env::var("READYLOOP_TRICKLE").map_or(1, |text| text.parse().expect("seconds"));
+    let idle_timeout = format!("{}ms", every * 700);
+    let binary = Binary::start(&["--idle-timeout", &idle_timeout]);
+    let idle = binary.open_files();
+    let mut clients: Vec<_> = (0..TRICKLING).map(|_| connect(binary.addr())).collect();
+    let mut neighbour = connect(binary.addr());
+    let every = Duration::from_secs(every);
+    let mut next = Instant::now();
+    let start = Instant::now();
+    while !clients.is_empty() {
+        assert!(start.elapsed() < DEADLINE + 4 * every, "{} are left", clients.len());
+        if Instant::now() >= next {
+            next += every;
+            clients.iter_mut().for_each(|client| drop(client.write_all(b"x")));
+        }
+        clients.retain_mut(|client| !has_ended(client));
+        echo(&mut neighbour, b"still here");
+        thread::sleep(Duration::from_millis(20));
+    }
+    println!("gone after {:?}", start.elapsed());
+    wait_until("their places are free", || binary.open_files() == idle + 1);
+}
+
+#[test]
+fn row_21_a_peer_that_never_reads_is_gone_by_its_deadline() {
+    let args = ["--service", "chargen", "--write-timeout", "500ms"];
+    let binary = Binary::start(&args);
+    let idle = binary.open_files();
+    let deaf = connect(binary.addr());
+    let mut reader = connect(binary.addr());
+    wait_until("both are in", || binary.open_files() == idle + 2);
+    wait_until("one is gone", || {
+        reader.read_exact(&mut [0; 4_096]).expect("who reads is served");
+        binary.open_files() == idle + 1
+    });
+    drop(deaf);
+}
+
+/// Has peers that never read ask the server for more than it may use, and returns how many were cut off.
+fn press(service: &str, peers: usize) -> usize {
+    const MIB: u64 = 1024 * 1024;
+    allow_many_open_files();
+    let binary = Binary::start(&["--service", service, "--queue-budget", "24MiB"]);
+    let mut good = connect(binary.addr());
+    serve_one(&mut good, service);
+    let start = binary.memory("VmSize");
+    binary.limit(Resource::As, start + 64 * MIB);
+    let mut clients: Vec<TcpStream> = Vec::new();
+    let chunk = noise(256 * 1024);
+    for _ in 0..peers {
+        let client = connect(binary.addr());
+        // Their own kernel is to take as little as possible.
+        SockRef::from(&client).set_recv_buffer_size(4_096).unwrap();
+        client.set_nonblocking(true).unwrap();
+        clients.push(client);
+    }
+    let flood = |clients: &mut Vec<TcpStream>| {
+        for client in clients.iter_mut() {
+            while let Ok(1..) = client.write(&chunk) {}
+        }
+    };
+    for _ in 0..5 {
+        if service == "echo" {
+            flood(&mut clients);
+        }
+        for _ in 0..10 {
+            serve_one(&mut good, service);
+        }
+    }
+    let more = binary.memory("VmSize").saturating_sub(start) / MIB;
+    println!("{service}: {more} MiB more than at its start");
+    assert!(more <= 64, "{more} MiB");
+    // A RST tells who was cut off; nobody reads, or that would change it.
+    let is_cut = |client: &TcpStream| client.take_error().unwrap().is_some();
+    let cut = clients.iter().filter(|client| is_cut(client)).count();
+    drop(clients);
+    serve_one(&mut good, service);
+    assert!(binary.terminate().success());
+    cut
+}
+
+fn serve_one(client: &mut TcpStream, service: &str) {
+    match service {
+        "echo" => echo(client, &[b'x'; 1_000]),
+        _ => client.read_exact(&mut [0; 10_000]).expect("who reads is served"),
+    }
+}
+
+#[test]
+fn row_23_two_thousand_that_send_and_never_read_are_held_in_64_mib_and_others_are_served() {
+    println!("{} were cut off", press("echo", 2_000));
+}
+
+#[test]
+fn row_23_two_thousand_that_never_read_an_endless_writer_are_held_in_64_mib() {
+    println!("{} were cut off", press("chargen", 2_000));
+}
+
+#[test]
+fn row_07_and_24_beside_a_flooder_and_a_flood_of_newcomers_everybody_is_served() {
+    const REQUESTS: usize = 2_000;
+    let binary = Binary::start(&[]);
+    let addr = binary.addr();
+    let mut quiet: Vec<_> = (0..100).map(|_| connect(addr)).collect();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut flooder = connect(addr);
+            let mut reader = flooder.try_clone().unwrap();
+            let chunk = noise(64 * 1024);
+            scope.spawn(move || while let Ok(1..) = reader.read(&mut [0; 65_536]) {});
+            while !stop.load(Ordering::Relaxed) {
+                flooder.write_all(&chunk).unwrap();
+            }
+            flooder.shutdown(std::net::Shutdown::Both).unwrap();
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                reset(connect(addr));
+            }
+        });
+        for number in 0..REQUESTS {
+            echo(&mut quiet[number % 100], &number.to_be_bytes());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(binary.terminate().success());
+}
+
+#[test]
+fn row_25_a_long_row_of_connections_leaves_nothing_behind() {
+    // READYLOOP_CONNECTIONS=1000000 makes the long run.
+    let connections: u64 = std::env::var("READYLOOP_CONNECTIONS")
+        .map_or(20_000, |text| text.parse().expect("a number"));
+    let binary = Binary::start(&[]);
+    let idle = binary.open_files();
+    let row = |count: u64| {
+        for number in 0..count {
+            let mut client = connect(binary.addr());
+            echo(&mut client, &number.to_be_bytes());
+            // Without TIME_WAIT for most, or the ports would run out.
+            if number % 100 == 0 { drop(client) } else { reset(client) }
+        }
+        wait_until("all are gone", || binary.open_files() == idle);
+    };
+    row(2_000);
+    let before = binary.memory("VmRSS");
+    row(connections);
+    let after = binary.memory("VmRSS");
+    println!("{connections} connections: {before} bytes resident before, {after} after");
+    assert!(after <= before + 512 * 1024, "{before} bytes resident before, {after} after");
+    assert!(binary.terminate().success());
+}
+
+#[test]
+fn a_client_that_says_nothing_is_closed_and_one_that_has_lived_long_enough_too() {
+    let cases =
+        [["--first-byte-timeout", "200ms"], ["--idle-timeout", "200ms"], ["--max-age", "200ms"]];
+    for args in cases {
+        let binary = Binary::start(&args);
+        let start = Instant::now();
+        let mut client = connect(binary.addr());
+        assert_eq!(read_to_end(&mut client), b"", "{args:?}: an orderly end");
+        let least = Duration::from_millis(if args[0] == "--max-age" { 180 } else { 200 });
+        assert!(start.elapsed() >= least, "{args:?}: {:?}", start.elapsed());
+    }
+}
