@@ -69,10 +69,11 @@ struct Bucket {
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Self {
+    /// Reserves memory for so many slots; there may be more.
+    pub(crate) fn with_capacity(slots: usize) -> Self {
         Self {
             position: 0,
-            alarms: Vec::new(),
+            alarms: Vec::with_capacity(slots),
             heads: [[NONE; BUCKETS]; LEVELS],
             occupied: [0; LEVELS],
         }
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_alarm_rings_at_its_time_and_once() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::with_capacity(0);
         wheel.set(7, 5_000);
         assert_eq!(wheel.time_of(7), Some(5_000));
         assert_eq!(ring(&mut wheel, 4_999), []);
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_alarm_can_be_taken_back_and_set_anew() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::with_capacity(0);
         for slot in 0..3 {
             wheel.set(slot, 100);
         }
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn one_that_lies_too_far_ahead_rings_early_and_one_in_the_past_at_once() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::with_capacity(0);
         wheel.set(0, u64::MAX);
         assert_eq!(wheel.time_of(0), Some(FARTHEST));
         assert_eq!(ring(&mut wheel, FARTHEST), [0]);
@@ -240,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_step_is_one_alarm_however_many_are_due() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::with_capacity(0);
         for slot in 0..100_000 {
             wheel.set(slot, 3_600_000);
         }
@@ -281,7 +282,7 @@ mod tests {
             start in prop_oneof![Just(0u64), 0..(1u64 << 40)],
             actions in prop::collection::vec(action(), 1..120),
         ) {
-            let mut wheel = Wheel::new();
+            let mut wheel = Wheel::with_capacity(0);
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             prop_assert_eq!(wheel.step(start), None);
             let mut now = start;

@@ -20,7 +20,7 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::{Event, ListenError, ListenOptions, Net, Os, Token};
 use crate::stats::Stats;
-use crate::table::Table;
+use crate::table::{self, Table};
 use accept::{Acceptor, Complaints};
 
 /// All connections read into this one buffer. A larger one gains little: the kernel copies 64 KiB in
@@ -106,7 +106,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             net,
             handler,
             table,
-            sockets: Vec::new(),
+            sockets: Vec::with_capacity(table::RESERVED),
             acceptors: Vec::new(),
             complaints: Complaints::default(),
             closed: Vec::new(),

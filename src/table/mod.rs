@@ -23,6 +23,10 @@ use crate::net::Event;
 use crate::stats::Stats;
 pub(crate) use entry::Entry;
 
+/// For so many slots memory is reserved at once. What is not touched is not resident, and tables of this
+/// size are mapped on their own: they grow by moving pages, and leave no holes behind.
+pub(crate) const RESERVED: usize = 16 * 1024;
+
 /// Between which fillings of its queue a connection goes on being read from once it was throttled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
@@ -58,14 +62,14 @@ impl Table {
         Self {
             admission: Admission::new(config.admission(descriptors)),
             pressure: Pressure::new(config.queue_budget),
-            alarms: Wheel::new(),
+            alarms: Wheel::with_capacity(RESERVED),
             config,
             stats: Stats::default(),
             now,
             stopping: false,
             staged: Vec::new(),
             listeners: Vec::new(),
-            entries: Slab::new(),
+            entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
             last_serial: 0,
             epoch: now,
