@@ -71,7 +71,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn accept_from(&mut self, index: usize) {
-        for _ in 0..self.table.config.accept_budget {
+        for _ in 0..self.table.config().accept_budget {
             let acceptor = &mut self.acceptors[index];
             if !acceptor.is_ready() || self.table.admission.keeps_waiting() {
                 return;
@@ -156,7 +156,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Some(times) = complaint.count(self.table.now()) {
             log::warn!("{times} newcomers were refused, the last {peer}: {why}");
         }
-        match (&self.table.config.overflow, refusal) {
+        match (&self.table.config().overflow, refusal) {
             (Overflow::Reject { last_words }, Refusal::Full) if !last_words.is_empty() => {
                 // A new socket has room for them; if it has not, or is dead, nobody is there to tell.
                 let _ = self.net.write(&mut stream, &[IoSlice::new(last_words)]);
@@ -192,7 +192,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Some(socket) = &mut self.sockets[id.slot as usize] {
             socket.state = state;
         }
-        self.write_left = self.table.config.write_budget;
+        self.write_left = self.table.config().write_budget;
         self.settle(id);
         self.table.watch(id);
         self.relist(id);

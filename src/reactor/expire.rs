@@ -14,7 +14,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
     pub(super) fn expire(&mut self) {
         let now = self.table.passed();
-        for _ in 0..self.table.config.timer_budget {
+        for _ in 0..self.table.config().timer_budget {
             match self.table.alarms.step(now) {
                 Some(Step::Rings(slot)) => self.ring(slot, now),
                 Some(Step::Moved) => {}
@@ -36,7 +36,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn miss(&mut self, id: ConnId, deadline: Deadline) {
-        let config = &self.table.config;
+        let config = self.table.config();
         let limit = |time: Option<Duration>| time.unwrap_or_default();
         let reason = match deadline {
             Deadline::FirstByte => {
@@ -54,10 +54,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             _ => &mut expired.age,
         } += 1;
         self.table.entry(id).close(reason);
-        self.write_left = self.table.config.write_budget;
+        self.write_left = self.table.config().write_budget;
         self.settle(id);
         self.relist(id);
-        self.table.watch(id);
     }
 
     /// The kernel tells of room only when a third of its buffer is free (socket(7) and tcp(7) do not say
@@ -66,7 +65,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn write_timed_out(&mut self, id: ConnId, limit: Duration) {
         let queued = self.table.entry(id).queued();
         self.table.entry(id).writable = true;
-        self.write_left = self.table.config.write_budget;
+        self.write_left = self.table.config().write_budget;
         self.settle(id);
         let entry = self.table.entry(id);
         if entry.queued() == queued && !entry.phase.is_closed() {
@@ -86,10 +85,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.closed.push(id);
     }
 
-    /// Ends those who hold the most of what nobody takes, if all together hold too much.
+    /// Ends those who hold the most of what nobody takes, if all together hold too much. That is known when
+    /// all who have ended anyway are gone.
     pub(super) fn shed(&mut self) {
         let Some(mut excess) = self.table.pressure.excess() else { return };
-        let budget = self.table.config.queue_budget;
+        let budget = self.table.config().queue_budget;
         let mut held_up: Vec<(usize, ConnId)> = self.table.held_up().collect();
         held_up.sort_unstable_by(|a, b| b.cmp(a));
         for (held, id) in held_up {
@@ -99,10 +99,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.table.recount(id);
             self.table.stats.shed += 1;
             self.closed.push(id);
-            if held >= excess {
-                return;
+            excess = excess.saturating_sub(held);
+            if excess == 0 {
+                break;
             }
-            excess -= held;
         }
+        self.reap();
     }
 }

@@ -225,8 +225,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if self.may_judge_deadlines(saw_all) {
                 self.expire();
             }
-            self.shed();
             self.reap();
+            self.shed();
             self.table.stats.turns += 1;
         }
         if self.is_stopping() {
@@ -263,7 +263,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// What the reactor is told now.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.table.config
+        self.table.config()
     }
 
     /// Tells the reactor something else. Everything takes effect at once; who is connected stays, even
@@ -286,17 +286,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     pub fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
         config.validate()?;
-        let descriptors = self.net.descriptor_limit();
-        let limits = config.admission(descriptors);
-        if limits != self.table.config.admission(descriptors) {
-            self.table.limit_newcomers(limits);
-        }
-        self.table.pressure.set_budget(config.queue_budget);
-        let timeouts_differ = config.timeouts() != self.table.config.timeouts();
-        self.table.config = config;
-        if timeouts_differ {
-            self.table.watch_all();
-        }
+        self.table.reconfigure(config, self.net.descriptor_limit());
         Ok(())
     }
 

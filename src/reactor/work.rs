@@ -37,7 +37,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.unlist(id).is_none() {
             return; // it was reaped after it had been listed
         }
-        self.write_left = self.table.config.write_budget;
+        self.write_left = self.table.config().write_budget;
         self.settle(id);
         let marks = self.table.marks();
         let entry = self.table.entry(id);
@@ -190,7 +190,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Reads within the budget, for as long as there is something and it may be read.
     fn read(&mut self, id: ConnId) {
-        let mut budget = self.table.config.read_budget;
+        let mut budget = self.table.config().read_budget;
         while budget > 0 {
             let entry = self.table.entry(id);
             if !entry.wants_read() {
@@ -296,7 +296,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Calls `on_data` until it has taken all it can use, or has to stop for now.
     fn offer<'i>(&mut self, id: ConnId, mut input: Input<'i>) -> Input<'i> {
         self.table.entry(id).undelivered = false;
-        for _ in 0..self.table.config.call_budget {
+        for _ in 0..self.table.config().call_budget {
             let before = input.len();
             self.table.entry(id).spend_call();
             self.callback(id, |handler, conn, state| handler.on_data(conn, state, &mut input));
@@ -318,7 +318,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn keep(&mut self, id: ConnId, kept: Kept) {
-        let limit = self.table.config.max_input;
+        let limit = self.table.config().max_input;
         let entry = self.table.entry(id);
         if entry.phase.reads() != Reads::Deliver {
             return;

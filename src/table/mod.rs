@@ -15,7 +15,7 @@ use crate::close_reason::CloseReason;
 use crate::config::Config;
 use crate::conn::SendError;
 use crate::core::admission::{Admission, Limits};
-use crate::core::deadlines::{Deadline, millis};
+use crate::core::deadlines::{Deadline, Timeouts, millis};
 use crate::core::pressure::Pressure;
 use crate::core::wheel::Wheel;
 use crate::id::ConnId;
@@ -37,10 +37,14 @@ pub(crate) struct Marks {
 /// All connections of a reactor, and what belongs to none of them alone.
 #[derive(Debug)]
 pub(crate) struct Table {
-    pub(crate) config: Config,
+    config: Config,
+    timeouts: Timeouts,
     pub(crate) stats: Stats,
     /// The time of this turn.
     now: Instant,
+    /// The same in milliseconds since the table was made, rounded up and rounded down.
+    stamp: u64,
+    passed: u64,
     pub(crate) stopping: bool,
     pub(crate) admission: Admission,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
@@ -63,9 +67,12 @@ impl Table {
             admission: Admission::new(config.admission(descriptors)),
             pressure: Pressure::new(config.queue_budget),
             alarms: Wheel::with_capacity(RESERVED),
+            timeouts: config.timeouts(),
             config,
             stats: Stats::default(),
             now,
+            stamp: 0,
+            passed: 0,
             stopping: false,
             staged: Vec::new(),
             listeners: Vec::new(),
@@ -76,23 +83,44 @@ impl Table {
         }
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// From now on it is told something else. Who is here stays, and has the new deadlines.
+    pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
+        let limits = config.admission(descriptors);
+        if limits != self.config.admission(descriptors) {
+            self.limit_newcomers(limits);
+        }
+        self.pressure.set_budget(config.queue_budget);
+        self.timeouts = config.timeouts();
+        self.config = config;
+        let ids: Vec<_> = self.ids().collect();
+        for id in ids {
+            self.watch(id);
+        }
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.now
     }
 
     pub(crate) fn set_now(&mut self, now: Instant) {
+        let passed = now - self.epoch;
         self.now = now;
+        self.stamp = millis(passed);
+        self.passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
     }
 
-    /// What is stamped on entries: milliseconds since the table was made, rounded up, so that no
-    /// deadline comes early.
+    /// What is stamped on entries: rounded up, so that no deadline comes early.
     pub(crate) fn stamp(&self) -> u64 {
-        millis(self.now - self.epoch)
+        self.stamp
     }
 
-    /// What deadlines are measured by: the milliseconds that have passed since the table was made.
+    /// What deadlines are measured by.
     pub(crate) fn passed(&self) -> u64 {
-        u64::try_from((self.now - self.epoch).as_millis()).unwrap_or(u64::MAX)
+        self.passed
     }
 
     /// When there is something to do about deadlines next.
@@ -133,7 +161,7 @@ impl Table {
 
     /// The deadline of a connection that comes first, and when.
     pub(crate) fn next_deadline(&self, id: ConnId) -> Option<(u64, Deadline)> {
-        self.config.timeouts().next(&self.get(id)?.standing(), self.stamp())
+        self.timeouts.next(&self.get(id)?.standing(), self.stamp())
     }
 
     /// Sets the alarm of a connection, if it would ring too late or not at all. One that rings too early
@@ -143,13 +171,6 @@ impl Table {
             && self.alarms.time_of(id.slot).is_none_or(|set| set > time)
         {
             self.alarms.set(id.slot, time);
-        }
-    }
-
-    pub(crate) fn watch_all(&mut self) {
-        let ids: Vec<_> = self.ids().collect();
-        for id in ids {
-            self.watch(id);
         }
     }
 
@@ -174,7 +195,8 @@ impl Table {
 
     /// Those that hold bytes without an end in sight, and how many.
     pub(crate) fn held_up(&self) -> impl Iterator<Item = (usize, ConnId)> {
-        let all = self.entries.iter().map(|(slot, entry)| (entry.held_up(), id_of(slot, entry)));
+        let alive = self.entries.iter().filter(|(_, entry)| !entry.phase.is_closed());
+        let all = alive.map(|(slot, entry)| (entry.held_up(), id_of(slot, entry)));
         all.filter(|(held, _)| *held > 0)
     }
 
@@ -195,7 +217,7 @@ impl Table {
     }
 
     /// Starts to judge newcomers by other limits, as if all who are here had come under them.
-    pub(crate) fn limit_newcomers(&mut self, limits: Limits) {
+    fn limit_newcomers(&mut self, limits: Limits) {
         let mut admission = Admission::new(limits);
         for (slot, entry) in &self.entries {
             admission.opened(id_of(slot, entry).slot, entry.peer().ip());
