@@ -38,6 +38,8 @@ pub(crate) struct Wheel {
     heads: [[u32; BUCKETS]; LEVELS],
     /// A bit for each bucket that is not empty.
     occupied: [u64; LEVELS],
+    /// The bucket of a higher level whose alarms are moving down.
+    emptying: Option<Bucket>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +62,7 @@ pub(crate) enum Step {
     Moved,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: usize,
     index: usize,
@@ -76,6 +78,7 @@ impl Wheel {
             alarms: Vec::with_capacity(slots),
             heads: [[NONE; BUCKETS]; LEVELS],
             occupied: [0; LEVELS],
+            emptying: None,
         }
     }
 
@@ -121,6 +124,7 @@ impl Wheel {
         if bucket.level == 0 {
             return Some(Step::Rings(slot));
         }
+        self.emptying = Some(bucket).filter(|bucket| self.is_occupied(*bucket));
         self.link(slot, time);
         Some(Step::Moved)
     }
@@ -131,35 +135,25 @@ impl Wheel {
         self.position + u64::from(ahead)
     }
 
-    /// The bucket that comes first: the one that the position has come to if it is not empty yet, else the
-    /// first one of the lowest level, as a level ends where the next bucket of the level above begins.
+    /// The bucket that comes first: the one that is being emptied, else the first one of the lowest level,
+    /// as a level ends where the next bucket of the level above begins.
     fn earliest(&self) -> Option<Bucket> {
-        let mut entered = (1..LEVELS).rev().map(|level| self.bucket_at(level, self.position));
-        entered.find(|bucket| self.is_occupied(*bucket)).or_else(|| {
-            let level = self.occupied.iter().position(|bits| *bits != 0)?;
-            let index = self.occupied[level].trailing_zeros();
-            let above = BITS * (level as u32 + 1);
-            let level_start = self.position.checked_shr(above).unwrap_or(0) << above;
-            let start = level_start + (u64::from(index) << (BITS * level as u32));
-            Some(Bucket { level, index: index as usize, start })
-        })
-    }
-
-    fn bucket_at(&self, level: usize, time: u64) -> Bucket {
+        if let Some(bucket) = self.emptying {
+            return Some(bucket);
+        }
+        let level = self.occupied.iter().position(|bits| *bits != 0)?;
+        let index = self.occupied[level].trailing_zeros();
         let shift = BITS * level as u32;
-        let start = time >> shift << shift;
-        Bucket { level, index: (time >> shift) as usize % BUCKETS, start }
-    }
-
-    fn is_occupied(&self, bucket: Bucket) -> bool {
-        self.occupied[bucket.level] >> bucket.index & 1 == 1
+        let level_start = self.position.checked_shr(shift + BITS).unwrap_or(0) << (shift + BITS);
+        let start = level_start + (u64::from(index) << shift);
+        Some(Bucket { level, index: index as usize, start })
     }
 
     fn link(&mut self, slot: u32, time: u64) {
         let differing = (self.position ^ time) | 1;
         let level = (differing.ilog2() / BITS) as usize;
         let level = level.min(LEVELS - 1);
-        let Bucket { index, .. } = self.bucket_at(level, time);
+        let index = (time >> (BITS * level as u32)) as usize % BUCKETS;
         let first = std::mem::replace(&mut self.heads[level][index], slot);
         if first != NONE {
             self.alarms[first as usize].before = slot;
@@ -184,7 +178,12 @@ impl Wheel {
         self.heads[level][index] = after;
         if after == NONE {
             self.occupied[level] &= !(1 << index);
+            self.emptying = self.emptying.filter(|bucket| self.is_occupied(*bucket));
         }
+    }
+
+    fn is_occupied(&self, bucket: Bucket) -> bool {
+        self.occupied[bucket.level] & (1 << bucket.index) != 0
     }
 }
 

@@ -57,17 +57,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if drained && !entry.throttled && entry.phase.sends() {
             self.callback(id, |handler, conn, state| handler.on_drained(conn, state));
         }
-        self.count_exhausted(id);
-        self.relist(id);
-    }
-
-    /// Whoever could go on reading or writing has used up a budget.
-    fn count_exhausted(&mut self, id: ConnId) {
+        // Whoever could go on reading or writing has used up a budget.
         let entry = self.table.entry(id);
         let (reads, writes) = (entry.wants_read(), entry.wants_write());
         let exhausted = &mut self.table.stats.exhausted;
         exhausted.reads += u64::from(reads);
         exhausted.writes += u64::from(writes);
+        self.relist(id);
     }
 
     /// Puts a connection that has more to do on the ready list, unless it only waits to be reaped.
@@ -81,6 +77,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn settle(&mut self, id: ConnId) {
         self.flush(id);
         let entry = self.table.entry(id);
+        if entry.is_at_ease() {
+            return; // the usual case
+        }
         if entry.queued() == 0 && matches!(entry.phase, Phase::Flushing { .. }) {
             entry.phase = entry.phase.after_flush();
             if entry.phase == Phase::Lingering {

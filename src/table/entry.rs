@@ -120,6 +120,11 @@ impl Entry {
 
     // What waits:
 
+    /// It is open, and nothing waits.
+    pub(crate) fn is_at_ease(&self) -> bool {
+        self.phase == Phase::Open && self.extra.is_none()
+    }
+
     pub(crate) fn queued(&self) -> usize {
         self.extra.as_ref().map_or(0, |extra| extra.outbox.len())
     }
