@@ -131,6 +131,8 @@ impl Ledger {
 pub(crate) struct Actor {
     pub(crate) ledger: Rc<RefCell<Ledger>>,
     pub(crate) limits: Limits,
+    /// Those that were in force before: who has ended by them may still linger.
+    pub(crate) former: Vec<Limits>,
     pub(crate) reactions: Vec<Reaction>,
 }
 
@@ -157,6 +159,14 @@ fn scripted_panic() -> ! {
 }
 
 impl Actor {
+    pub(crate) fn change(&mut self, limits: Limits) {
+        self.former.push(std::mem::replace(&mut self.limits, limits));
+    }
+
+    fn had(&self, so: impl Fn(&Limits) -> bool) -> bool {
+        self.former.iter().chain([&self.limits]).any(so)
+    }
+
     fn next(&self) -> Reaction {
         let mut ledger = self.ledger.borrow_mut();
         ledger.calls += 1;
@@ -496,9 +506,8 @@ impl Handler for Actor {
             let life = &ledger.lives[&id];
             let peer = &ledger.peers[&conn.peer_addr()];
             let unsent = life.sent.len() as u64 > conn.counters().bytes_out;
-            let after = |from: Option<Instant>, limit: &Duration, config: Option<Duration>| {
-                let passed = conn.now() - from.expect("it was opened");
-                Some(*limit) == config && passed >= *limit
+            let after = |from: Option<Instant>, limit: &Duration| {
+                conn.now() - from.expect("it was opened") >= *limit
             };
             let right = match reason {
                 CloseReason::PeerFinished => life.finished,
@@ -512,19 +521,26 @@ impl Handler for Actor {
                 }
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
                 CloseReason::Shed { budget } => {
-                    *budget == self.limits.queue_budget && (unsent || life.shown > life.taken)
+                    self.had(|was| was.queue_budget == *budget)
+                        && (unsent || life.shown > life.taken)
                 }
                 CloseReason::FirstByteTimeout { limit } => {
-                    life.bytes_in == 0 && after(life.opened_at, limit, self.limits.first_byte)
+                    life.bytes_in == 0
+                        && after(life.opened_at, limit)
+                        && self.had(|was| was.first_byte == Some(*limit))
                 }
                 CloseReason::IdleTimeout { limit } => {
-                    life.was_silent_for(*limit) && after(life.heard_at, limit, self.limits.idle)
+                    life.was_silent_for(*limit)
+                        && after(life.heard_at, limit)
+                        && self.had(|was| was.idle == Some(*limit))
                 }
                 CloseReason::WriteTimeout { limit } => {
-                    unsent && after(life.opened_at, limit, self.limits.write)
+                    unsent
+                        && after(life.opened_at, limit)
+                        && self.had(|was| was.write == Some(*limit))
                 }
                 CloseReason::MaxAge { limit } => {
-                    Some(*limit) == self.limits.max_age && conn.age() >= *limit / 10 * 9
+                    conn.age() >= *limit / 10 * 9 && self.had(|was| was.max_age == Some(*limit))
                 }
                 CloseReason::Evicted => self.limits.when_full == WhenFull::Evict,
                 CloseReason::Stopped => ledger.stopping,

@@ -70,6 +70,7 @@ impl Run {
         let actor = Actor {
             ledger: Rc::clone(&ledger),
             limits: scenario.limits,
+            former: Vec::new(),
             reactions: scenario.reactions.clone(),
         };
         let mut world = World::new(scenario.seed, scenario.limits.config(), actor)
@@ -130,6 +131,12 @@ impl Run {
                         return Ok(ControlFlow::Break(()));
                     }
                 }
+            }
+            Step::Reconfigure { seed } => {
+                self.limits = self.limits.changed(seed);
+                self.world.reactor().handler_mut().change(self.limits);
+                let config = self.limits.config();
+                self.world.reactor().reconfigure(config).map_err(|error| error.to_string())?;
             }
             Step::BreakListener => {
                 self.listens = false;

@@ -120,6 +120,10 @@ pub(crate) enum Step {
     Run {
         micros: u64,
     },
+    /// Other deadlines and budgets, as this seed says.
+    Reconfigure {
+        seed: u64,
+    },
     BreakListener,
     StopFromOutside,
 }
@@ -308,6 +312,26 @@ impl Limits {
             enough: 20_000,
         }
     }
+
+    /// The same bounds, other deadlines and budgets.
+    pub(crate) fn changed(&self, seed: u64) -> Self {
+        let other = Self::draw(&mut Rng::new(seed));
+        Self {
+            max_input: self.max_input,
+            high_water: self.high_water,
+            low_water: self.low_water,
+            queue_limit: self.queue_limit,
+            write_budget: self.write_budget.max(other.write_budget),
+            queue_budget: self.queue_budget.max(other.queue_budget),
+            connections: self.connections,
+            when_full: self.when_full,
+            per_ip: self.per_ip,
+            rate: self.rate,
+            backlog: self.backlog,
+            enough: self.enough,
+            ..other
+        }
+    }
 }
 
 impl Step {
@@ -328,10 +352,11 @@ impl Step {
                     how: [Reading::AtOnce, Reading::Never, slowly][rng.size_below(3)],
                 }
             }
-            69..98 => {
+            69..97 => {
                 let most = [100, 10_000, 3_000_000][rng.size_below(3)];
                 Self::Run { micros: 1 + rng.below(most) }
             }
+            97 => Self::Reconfigure { seed: rng.below(u64::MAX) },
             98 => Self::StopFromOutside,
             _ => Self::BreakListener,
         }
