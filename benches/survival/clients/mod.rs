@@ -1,0 +1,44 @@
+//! The clients, the same for every server.
+
+mod flood;
+mod quiet;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+pub(crate) use flood::Flood;
+pub(crate) use quiet::QuietClients;
+
+use crate::Failure;
+
+pub(crate) const MESSAGE: [u8; 64] = [b'x'; 64];
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A client that waits at most a second for whatever it wants.
+pub(crate) fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+pub(crate) fn round_trip(client: &mut TcpStream) -> Result<(), Failure> {
+    let mut back = [0; MESSAGE.len()];
+    client.write_all(&MESSAGE)?;
+    client.read_exact(&mut back)?;
+    Ok(())
+}
+
+/// A round trip that may come after one that was given up: it skips the late answers. A message is one
+/// byte, so that none is ever cut in two.
+pub(crate) fn numbered_round_trip(client: &mut TcpStream, number: u8) -> Result<(), Failure> {
+    let mut back = [number.wrapping_sub(1)];
+    client.write_all(&[number])?;
+    while back != [number] {
+        client.read_exact(&mut back)?;
+    }
+    Ok(())
+}
