@@ -1,36 +1,44 @@
-//! The machine: its processors, and the names of what was measured.
+//! What the figures depend on: the machine, and the versions of what was measured.
 
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Failure;
 
-/// Who runs where.
-pub(crate) struct Processors {
-    count: u32,
-    /// The server's and the clients', if there is more than one.
-    split: Option<(CpuSet, CpuSet)>,
+/// Who runs where, and before whom.
+pub(crate) struct Machine {
+    processors: u32,
+    /// The server's and the clients', if they are divided.
+    divided: Option<(CpuSet, CpuSet)>,
+    goes_first: bool,
 }
 
-impl Processors {
-    /// Keeps the calling thread, and those that it starts from now on, off the server's processor.
-    pub(crate) fn split() -> Result<Self, Failure> {
-        let mut clients = sched_getaffinity(None)?;
-        let count = clients.count();
-        if count < 2 {
-            return Ok(Self { count, split: None });
+impl Machine {
+    /// Puts all that this bench starts from now on before what else the machine does, if that is
+    /// allowed, as it is to root. The scheduler decides who runs where.
+    pub(crate) fn undivided() -> Result<Self, Failure> {
+        let goes_first = setpriority_process(None, -15).is_ok();
+        Ok(Self { processors: sched_getaffinity(None)?.count(), divided: None, goes_first })
+    }
+
+    /// In addition keeps the last processor for servers, and all others for the calling thread and
+    /// those that it starts.
+    pub(crate) fn divided() -> Result<Self, Failure> {
+        let undivided = Self::undivided()?;
+        if undivided.processors < 2 {
+            return Ok(undivided);
         }
+        let (mut server, mut clients) = (CpuSet::new(), sched_getaffinity(None)?);
         let last = (0..CpuSet::MAX_CPU).rfind(|&cpu| clients.is_set(cpu)).ok_or("no processor")?;
-        let mut server = CpuSet::new();
         server.set(last);
         clients.unset(last);
         sched_setaffinity(None, &clients)?;
-        Ok(Self { count, split: Some((server, clients)) })
+        Ok(Self { divided: Some((server, clients)), ..undivided })
     }
 
     /// What starts in there runs on the server's processor, as it inherits that.
     pub(crate) fn start_server<T>(&self, start: impl FnOnce() -> T) -> Result<T, Failure> {
-        let Some((server, clients)) = &self.split else { return Ok(start()) };
+        let Some((server, clients)) = &self.divided else { return Ok(start()) };
         sched_setaffinity(None, server)?;
         let started = start();
         sched_setaffinity(None, clients)?;
@@ -40,28 +48,27 @@ impl Processors {
     pub(crate) fn describe(&self) -> String {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
         let kernel = kernel.map_or_else(|error| error.to_string(), |text| text.trim().to_owned());
-        let placed = match self.split {
+        let placed = match self.divided {
             Some(_) => "one for the server, the rest for the clients",
-            None => "server and clients share it",
+            None => "shared by servers and clients",
         };
-        format!("{} processors, {placed}; Linux {kernel}", self.count)
+        let priority = if self.goes_first { "high" } else { "normal" };
+        format!(
+            "{} processors, {placed}, at {priority} priority; Linux {kernel}; {}.",
+            self.processors,
+            versions()
+        )
     }
 }
 
-/// Puts all this bench's threads and servers before what else the machine does, so that less of that is
-/// in the figures. Returns whether it was allowed, as it is to root.
-pub(crate) fn go_first() -> bool {
-    setpriority_process(None, -15).is_ok()
-}
-
 /// Puts the calling thread behind the others of this bench.
-pub(crate) fn stand_back() {
+pub(crate) fn stand_back(by: i32) {
     // On Linux these are the calling thread's own. To be nicer is never refused.
-    let _ = getpriority_process(None).and_then(|now| setpriority_process(None, now + 10));
+    let _ = getpriority_process(None).and_then(|now| setpriority_process(None, now + by));
 }
 
 /// The versions of the libraries that this bench was built with.
-pub(crate) fn versions() -> String {
+fn versions() -> String {
     let mut text = format!("readyloop {}", env!("CARGO_PKG_VERSION"));
     for name in ["mio", "tokio", "message-io"] {
         let version = locked_version(include_str!("../../Cargo.lock"), name);

@@ -12,9 +12,12 @@
 //! load have a lower priority than those that measure; and if that is allowed, everything here has a
 //! higher one than what else the machine does. What is left: the more a server lets through, the
 //! busier is the clients' processor, and the later a measuring thread wakes there.
+//!
+//! `cargo bench --bench survival -- neighbours` asks something else: see `neighbours.rs`.
 
 mod clients;
 mod machine;
+mod neighbours;
 mod process;
 mod servers;
 mod table;
@@ -22,7 +25,7 @@ mod trials;
 
 use std::time::Instant;
 
-use machine::Processors;
+use machine::Machine;
 use process::Server;
 use servers::{Kind, SERVE};
 use table::Table;
@@ -39,14 +42,16 @@ fn main() -> Result<(), Failure> {
         return Kind::named(name).ok_or("no such server")?.serve();
     }
     raise_open_files();
-    let rounds = args.iter().find_map(|arg| arg.parse().ok());
-    compare(rounds.unwrap_or(DEFAULT_ROUNDS).max(1))
+    let rounds = args.iter().find_map(|arg| arg.parse().ok()).filter(|&rounds| rounds > 0);
+    if args.iter().any(|arg| arg == "neighbours") {
+        return neighbours::run(rounds.unwrap_or(neighbours::DEFAULT_ROUNDS));
+    }
+    compare(rounds.unwrap_or(DEFAULT_ROUNDS))
 }
 
 fn compare(rounds: usize) -> Result<(), Failure> {
     let start = Instant::now();
-    let goes_first = machine::go_first();
-    let processors = Processors::split()?;
+    let machine = Machine::divided()?;
     let mut results = Results::new();
     for round in 0..rounds {
         for (trial, of_trial) in trials::ALL.iter().zip(&mut results.0) {
@@ -58,7 +63,7 @@ fn compare(rounds: usize) -> Result<(), Failure> {
             );
             for step in 0..Kind::ALL.len() {
                 let turn = (round + step) % Kind::ALL.len();
-                let found = go_through(trial, Kind::ALL[turn], &processors);
+                let found = go_through(trial, Kind::ALL[turn], &machine);
                 for (of_measure, finding) in of_trial.iter_mut().zip(found) {
                     of_measure[turn].push(finding);
                 }
@@ -66,18 +71,13 @@ fn compare(rounds: usize) -> Result<(), Failure> {
         }
     }
     results.table().print();
-    println!("Medians of {rounds} rounds (least to greatest). {}.", machine::versions());
-    println!(
-        "{}; {}.",
-        processors.describe(),
-        if goes_first { "at high priority" } else { "at normal priority" }
-    );
+    println!("Medians of {rounds} rounds (least to greatest). {}", machine.describe());
     Ok(())
 }
 
 /// One finding for each measure. A trial that fails says why in place of each.
-fn go_through(trial: &Trial, kind: Kind, processors: &Processors) -> Vec<Finding> {
-    let result = Server::start(kind, processors).and_then(|mut server| {
+fn go_through(trial: &Trial, kind: Kind, machine: &Machine) -> Vec<Finding> {
+    let result = Server::start(kind, machine).and_then(|mut server| {
         let result = (trial.run)(&server);
         if server.has_exited() { Err("the server exits".into()) } else { result }
     });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::Failure;
-use crate::machine::Processors;
+use crate::machine::Machine;
 use crate::servers::{Kind, SERVE};
 
 /// It ends when this is dropped.
@@ -19,7 +19,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(kind: Kind, processors: &Processors) -> Result<Self, Failure> {
+    pub(crate) fn start(kind: Kind, machine: &Machine) -> Result<Self, Failure> {
         let mut command = match kind {
             Kind::Readyloop => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));
@@ -34,7 +34,7 @@ impl Server {
         };
         // The log goes nowhere, but is written: those are the default settings.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = processors.start_server(|| command.spawn())??;
+        let child = machine.start_server(|| command.spawn())??;
         let mut server = Self { child, addr: SocketAddr::from(([0; 4], 0)) };
         server.addr = server.announced_addr()?;
         Ok(server)

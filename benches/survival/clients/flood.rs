@@ -50,7 +50,7 @@ impl Drop for Flood {
 
 fn sender(mut stream: TcpStream) -> JoinHandle<()> {
     thread::spawn(move || {
-        stand_back();
+        stand_back(10);
         let chunk = vec![b'x'; CHUNK];
         while stream.write_all(&chunk).is_ok() {}
     })
@@ -58,7 +58,7 @@ fn sender(mut stream: TcpStream) -> JoinHandle<()> {
 
 fn reader(mut stream: TcpStream, received: Arc<AtomicU64>) -> JoinHandle<()> {
     thread::spawn(move || {
-        stand_back();
+        stand_back(10);
         let mut buffer = vec![0; CHUNK];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             received.fetch_add(count as u64, Ordering::Relaxed);

@@ -1,14 +1,18 @@
 //! The clients, the same for every server.
 
+mod dialler;
 mod flood;
 mod quiet;
+mod sleeper;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+pub(crate) use dialler::Dialler;
 pub(crate) use flood::Flood;
-pub(crate) use quiet::QuietClients;
+pub(crate) use quiet::{QuietClients, Times};
+pub(crate) use sleeper::Sleeper;
 
 use crate::Failure;
 

@@ -51,7 +51,7 @@ impl QuietClients {
         Ok(Self { poll, clients })
     }
 
-    pub(crate) fn ask_for(&mut self, time: Duration) -> Result<Trips, Failure> {
+    pub(crate) fn ask_for(&mut self, time: Duration) -> Result<Times, Failure> {
         let mut took = Vec::new();
         let mut events = Events::with_capacity(CLIENTS);
         let mut turns = (0..CLIENTS).cycle();
@@ -73,8 +73,7 @@ impl QuietClients {
                 took.extend(self.clients[event.token().0].listen()?);
             }
         }
-        took.sort_unstable();
-        Ok(Trips { took, unanswered: self.waiting().count() })
+        Ok(Times::new(took, self.waiting().count()))
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Quiet> {
@@ -117,13 +116,18 @@ impl Quiet {
     }
 }
 
-/// How long each round trip took, the shortest first.
-pub(crate) struct Trips {
+/// How long things took, the shortest first.
+pub(crate) struct Times {
     took: Vec<Duration>,
     unanswered: usize,
 }
 
-impl Trips {
+impl Times {
+    pub(super) fn new(mut took: Vec<Duration>, unanswered: usize) -> Self {
+        took.sort_unstable();
+        Self { took, unanswered }
+    }
+
     /// What so many per cent of them do not exceed, if so many were answered at all.
     pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let rank = ((self.took.len() + self.unanswered) * percent).div_ceil(100);

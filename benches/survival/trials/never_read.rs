@@ -2,7 +2,8 @@
 //!
 //! There are 300 of them for 4 s, a thread each, and one client that asks every 20 ms and waits at
 //! most 1 s for the answer. Memory is what is resident in the server's process: what the kernel holds
-//! in socket buffers is the same for all and not counted.
+//! in socket buffers is the same for all and not counted. (So many at once can overflow the queue of the
+//! loopback interface: an answer after 200 ms, or 1 s, may be a packet that was lost there.)
 
 use std::net::TcpStream;
 use std::thread;
