@@ -5,7 +5,8 @@
 //! thread) and message-io. The clients are the same for all and live in this process. Each trial is a
 //! file in `trials/` that says what it does. Every one starts a fresh server; the servers take turns,
 //! in another order each round; what is printed is the median of the rounds, with the least and the
-//! greatest. The number of rounds can be given: `cargo bench --bench survival -- 5`.
+//! greatest. The number of rounds can be given, and a word from the names of the trials that are
+//! wanted: `cargo bench --bench survival -- 5 flooder`.
 //!
 //! How the clients are kept out of the figures: the server runs on the last processor and all clients
 //! on the others, so that nothing depends on whom the scheduler put together; threads that only make
@@ -43,34 +44,31 @@ fn main() -> Result<(), Failure> {
     }
     raise_open_files();
     let rounds = args.iter().find_map(|arg| arg.parse().ok()).filter(|&rounds| rounds > 0);
-    if args.iter().any(|arg| arg == "neighbours") {
-        return neighbours::run(rounds.unwrap_or(neighbours::DEFAULT_ROUNDS));
+    let word = args.iter().find(|arg| arg.starts_with(char::is_alphabetic));
+    match word.map_or("", String::as_str) {
+        "neighbours" => neighbours::run(rounds.unwrap_or(neighbours::DEFAULT_ROUNDS)),
+        word => compare(rounds.unwrap_or(DEFAULT_ROUNDS), word),
     }
-    compare(rounds.unwrap_or(DEFAULT_ROUNDS))
 }
 
-fn compare(rounds: usize) -> Result<(), Failure> {
+fn compare(rounds: usize, word: &str) -> Result<(), Failure> {
     let start = Instant::now();
     let machine = Machine::divided()?;
-    let mut results = Results::new();
-    for round in 0..rounds {
-        for (trial, of_trial) in trials::ALL.iter().zip(&mut results.0) {
-            eprintln!(
-                "round {} of {rounds}, {:.0} s: {}",
-                round + 1,
-                start.elapsed().as_secs_f64(),
-                trial.title
-            );
+    let wanted = trials::ALL.into_iter().filter(|trial| trial.title.contains(word));
+    let mut results: Vec<_> = wanted.map(Results::new).collect();
+    for round in 1..=rounds {
+        for results in &mut results {
+            let seconds = start.elapsed().as_secs();
+            eprintln!("round {round} of {rounds}, {seconds} s: {}", results.trial.title);
             for step in 0..Kind::ALL.len() {
                 let turn = (round + step) % Kind::ALL.len();
-                let found = go_through(trial, Kind::ALL[turn], &machine);
-                for (of_measure, finding) in of_trial.iter_mut().zip(found) {
-                    of_measure[turn].push(finding);
-                }
+                results.add(turn, go_through(&results.trial, Kind::ALL[turn], &machine));
             }
         }
     }
-    results.table().print();
+    let mut table = Table::new(["trial", "measure"].into_iter().chain(Kind::ALL.map(Kind::name)));
+    results.iter().for_each(|results| results.fill(&mut table));
+    table.print();
     println!("Medians of {rounds} rounds (least to greatest). {}", machine.describe());
     Ok(())
 }
@@ -84,27 +82,31 @@ fn go_through(trial: &Trial, kind: Kind, machine: &Machine) -> Vec<Finding> {
     result.unwrap_or_else(|failure| vec![Finding::Words(failure.to_string()); trial.measures.len()])
 }
 
-/// For each trial, measure and server what the rounds have found.
-struct Results(Vec<Vec<[Vec<Finding>; Kind::ALL.len()]>>);
+/// What the rounds have found in a trial: for each measure, and each server in the order of
+/// [`Kind::ALL`].
+struct Results {
+    trial: Trial,
+    found: Vec<[Vec<Finding>; Kind::ALL.len()]>,
+}
 
 impl Results {
-    fn new() -> Self {
-        let empty = |trial: &Trial| trial.measures.iter().map(|_| Default::default()).collect();
-        Self(trials::ALL.iter().map(empty).collect())
+    fn new(trial: Trial) -> Self {
+        Self { found: trial.measures.iter().map(|_| Default::default()).collect(), trial }
     }
 
-    fn table(&self) -> Table {
-        let mut table =
-            Table::new(["trial", "measure"].into_iter().chain(Kind::ALL.map(Kind::name)));
-        for (trial, of_trial) in trials::ALL.iter().zip(&self.0) {
-            let mut title = trial.title;
-            for (measure, of_measure) in trial.measures.iter().zip(of_trial) {
-                let cells = of_measure.iter().map(|findings| summary(findings, measure.unit));
-                let heads = [std::mem::take(&mut title), measure.title].map(str::to_owned);
-                table.row(heads.into_iter().chain(cells));
-            }
+    fn add(&mut self, server: usize, findings: Vec<Finding>) {
+        for (of_measure, finding) in self.found.iter_mut().zip(findings) {
+            of_measure[server].push(finding);
         }
-        table
+    }
+
+    fn fill(&self, table: &mut Table) {
+        let titles = std::iter::once(self.trial.title).chain(std::iter::repeat(""));
+        for ((title, measure), found) in titles.zip(self.trial.measures).zip(&self.found) {
+            let heads = [title, measure.title].map(str::to_owned);
+            let cells = found.iter().map(|findings| summary(findings, measure.unit));
+            table.row(heads.into_iter().chain(cells));
+        }
     }
 }
 

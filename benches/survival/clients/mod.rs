@@ -14,9 +14,14 @@ pub(crate) use flood::Flood;
 pub(crate) use quiet::{QuietClients, Times};
 pub(crate) use sleeper::Sleeper;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::Failure;
 
 pub(crate) const MESSAGE: [u8; 64] = [b'x'; 64];
+
+/// In bytes.
+const SMALL_BUFFER: usize = 64 * 1024;
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -27,6 +32,16 @@ pub(crate) fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// A client for whom the kernel holds little, so that what it does not read is soon the server's to
+/// hold. With buffers that grow, some hundred such clients use up what the kernel has for all of TCP.
+pub(crate) fn connect_with_small_buffers(addr: SocketAddr) -> Result<TcpStream, Failure> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_recv_buffer_size(SMALL_BUFFER)?;
+    socket.set_send_buffer_size(SMALL_BUFFER)?;
+    socket.connect_timeout(&addr.into(), PATIENCE)?;
+    Ok(socket.into())
 }
 
 pub(crate) fn round_trip(client: &mut TcpStream) -> Result<(), Failure> {

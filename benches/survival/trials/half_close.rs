@@ -1,17 +1,16 @@
 //! A client that finishes early and reads late.
 //!
 //! It sends 20 MB and a FIN as fast as the server takes them, and reads at most 64 KiB each 5 ms, with
-//! a small receive buffer. What comes back is compared byte for byte.
+//! small buffers. What comes back is compared byte for byte.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
-
 use super::{Finding, Measure, Trial};
 use crate::Failure;
+use crate::clients::connect_with_small_buffers;
 use crate::process::Server;
 
 pub(super) const TRIAL: Trial = Trial {
@@ -29,10 +28,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn run(server: &Server) -> Result<Vec<Finding>, Failure> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.set_recv_buffer_size(CHUNK)?;
-    socket.connect(&server.addr.into())?;
-    let stream = TcpStream::from(socket);
+    let stream = connect_with_small_buffers(server.addr)?;
     stream.set_read_timeout(Some(PATIENCE))?;
 
     // Not a power of two, so that a chunk in the wrong place is seen.

@@ -1,8 +1,8 @@
 //! Clients that send all they can and read nothing.
 //!
-//! There are 300 of them for 4 s, a thread each, and one client that asks every 20 ms and waits at
-//! most 1 s for the answer. Memory is what is resident in the server's process: what the kernel holds
-//! in socket buffers is the same for all and not counted. (So many at once can overflow the queue of the
+//! There are 300 of them for 4 s, a thread each, with small socket buffers. One other client asks every
+//! 20 ms and waits at most 1 s for the answer. Memory is what is resident in the server's process; what
+//! the kernel holds in socket buffers is not counted. (So many at once can overflow the queue of the
 //! loopback interface: an answer after 200 ms, or 1 s, may be a packet that was lost there.)
 
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Measure, Trial};
 use crate::Failure;
-use crate::clients::{Flood, connect, numbered_round_trip};
+use crate::clients::{Flood, connect, connect_with_small_buffers, numbered_round_trip};
 use crate::process::Server;
 
 pub(super) const TRIAL: Trial = Trial {
@@ -28,7 +28,7 @@ const PEERS: usize = 300;
 const TIME: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A server that takes this much is not left to take all there is.
+/// In bytes. A server that takes this much is not left to take all there is.
 const TOO_MUCH: u64 = 3_000_000_000;
 
 fn run(server: &Server) -> Result<Vec<Finding>, Failure> {
@@ -37,7 +37,9 @@ fn run(server: &Server) -> Result<Vec<Finding>, Failure> {
     server.forget_peak()?;
     let resident = server.resident()?;
 
-    let peers = (0..PEERS).map(|_| connect(server.addr)).collect::<Result<Vec<_>, _>>()?;
+    let peers = (0..PEERS)
+        .map(|_| connect_with_small_buffers(server.addr))
+        .collect::<Result<Vec<_>, _>>()?;
     let peers = peers.into_iter().map(Flood::without_reading).collect::<Result<Vec<_>, _>>()?;
     let trips = keep_asking(server, &mut other)?;
     let grown = server.peak()?.saturating_sub(resident) as f64;
