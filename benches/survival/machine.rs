@@ -5,35 +5,27 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Failure;
 
-/// Who runs where, and before whom.
+/// Who runs where.
 pub(crate) struct Machine {
     processors: u32,
     /// The server's and the clients', if they are divided.
     divided: Option<(CpuSet, CpuSet)>,
-    goes_first: bool,
 }
 
 impl Machine {
-    /// Puts all that this bench starts from now on before what else the machine does, if that is
-    /// allowed, as it is to root. The scheduler decides who runs where.
-    pub(crate) fn undivided() -> Result<Self, Failure> {
-        let goes_first = setpriority_process(None, -15).is_ok();
-        Ok(Self { processors: sched_getaffinity(None)?.count(), divided: None, goes_first })
-    }
-
-    /// In addition keeps the last processor for servers, and all others for the calling thread and
-    /// those that it starts.
+    /// Keeps the last processor for servers, and all others for the calling thread and those that it
+    /// starts, if there is more than one.
     pub(crate) fn divided() -> Result<Self, Failure> {
-        let undivided = Self::undivided()?;
-        if undivided.processors < 2 {
-            return Ok(undivided);
-        }
         let (mut server, mut clients) = (CpuSet::new(), sched_getaffinity(None)?);
+        let processors = clients.count();
+        if processors < 2 {
+            return Ok(Self { processors, divided: None });
+        }
         let last = (0..CpuSet::MAX_CPU).rfind(|&cpu| clients.is_set(cpu)).ok_or("no processor")?;
         server.set(last);
         clients.unset(last);
         sched_setaffinity(None, &clients)?;
-        Ok(Self { divided: Some((server, clients)), ..undivided })
+        Ok(Self { processors, divided: Some((server, clients)) })
     }
 
     /// What starts in there runs on the server's processor, as it inherits that.
@@ -49,15 +41,10 @@ impl Machine {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
         let kernel = kernel.map_or_else(|error| error.to_string(), |text| text.trim().to_owned());
         let placed = match self.divided {
-            Some(_) => "one for the server, the rest for the clients",
+            Some(_) => "one for servers, the rest for clients",
             None => "shared by servers and clients",
         };
-        let priority = if self.goes_first { "high" } else { "normal" };
-        format!(
-            "{} processors, {placed}, at {priority} priority; Linux {kernel}; {}.",
-            self.processors,
-            versions()
-        )
+        format!("{} processors, {placed}; Linux {kernel}; {}.", self.processors, versions())
     }
 }
 

@@ -9,10 +9,10 @@
 //! wanted: `cargo bench --bench survival -- 5 flooder`.
 //!
 //! How the clients are kept out of the figures: the server runs on the last processor and all clients
-//! on the others, so that nothing depends on whom the scheduler put together; threads that only make
-//! load have a lower priority than those that measure; and if that is allowed, everything here has a
-//! higher one than what else the machine does. What is left: the more a server lets through, the
-//! busier is the clients' processor, and the later a measuring thread wakes there.
+//! on the others, so that nothing depends on whom the scheduler put together, and threads that only make
+//! load have a lower priority than those that measure. What is left: the more a server lets through, the
+//! busier is the clients' processor, and the later a measuring thread wakes there. Whatever else the
+//! machine does is in the figures too. Where they are times, there are controls beside them.
 //!
 //! `cargo bench --bench survival -- neighbours` asks something else: see `neighbours.rs`.
 

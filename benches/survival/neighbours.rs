@@ -5,14 +5,15 @@
 //! parts of 3 s, and what is printed is the median of the rounds, with the least and the greatest. The
 //! ratio of the p99s is taken within a round, so that a slow minute of the machine is on both sides.
 //!
-//! With few processors, these neighbours slow down everything that runs there, whoever serves them. Two
-//! controls show how much of the slowdown is that:
+//! Servers and clients have a processor each, or the clients all but one. With few of them, these
+//! neighbours slow down everything that runs there, whoever serves them. Three controls show how much
+//! of the slowdown is that:
 //! - in the third part the same load goes to a second `readyloop` process beside the first
 //! - a thread that only sleeps, and asks nobody, notes how late it wakes
+//! - the kernel counts for how long the server was ready to run and something else had its processor
 //!
-//! Where the second part is no worse than these, the clients wait for a processor and not for their
-//! server. The scheduler places all threads here, as two servers and all clients do not divide two
-//! processors. The rates are those that were reached.
+//! Where the second part is no worse than the third, or than the sleeper, the clients wait for a
+//! processor and not for their server. The rates are those that were reached.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const PARTS: [&str; 3] = ["no neighbours", "neighbours", "neighbours of another server"];
 
 pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
-    let machine = Machine::undivided()?;
+    let machine = Machine::divided()?;
     let server = Server::start(Kind::Readyloop, &machine)?;
     let other = Server::start(Kind::Readyloop, &machine)?;
     let mut quiet = QuietClients::connect(server.addr)?;
@@ -41,7 +42,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
         for (target, found) in [None, Some(&server), Some(&other)].into_iter().zip(&mut found) {
-            found.push(measure(&mut quiet, target)?);
+            found.push(measure(&server, &mut quiet, target)?);
         }
     }
     table(&found).print();
@@ -54,15 +55,20 @@ struct Figures {
     p50: f64,
     p99: f64,
     late: f64,
+    queued: f64,
     dials: f64,
     connected: f64,
     flooded: f64,
 }
 
-fn measure(quiet: &mut QuietClients, target: Option<&Server>) -> Result<Figures, Failure> {
+fn measure(
+    server: &Server,
+    quiet: &mut QuietClients,
+    target: Option<&Server>,
+) -> Result<Figures, Failure> {
     let load = target.map(Load::start).transpose()?;
     let count = || load.as_ref().map_or([0; 3], Load::count);
-    let (before, start) = (count(), Instant::now());
+    let (before, queued, start) = (count(), server.queueing_time()?, Instant::now());
     let sleeper = Sleeper::start();
     let trips = quiet.ask_for(TIME)?;
     let late = sleeper.stop()?;
@@ -76,6 +82,7 @@ fn measure(quiet: &mut QuietClients, target: Option<&Server>) -> Result<Figures,
         p50: millis(&trips, 50)?,
         p99: millis(&trips, 99)?,
         late: millis(&late, 99)?,
+        queued: (server.queueing_time()? - queued).as_secs_f64() * 100.0 / took,
         dials: rate(0),
         connected: rate(1),
         flooded: rate(2) / 1e6,
@@ -109,7 +116,8 @@ fn table(found: &[Vec<Figures>; PARTS.len()]) -> Table {
         "p50",
         "p99",
         "p99 / without",
-        "sleeper late, p99",
+        "sleeper's p99",
+        "without processor",
         "dials",
         "of them connected",
         "flood",
@@ -126,6 +134,7 @@ fn table(found: &[Vec<Figures>; PARTS.len()]) -> Table {
             column(|figures| figures.p99, " ms"),
             spread(&mut ratios, ""),
             column(|figures| figures.late, " ms"),
+            column(|figures| figures.queued, " %"),
             column(|figures| figures.dials, " /s"),
             column(|figures| figures.connected, " /s"),
             column(|figures| figures.flooded, " MB/s"),

@@ -63,6 +63,17 @@ impl Server {
         Ok(Duration::from_millis((user + system) * 1000 / per_second))
     }
 
+    /// The time that all its threads were ready to run and something else had the processor.
+    pub(crate) fn queueing_time(&self) -> Result<Duration, Failure> {
+        let mut total = Duration::ZERO;
+        for thread in std::fs::read_dir(self.proc_path("task"))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let nanos = text.split_whitespace().nth(1).ok_or("no such field")?.parse()?;
+            total += Duration::from_nanos(nanos);
+        }
+        Ok(total)
+    }
+
     /// Resident memory in bytes, now.
     pub(crate) fn resident(&self) -> Result<u64, Failure> {
         self.memory("VmRSS:")
