@@ -12,8 +12,10 @@
 //! - a thread that only sleeps, and asks nobody, notes how late it wakes
 //! - the kernel counts for how long the server was ready to run and something else had its processor
 //!
-//! Where the second part is no worse than the third, or than the sleeper, the clients wait for a
-//! processor and not for their server. The rates are those that were reached.
+//! Where the second part is no worse than the third, the clients wait for a processor and not for their
+//! server. Where it is worse, the last control tells more: a server that has little to do, as in the
+//! third part, is let in as soon as it wakes, and one that has much waits for its turn on a processor
+//! that others want too. The rates are those that were reached.
 
 use std::thread;
 use std::time::{Duration, Instant};
