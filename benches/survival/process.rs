@@ -1,0 +1,135 @@
+//! A server in a process of its own.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+use crate::Failure;
+use crate::machine::Machine;
+use crate::servers::{Kind, SERVE};
+
+/// It ends when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start(kind: Kind, machine: &Machine) -> Result<Self, Failure> {
+        let mut command = match kind {
+            Kind::Readyloop => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));
+                command.args(["--listen", "127.0.0.1:0"]);
+                command
+            }
+            other => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args([SERVE, other.name()]);
+                command
+            }
+        };
+        // The log goes nowhere, but is written: those are the default settings.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = machine.start_server(|| command.spawn())??;
+        let mut server = Self { child, addr: SocketAddr::from(([0; 4], 0)) };
+        server.addr = server.announced_addr()?;
+        Ok(server)
+    }
+
+    fn announced_addr(&mut self) -> Result<SocketAddr, Failure> {
+        let mut line = String::new();
+        BufReader::new(self.child.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
+        let addr = line.trim().strip_prefix("listening on ").ok_or("it does not listen")?;
+        Ok(addr.parse()?)
+    }
+
+    pub(crate) fn has_exited(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// The time that all its threads have spent on processors.
+    pub(crate) fn cpu_time(&self) -> Result<Duration, Failure> {
+        let text = self.proc("stat")?;
+        // The name may hold anything; it ends at the last parenthesis (proc_pid_stat(5)).
+        let (_, fields) = text.rsplit_once(')').ok_or("no name in stat")?;
+        let mut fields = fields.split_whitespace().skip(11);
+        let mut ticks = || -> Result<u64, Failure> { Ok(fields.next().ok_or("short")?.parse()?) };
+        let (user, system) = (ticks()?, ticks()?);
+        let per_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_millis((user + system) * 1000 / per_second))
+    }
+
+    /// The time that all its threads were ready to run and something else had the processor.
+    pub(crate) fn queueing_time(&self) -> Result<Duration, Failure> {
+        let mut total = Duration::ZERO;
+        for thread in std::fs::read_dir(self.proc_path("task"))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let nanos = text.split_whitespace().nth(1).ok_or("no such field")?.parse()?;
+            total += Duration::from_nanos(nanos);
+        }
+        Ok(total)
+    }
+
+    /// Resident memory in bytes, now.
+    pub(crate) fn resident(&self) -> Result<u64, Failure> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory in bytes since [`forget_peak`](Self::forget_peak).
+    pub(crate) fn peak(&self) -> Result<u64, Failure> {
+        self.memory("VmHWM:")
+    }
+
+    pub(crate) fn forget_peak(&self) -> Result<(), Failure> {
+        Ok(std::fs::write(self.proc_path("clear_refs"), "5")?)
+    }
+
+    fn memory(&self, field: &str) -> Result<u64, Failure> {
+        let text = self.proc("status")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such field")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// Lets it open so many more descriptors, and not one above. Returns the limits as they were.
+    pub(crate) fn leave_descriptors(&self, more: usize) -> Result<Rlimit, Failure> {
+        let mut open = HashSet::new();
+        for entry in std::fs::read_dir(self.proc_path("fd"))? {
+            open.insert(entry?.file_name().to_str().ok_or("no number")?.parse::<u64>()?);
+        }
+        // The limit is on the number of a descriptor, and the lowest free one is taken first.
+        let current = (0..).filter(|number| !open.contains(number)).nth(more);
+        // Its hard limit is ours, and stays: only so can the soft one be raised again.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        Ok(prlimit(Some(self.pid()), Resource::Nofile, Rlimit { current, maximum })?)
+    }
+
+    pub(crate) fn set_descriptor_limit(&self, limit: Rlimit) -> Result<(), Failure> {
+        prlimit(Some(self.pid()), Resource::Nofile, limit)?;
+        Ok(())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn proc(&self, file: &str) -> Result<String, Failure> {
+        Ok(std::fs::read_to_string(self.proc_path(file))?)
+    }
+
+    fn proc_path(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.child.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have exited by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
