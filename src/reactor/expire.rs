@@ -93,10 +93,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let mut held_up: Vec<(usize, ConnId)> = self.table.held_up().collect();
         held_up.sort_unstable_by(|a, b| b.cmp(a));
         for (held, id) in held_up {
-            let entry = self.table.entry(id);
-            entry.cut(CloseReason::Shed { budget }, true);
-            entry.clear();
-            self.table.recount(id);
+            self.table.entry(id).cut(CloseReason::Shed { budget }, true);
             self.table.stats.shed += 1;
             self.closed.push(id);
             excess = excess.saturating_sub(held);

@@ -259,7 +259,8 @@ fn row_23_under_pressure_who_does_not_read_is_not_read_from_and_others_are_serve
     let config = Config::new().high_water(1_000).queue_budget(20_000);
     let (mut world, addr, ends) = ends_world(config);
     world.set_faults(Faults { buffer: 100, ..Faults::none() });
-    let hogs = hogs(&mut world, addr, 14);
+    // Each may hold a thousand bytes, and they are more than would fit.
+    let hogs = hogs(&mut world, addr, 40);
     assert!(world.run_until_still().is_continue());
     let waiting = world.stats().waiting_bytes;
     assert!((10_000..=20_000).contains(&waiting), "{waiting} bytes wait");
