@@ -93,7 +93,7 @@ impl Config {
     pub const fn new() -> Self {
         Self {
             max_input: 64 * KIB,
-            high_water: 64 * KIB,
+            high_water: 32 * KIB,
             low_water: None,
             queue_limit: None,
             queue_budget: DEFAULT_QUEUE_BUDGET,
@@ -129,10 +129,11 @@ impl Config {
     }
 
     /// Above this many queued bytes the reactor stops reading from the connection, so that a peer
-    /// which does not read its answers is not asked for more. Default 64 KiB.
+    /// which does not read its answers is not asked for more. Default 32 KiB.
     ///
-    /// It reads no more than what is missing to it (but 4 KiB at least), so a connection whose answers are
-    /// as long as the questions holds about this much.
+    /// A connection with nothing queued is read from 64 KiB at a time, and one with something queued no
+    /// more than what is missing to this mark (but 4 KiB at least). So one whose answers are as long as the
+    /// questions holds between this and 64 KiB when its peer does not read.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
         self.high_water = bytes;
@@ -447,7 +448,7 @@ mod tests {
     fn a_contradiction_is_named_with_both_numbers() {
         let cases = [
             (Config::new().high_water(5).low_water(6), "low_water (6) is above high_water (5)"),
-            (Config::new().queue_limit(9), "high_water (65536) is above queue_limit (9)"),
+            (Config::new().queue_limit(9), "high_water (32768) is above queue_limit (9)"),
             (Config::new().high_water(0), "high_water is 0"),
             (Config::new().max_input(0), "max_input is 0"),
             (Config::new().read_budget(0), "read_budget is 0"),

@@ -1,13 +1,17 @@
 //! What the figures depend on: the machine, and the versions of what was measured.
 
+use std::process::{Command, Stdio};
+
 use rustix::process::{getpriority_process, setpriority_process};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::Failure;
 
 /// Who runs where.
 pub(crate) struct Machine {
     processors: u32,
+    /// The calling thread goes before all others.
+    goes_first: bool,
     /// The server's and the clients', if they are divided.
     divided: Option<(CpuSet, CpuSet)>,
 }
@@ -18,14 +22,15 @@ impl Machine {
     pub(crate) fn divided() -> Result<Self, Failure> {
         let (mut server, mut clients) = (CpuSet::new(), sched_getaffinity(None)?);
         let processors = clients.count();
+        let goes_first = go_first();
         if processors < 2 {
-            return Ok(Self { processors, divided: None });
+            return Ok(Self { processors, goes_first, divided: None });
         }
         let last = (0..CpuSet::MAX_CPU).rfind(|&cpu| clients.is_set(cpu)).ok_or("no processor")?;
         server.set(last);
         clients.unset(last);
         sched_setaffinity(None, &clients)?;
-        Ok(Self { processors, divided: Some((server, clients)) })
+        Ok(Self { processors, goes_first, divided: Some((server, clients)) })
     }
 
     /// What starts in there runs on the server's processor, as it inherits that.
@@ -44,8 +49,22 @@ impl Machine {
             Some(_) => "one for servers, the rest for clients",
             None => "shared by servers and clients",
         };
-        format!("{} processors, {placed}; Linux {kernel}; {}.", self.processors, versions())
+        let priority = match self.goes_first {
+            true => "measuring threads have real-time priority",
+            false => "measuring threads have no priority, for want of the right",
+        };
+        let processors = self.processors;
+        format!("{processors} processors, {placed}; {priority}; Linux {kernel}; {}.", versions())
     }
+}
+
+/// Has the calling thread run whenever it is ready, but not those that it starts. Returns whether that is
+/// so: it needs a right that root has, and chrt(1).
+pub(crate) fn go_first() -> bool {
+    let thread = gettid().as_raw_pid().to_string();
+    let mut command = Command::new("chrt");
+    command.args(["--reset-on-fork", "--fifo", "--pid", "1", &thread]).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// Puts the calling thread behind the others of this bench.

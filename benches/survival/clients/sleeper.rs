@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Times;
 use crate::Failure;
+use crate::machine::go_first;
 
 const NAP: Duration = Duration::from_millis(1);
 
@@ -20,7 +21,10 @@ impl Sleeper {
         let stopping = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let stopping = Arc::clone(&stopping);
-            move || nap_until(&stopping)
+            move || {
+                go_first();
+                nap_until(&stopping)
+            }
         });
         Self { stopping, thread }
     }
