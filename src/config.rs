@@ -97,10 +97,10 @@ impl Config {
             low_water: None,
             queue_limit: None,
             queue_budget: DEFAULT_QUEUE_BUDGET,
-            read_budget: 64 * KIB,
+            read_budget: 32 * KIB,
             write_budget: 256 * KIB,
             call_budget: 64,
-            accept_budget: 32,
+            accept_budget: 16,
             timer_budget: 256,
             first_byte_timeout: None,
             idle_timeout: Some(Duration::from_secs(3_600)),
@@ -131,9 +131,9 @@ impl Config {
     /// Above this many queued bytes the reactor stops reading from the connection, so that a peer
     /// which does not read its answers is not asked for more. Default 32 KiB.
     ///
-    /// A connection with nothing queued is read from 64 KiB at a time, and one with something queued no
+    /// A connection with nothing queued is read from 32 KiB at a time, and one with something queued no
     /// more than what is missing to this mark (but 4 KiB at least). So one whose answers are as long as the
-    /// questions holds between this and 64 KiB when its peer does not read.
+    /// questions holds about this much when its peer does not read.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
         self.high_water = bytes;
@@ -150,7 +150,7 @@ impl Config {
     }
 
     /// No connection queues more than this many bytes. Default 16 MiB, or four times `high_water` if
-    /// that is more. At least `high_water`, and better that and the answers to one more read of 64 KiB:
+    /// that is more. At least `high_water`, and better that and the answers to one more read of 32 KiB:
     /// a peer that reads slowly is held back only once it is above high water.
     ///
     /// Over it, [`send`](crate::Conn::send) ends the connection with
@@ -185,7 +185,7 @@ impl Config {
         self
     }
 
-    /// After this many bytes read, a connection waits for the others' turn. Default 64 KiB, which is
+    /// After this many bytes read, a connection waits for the others' turn. Default 32 KiB, which is
     /// one full read. At least 1.
     ///
     /// A larger budget saves calls of `epoll_wait` when a single connection has much to say, and lets
@@ -226,7 +226,7 @@ impl Config {
         self
     }
 
-    /// How many connections each listener accepts in a turn. Default 32. At least 1.
+    /// How many connections each listener accepts in a turn. Default 16. At least 1.
     ///
     /// It bounds what a flood of newcomers costs those who are connected. It costs no memory.
     #[must_use]

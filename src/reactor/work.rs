@@ -13,6 +13,9 @@ use crate::id::ConnId;
 use crate::input::Input;
 use crate::net::Net;
 
+/// So many connections that have had their turn go on in the next, however little else there is to do.
+const LEFTOVERS: usize = 8;
+
 /// How many pieces one write takes at most.
 const SLICES: usize = 16;
 
@@ -24,10 +27,18 @@ const SMALLEST_READ: usize = 4 * 1024;
 const LARGEST_STAGED: usize = 1024 * 1024;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
+    /// Serves those to whom something has happened, and then as many again of those that have had their
+    /// turn and could go on: a request that has just come in does not wait for floods, of however many
+    /// connections, and a flood does not wait for ever.
     pub(super) fn work(&mut self) {
         let mut working = mem::take(&mut self.working);
         self.table.swap_ready(&mut working);
+        let leftovers = working.len().max(LEFTOVERS).min(self.table.leftovers());
         for id in working.drain(..) {
+            self.serve(id);
+        }
+        for _ in 0..leftovers {
+            let Some(id) = self.table.next_leftover() else { break };
             self.serve(id);
         }
         self.working = working;
@@ -69,7 +80,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Puts a connection that has more to do on the ready list, unless it only waits to be reaped.
     pub(super) fn relist(&mut self, id: ConnId) {
         if !self.table.entry(id).phase.is_closed() {
-            self.table.list_if_busy(id);
+            self.table.relist_if_busy(id);
         }
     }
 

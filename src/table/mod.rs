@@ -6,6 +6,7 @@
 
 mod entry;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,10 @@ pub(crate) struct Table {
     pub(crate) alarms: Wheel,
     pub(crate) pressure: Pressure,
     entries: Slab<Entry>,
+    /// The ready list: those to whom something has happened.
     ready: Vec<ConnId>,
+    /// And behind them those that have had their turn, and could go on.
+    leftover: VecDeque<ConnId>,
     last_serial: u64,
     epoch: Instant,
 }
@@ -78,6 +82,7 @@ impl Table {
             listeners: Vec::new(),
             entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
+            leftover: VecDeque::new(),
             last_serial: 0,
             epoch: now,
         }
@@ -256,12 +261,24 @@ impl Table {
 
     /// Puts a connection on the ready list if it has work that can be done now.
     pub(crate) fn list_if_busy(&mut self, id: ConnId) {
-        let marks = self.marks();
-        let Some(entry) = self.get_mut(id) else { return };
-        if !entry.listed && entry.has_work(marks) {
-            entry.listed = true;
+        if self.becomes_listed(id) {
             self.ready.push(id);
         }
+    }
+
+    /// The same for one that has just had its turn.
+    pub(crate) fn relist_if_busy(&mut self, id: ConnId) {
+        if self.becomes_listed(id) {
+            self.leftover.push_back(id);
+        }
+    }
+
+    fn becomes_listed(&mut self, id: ConnId) -> bool {
+        let marks = self.marks();
+        let Some(entry) = self.get_mut(id) else { return false };
+        let becomes = !entry.listed && entry.has_work(marks);
+        entry.listed |= becomes;
+        becomes
     }
 
     /// Takes a connection off the ready list, as its turn has come.
@@ -272,7 +289,17 @@ impl Table {
     }
 
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !(self.ready.is_empty() && self.leftover.is_empty())
+    }
+
+    /// How many wait that have had their turn already.
+    pub(crate) fn leftovers(&self) -> usize {
+        self.leftover.len()
+    }
+
+    /// The one of them whose turn comes next.
+    pub(crate) fn next_leftover(&mut self) -> Option<ConnId> {
+        self.leftover.pop_front()
     }
 
     /// Exchanges the ready list for an empty one: those who are added now wait for the next turn.

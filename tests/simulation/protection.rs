@@ -375,6 +375,37 @@ fn row_24_beside_one_that_never_stops_each_request_is_answered_in_two_turns() {
 }
 
 #[test]
+fn row_24_those_who_never_stop_wait_for_each_other_and_nobody_waits_for_all_of_them() {
+    const FLOODERS: usize = 300;
+    let (mut world, addr, _) = ends_world(Config::new().accept_budget(FLOODERS));
+    let faults = Faults { buffer: 1 << 22, latency: Duration::from_nanos(1), ..Faults::none() };
+    world.set_faults(faults);
+    let quiet = world.dial(addr);
+    let flooders: Vec<Peer> = (0..FLOODERS).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
+    for flooder in &flooders {
+        flooder.send(&vec![b'f'; 10 * 32 * 1024]);
+    }
+    // From here on all have had their turn and could go on.
+    for _ in 0..2 {
+        assert!(world.turn(Duration::ZERO).is_continue());
+    }
+    for _ in 0..20 {
+        quiet.send(b"q");
+        let before = world.stats();
+        while quiet.take_received().is_empty() {
+            assert!(world.turn(Duration::ZERO).is_continue());
+        }
+        let (turns, reads) = (world.stats().turns - before.turns, world.stats().traffic.reads);
+        assert!(turns <= 3, "it waits {turns} turns");
+        assert!(reads - before.traffic.reads <= 10 * turns, "and they are long");
+    }
+    assert!(world.run_until_still().is_continue());
+    let all = flooders.iter().map(|flooder| flooder.received().len());
+    assert!(all.into_iter().all(|len| len == 10 * 32 * 1024), "nobody waits for ever");
+}
+
+#[test]
 fn one_turn_writes_no_more_to_a_connection_than_its_budget() {
     let handler = from_fn(|conn, input| {
         input.take();

@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::machine::stand_back;
 
 /// How long it rests when it has dialled as often as it was to.
-const REST: Duration = Duration::from_micros(500);
+const REST: Duration = Duration::from_micros(50);
 
 /// It ends when this is dropped.
 pub(crate) struct Dialler {
