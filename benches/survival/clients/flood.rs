@@ -9,7 +9,9 @@ use std::thread::{self, JoinHandle};
 use crate::Failure;
 use crate::machine::stand_back;
 
-const CHUNK: usize = 64 * 1024;
+/// With larger pieces its own system calls take so long that whoever measures on the same processor waits
+/// for them, and not for the server.
+const CHUNK: usize = 16 * 1024;
 
 /// It ends when this is dropped.
 pub(crate) struct Flood {

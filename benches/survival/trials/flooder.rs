@@ -1,7 +1,7 @@
 //! Quiet clients, and one that is not.
 //!
 //! For 3 s 100 clients make 1,000 round trips of 64 bytes a second in all, while one sends as fast as
-//! it can, in pieces of 64 KiB, and reads all that comes back, with a thread for each direction.
+//! it can, in pieces of 16 KiB, and reads all that comes back, with a thread for each direction.
 //!
 //! Two controls: a thread that only sleeps notes how late it wakes, and the kernel counts for how long
 //! the server was ready to run and something else had its processor. So much of the quiet ones' time is
