@@ -53,22 +53,20 @@ impl Server {
 
     /// The time that all its threads have spent on processors.
     pub(crate) fn cpu_time(&self) -> Result<Duration, Failure> {
-        let text = self.proc("stat")?;
-        // The name may hold anything; it ends at the last parenthesis (proc_pid_stat(5)).
-        let (_, fields) = text.rsplit_once(')').ok_or("no name in stat")?;
-        let mut fields = fields.split_whitespace().skip(11);
-        let mut ticks = || -> Result<u64, Failure> { Ok(fields.next().ok_or("short")?.parse()?) };
-        let (user, system) = (ticks()?, ticks()?);
-        let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Duration::from_millis((user + system) * 1000 / per_second))
+        self.scheduled(0)
     }
 
     /// The time that all its threads were ready to run and something else had the processor.
     pub(crate) fn queueing_time(&self) -> Result<Duration, Failure> {
+        self.scheduled(1)
+    }
+
+    /// A time of schedstat (proc_pid_schedstat(5)), by its place.
+    fn scheduled(&self, place: usize) -> Result<Duration, Failure> {
         let mut total = Duration::ZERO;
         for thread in std::fs::read_dir(self.proc_path("task"))? {
             let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-            let nanos = text.split_whitespace().nth(1).ok_or("no such field")?.parse()?;
+            let nanos = text.split_whitespace().nth(place).ok_or("no such field")?.parse()?;
             total += Duration::from_nanos(nanos);
         }
         Ok(total)
