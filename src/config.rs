@@ -169,8 +169,9 @@ impl Config {
     ///
     /// The limits of each connection do not bound what a hundred thousand hold. This does, in two steps:
     ///
-    /// 1. From three quarters of it, until half of it is left, whoever has anything queued is above high
-    ///    water: it is not read from until all is sent, and
+    /// 1. From three quarters of it, until half of it is left, an eighth of
+    ///    [`high_water`](Self::high_water) is high water for everybody: whoever has more queued is not
+    ///    read from until all is sent, and
     ///    [`is_above_high_water`](crate::Conn::is_above_high_water) is true. Those who take what is sent
     ///    to them are served as before.
     /// 2. At the end of a turn that leaves more than all of it, the connections end that hold the most of

@@ -36,6 +36,7 @@ pub(super) struct Complaints {
     full: LogLimit,
     per_ip: LogLimit,
     rate: LogLimit,
+    pub(super) shed: LogLimit,
 }
 
 impl<L> Acceptor<L> {

@@ -93,8 +93,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let mut held_up: Vec<(usize, ConnId)> = self.table.held_up().collect();
         held_up.sort_unstable_by(|a, b| b.cmp(a));
         for (held, id) in held_up {
-            self.table.entry(id).cut(CloseReason::Shed { budget }, true);
+            let entry = self.table.entry(id);
+            let peer = entry.peer();
+            entry.cut(CloseReason::Shed { budget }, true);
             self.table.stats.shed += 1;
+            if let Some(times) = self.complaints.shed.count(self.table.now()) {
+                log::warn!(
+                    "{times} connections were cut off, the last {peer}: more than {budget} bytes \
+                     were waiting, and it held {held} of them"
+                );
+            }
             self.closed.push(id);
             excess = excess.saturating_sub(held);
             if excess == 0 {

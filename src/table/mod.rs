@@ -179,10 +179,11 @@ impl Table {
         }
     }
 
-    /// Under pressure who has anything queued waits until all of it is sent.
+    /// Under pressure it takes little to have to wait, and until all of it is sent. But not nothing: those
+    /// who produce would send each line on its own.
     pub(crate) fn marks(&self) -> Marks {
         if self.pressure.is_high() {
-            Marks { high: 0, low: 0 }
+            Marks { high: self.config.high_water / 8, low: 0 }
         } else {
             Marks { high: self.config.high_water, low: self.config.low_water_bytes() }
         }

@@ -260,7 +260,7 @@ fn row_23_under_pressure_who_does_not_read_is_not_read_from_and_others_are_serve
     let (mut world, addr, ends) = ends_world(config);
     world.set_faults(Faults { buffer: 100, ..Faults::none() });
     // Each may hold a thousand bytes, and they are more than would fit.
-    let hogs = hogs(&mut world, addr, 40);
+    let hogs = hogs(&mut world, addr, 30);
     assert!(world.run_until_still().is_continue());
     let waiting = world.stats().waiting_bytes;
     assert!((10_000..=20_000).contains(&waiting), "{waiting} bytes wait");
@@ -278,6 +278,30 @@ fn row_23_under_pressure_who_does_not_read_is_not_read_from_and_others_are_serve
     assert!(world.run_until_still().is_continue());
     assert!(hogs.iter().all(|hog| hog.received().len() == 5_000), "nothing is lost");
     assert_eq!(world.stats().waiting_bytes, 0);
+}
+
+#[test]
+fn under_pressure_producers_still_send_in_large_pieces() {
+    let config = Config::new().high_water(8_000).queue_budget(20_000);
+    let mut world = World::new(1, config, Chargen).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let hogs: Vec<Peer> = (0..2).map(|_| world.dial(addr)).collect();
+    hogs.iter().for_each(|hog| hog.read(Reading::Never));
+    assert!(world.run_until_still().is_continue());
+    let third = world.dial(addr);
+    third.read(Reading::Never);
+    assert!(world.run_until_still().is_continue());
+    assert!(world.stats().waiting_bytes > 15_000, "{:?}", world.stats());
+    world.set_faults(Faults { buffer: 100_000, ..Faults::none() });
+    let good = world.dial(addr);
+    let calls = world.calls().1;
+    while good.received().len() < 80_000 {
+        assert!(world.turn(SECOND).is_continue());
+    }
+    // A thousand bytes each, an eighth of high water.
+    let calls = world.calls().1 - calls;
+    assert!(calls < 1_000, "{calls} writes");
 }
 
 #[test]
