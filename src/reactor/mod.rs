@@ -287,6 +287,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
         config.validate()?;
         self.table.reconfigure(config, self.net.descriptor_limit());
+        self.shed();
         Ok(())
     }
 

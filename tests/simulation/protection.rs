@@ -331,6 +331,45 @@ fn row_23_above_the_budget_the_largest_stalled_queues_go() {
 }
 
 #[test]
+fn the_budget_changes_while_it_runs() {
+    let (mut world, addr, ends) = ends_world(Config::new().high_water(1_000));
+    world.set_faults(Faults { buffer: 100, ..Faults::none() });
+    let _hogs = hogs(&mut world, addr, 30);
+    assert!(world.run_until_still().is_continue());
+    assert!(world.stats().waiting_bytes > 30_000);
+    let less = world.reactor().config().clone().queue_budget(10_000);
+    world.reactor().reconfigure(less).unwrap();
+    assert!(world.stats().waiting_bytes <= 10_000);
+    assert_eq!(ends.0.borrow().len() as u64, world.stats().shed);
+}
+
+#[test]
+fn who_does_not_read_is_not_read_from_much_beyond_high_water() {
+    let (mut world, addr, _) = ends_world(Config::new().high_water(10_000));
+    world.set_faults(Faults { buffer: 8_000, ..Faults::none() });
+    let peer = world.dial(addr);
+    peer.read(Reading::Never);
+    peer.send(&[b'x'; 100_000]);
+    assert!(world.run_until_still().is_continue());
+    let waiting = world.stats().waiting_bytes;
+    assert!((10_001..=14_096).contains(&waiting), "{waiting} bytes wait");
+}
+
+#[test]
+fn who_lingers_holds_nothing() {
+    let handler = from_fn(|_, input| while input.take_until(b"\n").is_some() {});
+    let config = Config::new().idle_timeout(Some(10 * SECOND)).linger_timeout(5 * SECOND);
+    let mut world = World::new(1, config, handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    peer.send(b"unfinished");
+    assert!(world.run_for(8 * SECOND).is_continue());
+    assert_eq!((world.stats().open, world.stats().waiting_bytes), (1, 10));
+    assert!(world.run_for(4 * SECOND).is_continue());
+    assert_eq!((world.stats().open, world.stats().waiting_bytes), (1, 0));
+}
+
+#[test]
 fn unfinished_messages_count_too() {
     let handler = from_fn(|_, input| while input.take_until(b"\n").is_some() {});
     let config = Config::new().queue_budget(20_000);
