@@ -164,8 +164,8 @@ impl Config {
     }
 
     /// How many bytes may wait in the whole reactor, in all queues together: output that the kernel has
-    /// not taken, and input that handlers have left. Default 256 MiB. Set it to what the process may
-    /// use, less a few MiB.
+    /// not taken, and input that handlers have left. Default 256 MiB. Set it to half of what the process
+    /// may use: the buffers that bytes wait in are larger than they are, and freed memory has holes.
     ///
     /// The limits of each connection do not bound what a hundred thousand hold. This does, in two steps:
     ///
@@ -176,7 +176,8 @@ impl Config {
     ///    to them are served as before.
     /// 2. At the end of a turn that leaves more than all of it, the connections end that hold the most of
     ///    what their peers do not take (or do not complete), with
-    ///    [`CloseReason::Shed`](crate::CloseReason::Shed), until an eighth of it is free again.
+    ///    [`CloseReason::Shed`](crate::CloseReason::Shed), until an eighth of it is free again. First
+    ///    those whose peers have taken nothing for a second, then others that wait for theirs.
     ///
     /// [`try_send`](crate::Conn::try_send) refuses what would go over it. What is sent with
     /// [`send`](crate::Conn::send) within one turn can.
@@ -242,9 +243,9 @@ impl Config {
     /// clients speak first: it frees the places of those who only connect, long before
     /// [`idle_timeout`](Self::idle_timeout).
     ///
-    /// This and the other deadlines are kept to two milliseconds, and never come early.
-    /// Input that is there is read before they are judged, so a process that was suspended does not
-    /// punish its peers.
+    /// This and the other deadlines are kept to two milliseconds and what a turn takes, and come no more
+    /// than 10 ms early. Input that is there is read before they are judged, and a turn that took long
+    /// counts for nobody, so a process that was suspended or a callback that blocked do not punish peers.
     #[must_use]
     pub const fn first_byte_timeout(mut self, time: Option<Duration>) -> Self {
         self.first_byte_timeout = time;
@@ -258,8 +259,7 @@ impl Config {
     ///
     /// Only bytes that come in count: what is sent to a peer says nothing about whether it is there. For
     /// protocols in which clients just listen there is [`keep_alive`](crate::Conn::keep_alive), or `None`.
-    /// While a connection is not read from (it is paused, or its queue is full) the peer's silence is not
-    /// held against it.
+    /// While a connection is paused, or bytes of its peer wait to be read, silence is not held against it.
     #[must_use]
     pub const fn idle_timeout(mut self, time: Option<Duration>) -> Self {
         self.idle_timeout = time;
@@ -283,6 +283,9 @@ impl Config {
     /// came together do not all come again together; `None` for never. Default `None`: whoever
     /// has a conversation would not understand. Set it where clients come again by themselves and load is
     /// to spread over servers that were added.
+    ///
+    /// What is queued then is still sent, for as long as the peer takes some of it within each
+    /// [`write_timeout`](Self::write_timeout).
     #[must_use]
     pub const fn max_age(mut self, time: Option<Duration>) -> Self {
         self.max_age = time;

@@ -74,7 +74,8 @@ impl<'a> Conn<'a> {
     ///
     /// # Errors
     /// [`SendError::Full`] if more than [`queue_limit`](crate::Config::queue_limit) bytes would be
-    /// queued, or more than [`queue_budget`](crate::Config::queue_budget) in the whole reactor;
+    /// queued, or more than [`queue_budget`](crate::Config::queue_budget) in the whole reactor (no
+    /// [`on_drained`](crate::Handler::on_drained) follows if nothing is queued here);
     /// [`SendError::Gone`] if the connection is closed or its peer is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.table.try_send(self.id, bytes, self.id)
@@ -165,7 +166,8 @@ impl<'a> Conn<'a> {
     }
 
     /// Has the idle deadline count from now on, as if something had come from the peer: for protocols in
-    /// which a silent peer is a good peer, and the handler knows by other means that it is there.
+    /// which a silent peer is a good peer, and the handler knows by other means that it is there. The
+    /// deadline for the first byte counts from now on, too.
     pub fn keep_alive(&mut self) {
         let now = self.table.stamp();
         self.entry_mut().heard_of(now);
@@ -236,7 +238,7 @@ impl fmt::Debug for Conn<'_> {
 /// All connections of the reactor, by their ids, as seen from the callback of one of them.
 ///
 /// What is sent to another connection goes out in this turn if it is still to be served, and else in
-/// the next, which starts as soon as this one is over. The callback's own id works here too.
+/// one of the next, which start as soon as this one is over. The callback's own id works here too.
 pub struct Others<'a> {
     table: &'a mut Table,
     current: ConnId,
@@ -300,14 +302,14 @@ impl Others<'_> {
         Ok(self.table.queued(id, self.current))
     }
 
-    /// Whether a connection has so much queued that it is better sent no more: as
-    /// [`Conn::is_above_high_water`].
+    /// Whether a connection has so much queued that it is better sent no more, until its
+    /// [`on_drained`](crate::Handler::on_drained): as [`Conn::is_above_high_water`].
     ///
     /// # Errors
     /// [`Gone`] if it has ended, or is about to.
-    pub fn is_above_high_water(&self, id: ConnId) -> Result<bool, Gone> {
+    pub fn is_above_high_water(&mut self, id: ConnId) -> Result<bool, Gone> {
         self.check(id)?;
-        Ok(self.table.is_above_high_water(id, self.current))
+        Ok(self.table.waits_to_drain(id, self.current))
     }
 
     /// Pauses a connection, as [`Conn::pause`] does.

@@ -64,6 +64,14 @@ impl Admission {
         }
     }
 
+    /// Judges by other limits, as if nobody were here yet. Tokens are only new if the rate is.
+    pub(crate) fn start_anew(&mut self, limits: Limits) {
+        let former = std::mem::replace(self, Self::new(limits));
+        if former.limits.rate == limits.rate {
+            self.bucket = former.bucket;
+        }
+    }
+
     /// Whether newcomers have to stay in the kernel's queue for now.
     pub(crate) fn keeps_waiting(&self) -> bool {
         self.limits.when_full == WhenFull::Wait && self.is_full()
@@ -145,6 +153,18 @@ mod tests {
         }
         assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::Full));
         admission.closed(0, ip(1));
+        assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
+    }
+
+    #[test]
+    fn other_limits_bring_no_new_tokens() {
+        let limits = Limits { connections: 10, rate: Some((1, 1)), ..LIMITS };
+        let mut admission = Admission::new(limits);
+        let now = Instant::now();
+        assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
+        admission.start_anew(Limits { connections: 11, ..limits });
+        assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::Rate));
+        admission.start_anew(Limits { rate: None, ..limits });
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
     }
 

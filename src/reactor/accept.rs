@@ -36,6 +36,7 @@ pub(super) struct Complaints {
     full: LogLimit,
     per_ip: LogLimit,
     rate: LogLimit,
+    evicted: LogLimit,
     pub(super) shed: LogLimit,
 }
 
@@ -65,7 +66,10 @@ impl<L> Acceptor<L> {
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn accept(&mut self) {
-        for index in 0..self.acceptors.len() {
+        let count = self.acceptors.len();
+        // Each is the first in its turn: with one place free, that is the only one to get it.
+        let first = self.table.stats.turns as usize;
+        for index in (0..count).map(|step| first.wrapping_add(step) % count) {
             self.acceptors[index].resume_if_due(self.table.now());
             self.accept_from(index);
         }
@@ -136,6 +140,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn evict(&mut self, slot: u32) {
         let Some(id) = self.table.id_in(slot) else { return };
         self.table.stats.evicted += 1;
+        let peer = self.table.entry(id).peer();
+        if let Some(times) = self.complaints.evicted.count(self.table.now()) {
+            log::warn!("{times} connections had to make room for newcomers, the last {peer}");
+        }
         self.table.entry(id).cut(CloseReason::Evicted, false);
         self.bury(id);
     }

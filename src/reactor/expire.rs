@@ -10,6 +10,10 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 
+/// How often a connection is read from before its lingering is over, each time within the read budget: with
+/// the default one, this is as much as a receive buffer of Linux holds by default (tcp(7), `tcp_rmem`).
+const LAST_READS: usize = 192;
+
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
     pub(super) fn expire(&mut self) {
@@ -78,21 +82,32 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
+    /// After a sleep, a FIN may stand behind more than one turn reads: what is here is read first.
     fn linger_timed_out(&mut self, id: ConnId) {
+        for _ in 0..LAST_READS {
+            if !self.table.entry(id).wants_read() {
+                break;
+            }
+            self.read(id);
+        }
         let entry = self.table.entry(id);
+        if entry.phase.is_closed() {
+            return;
+        }
         entry.phase = entry.phase.after_linger();
         self.table.stats.expired.linger += 1;
         self.closed.push(id);
     }
 
-    /// Ends those who hold the most of what nobody takes, if all together hold too much. That is known when
+    /// Ends those who hold the most of what nobody takes, if all together hold too much; those first for whom
+    /// that is so for a while. That is known when
     /// all who have ended anyway are gone.
     pub(super) fn shed(&mut self) {
         let Some(mut excess) = self.table.pressure.excess() else { return };
         let budget = self.table.config().queue_budget;
-        let mut held_up: Vec<(usize, ConnId)> = self.table.held_up().collect();
+        let mut held_up: Vec<(bool, usize, ConnId)> = self.table.held_up().collect();
         held_up.sort_unstable_by(|a, b| b.cmp(a));
-        for (held, id) in held_up {
+        for (_, held, id) in held_up {
             let entry = self.table.entry(id);
             let peer = entry.peer();
             entry.cut(CloseReason::Shed { budget }, true);

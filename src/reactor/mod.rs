@@ -71,6 +71,8 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     is_shut_down: bool,
     /// How many turns in a row have not seen all events.
     blind_turns: u32,
+    /// The last reading of the clock.
+    latest: Instant,
     /// What the connection whose turn it is may still write.
     write_left: usize,
     buffer: Box<[u8]>,
@@ -101,7 +103,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// `config` is valid.
     pub(crate) fn on(net: N, config: Config, handler: H) -> Self {
         let handle = Handle::new(net.waker());
-        let table = Table::new(config, net.descriptor_limit(), net.now());
+        let latest = net.now();
+        let table = Table::new(config, net.descriptor_limit(), latest);
         Self {
             net,
             handler,
@@ -113,6 +116,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             handle,
             is_shut_down: false,
             blind_turns: 0,
+            latest,
             write_left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             events: Vec::new(),
@@ -186,7 +190,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # Errors
     /// [`Error::Poll`] if the system's event queue fails.
     pub fn run(&mut self) -> Result<(), Error> {
-        while self.turn(None)?.is_continue() {}
+        self.latest = self.net.now();
+        while self.make_turn(None)?.is_continue() {}
         Ok(())
     }
 
@@ -217,16 +222,24 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # }
     /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<()>, Error> {
+        self.latest = self.net.now();
+        self.make_turn(timeout)
+    }
+
+    fn make_turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<()>, Error> {
         if !self.is_stopping() {
             let saw_all = self.poll(timeout)?;
             self.mark();
             self.work();
+            self.reap(); // before others are judged by whether there is room
             self.accept();
             if self.may_judge_deadlines(saw_all) {
                 self.expire();
             }
             self.reap();
             self.shed();
+            self.latest = self.net.now();
+            self.table.end_turn(self.latest);
             self.table.stats.turns += 1;
         }
         if self.is_stopping() {
@@ -298,12 +311,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Whether nobody is known to have work, so that the next turn waits.
     #[cfg(feature = "sim")]
     pub(crate) fn is_waiting(&self) -> bool {
-        self.patience(None) != Some(Duration::ZERO)
+        self.patience(None, self.net.now()) != Some(Duration::ZERO)
     }
 
     /// Returns whether everything that had happened was told.
     fn poll(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let patience = self.patience(timeout);
+        let patience = self.patience(timeout, self.latest);
         self.events.clear();
         let saw_all = match self.net.poll(&mut self.events, patience) {
             // A signal ends the wait early: that makes a turn with nothing to do.
@@ -323,12 +336,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         may
     }
 
-    /// How long to wait for events.
-    fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
+    /// How long to wait for events, if it is `now`.
+    fn patience(&self, timeout: Option<Duration>, now: Instant) -> Option<Duration> {
         if self.table.has_ready() || self.can_accept() {
             return Some(Duration::ZERO);
         }
-        let deadline = |at: Instant| at.saturating_duration_since(self.net.now());
+        let deadline = |at: Instant| at.saturating_duration_since(now);
         let next = self.acceptors.iter().filter_map(Acceptor::resumes_at);
         let next = next.chain(self.table.next_alarm()).min().map(deadline);
         [timeout, next].into_iter().flatten().min()

@@ -199,7 +199,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Reads within the budget, for as long as there is something and it may be read.
-    fn read(&mut self, id: ConnId) {
+    pub(super) fn read(&mut self, id: ConnId) {
         let mut budget = self.table.config().read_budget;
         while budget > 0 {
             let entry = self.table.entry(id);

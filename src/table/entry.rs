@@ -99,6 +99,22 @@ impl Entry {
         self.opened.get()
     }
 
+    pub(super) fn since(&self) -> u64 {
+        self.since.get()
+    }
+
+    /// What is stamped with one time happened at another.
+    pub(super) fn restamp(&mut self, from: u64, to: u64) {
+        for time in [&mut self.opened, &mut self.since] {
+            if time.get() == from {
+                *time = to.into();
+            }
+        }
+        if let Some(extra) = self.extra.as_mut().filter(|extra| extra.stalled == from) {
+            extra.stalled = to;
+        }
+    }
+
     pub(crate) fn counters(&self) -> Counters {
         Counters {
             bytes_in: self.bytes_in,
@@ -171,6 +187,13 @@ impl Entry {
     /// How many bytes it holds without an end in sight: what its peer does not take, or does not complete.
     pub(super) fn held_up(&self) -> usize {
         self.kept() + if self.writable { 0 } else { self.queued() }
+    }
+
+    pub(super) fn held_up_since(&self) -> u64 {
+        match &self.extra {
+            Some(extra) if !extra.outbox.is_empty() => extra.stalled,
+            _ => self.since(),
+        }
     }
 
     /// Forgets everything that waits: nobody will take it.

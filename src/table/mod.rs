@@ -28,6 +28,12 @@ pub(crate) use entry::Entry;
 /// size are mapped on their own: they grow by moving pages, and leave no holes behind.
 pub(crate) const RESERVED: usize = 16 * 1024;
 
+/// In milliseconds.
+const A_WHILE: u64 = 1_000;
+
+/// A turn that takes so long is a slow one.
+const SLOW_TURN: Duration = Duration::from_millis(10);
+
 /// Between which fillings of its queue a connection goes on being read from once it was throttled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
@@ -55,6 +61,8 @@ pub(crate) struct Table {
     /// One alarm for each connection that has a deadline, at it or before.
     pub(crate) alarms: Wheel,
     pub(crate) pressure: Pressure,
+    /// The pressure has gone in this turn.
+    is_relieved: bool,
     entries: Slab<Entry>,
     /// The ready list: those to whom something has happened.
     ready: Vec<ConnId>,
@@ -70,6 +78,7 @@ impl Table {
         Self {
             admission: Admission::new(config.admission(descriptors)),
             pressure: Pressure::new(config.queue_budget),
+            is_relieved: false,
             alarms: Wheel::with_capacity(RESERVED),
             timeouts: config.timeouts(),
             config,
@@ -92,6 +101,28 @@ impl Table {
         &self.config
     }
 
+    /// A turn is over. If it took long, because a callback did or the process was stopped, what happened in
+    /// it is taken to have happened at its end: nobody's time ran while nobody could be heard. (The clock is
+    /// read twice a turn for this, and not for each event.)
+    pub(crate) fn end_turn(&mut self, now: Instant) {
+        if now - self.now >= SLOW_TURN {
+            let (began, ended) = (self.stamp, millis(now - self.epoch));
+            self.entries.iter_mut().for_each(|(_, entry)| entry.restamp(began, ended));
+        }
+        if std::mem::take(&mut self.is_relieved) {
+            self.list_the_throttled();
+        }
+    }
+
+    /// The marks have risen: who had to wait by the old ones may not have to by the new ones.
+    fn list_the_throttled(&mut self) {
+        let throttled = self.entries.iter().filter(|(_, entry)| entry.throttled);
+        let ids: Vec<_> = throttled.map(|(slot, entry)| id_of(slot, entry)).collect();
+        for id in ids {
+            self.list_if_busy(id);
+        }
+    }
+
     /// From now on it is told something else. Who is here stays, and has the new deadlines.
     pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
         let limits = config.admission(descriptors);
@@ -105,6 +136,7 @@ impl Table {
         for id in ids {
             self.watch(id);
         }
+        self.list_the_throttled();
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -194,16 +226,22 @@ impl Table {
         if let Some((before, after)) = self.get_mut(id).and_then(Entry::recount)
             && before != after
         {
+            let was_high = self.pressure.is_high();
             self.pressure.change(before, after);
+            self.is_relieved |= was_high && !self.pressure.is_high();
             self.stats.waiting_bytes = self.pressure.held() as u64;
         }
     }
 
-    /// Those that hold bytes without an end in sight, and how many.
-    pub(crate) fn held_up(&self) -> impl Iterator<Item = (usize, ConnId)> {
+    /// Those that hold bytes without an end in sight: how many, and whether they have done so for a while,
+    /// so that it is more than a reader who is a little slow.
+    pub(crate) fn held_up(&self) -> impl Iterator<Item = (bool, usize, ConnId)> {
         let alive = self.entries.iter().filter(|(_, entry)| !entry.phase.is_closed());
-        let all = alive.map(|(slot, entry)| (entry.held_up(), id_of(slot, entry)));
-        all.filter(|(held, _)| *held > 0)
+        let all = alive.map(|(slot, entry)| {
+            let since = self.stamp.saturating_sub(entry.held_up_since());
+            (since >= A_WHILE, entry.held_up(), id_of(slot, entry))
+        });
+        all.filter(|(_, held, _)| *held > 0)
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&Entry> {
@@ -224,11 +262,12 @@ impl Table {
 
     /// Starts to judge newcomers by other limits, as if all who are here had come under them.
     fn limit_newcomers(&mut self, limits: Limits) {
-        let mut admission = Admission::new(limits);
-        for (slot, entry) in &self.entries {
-            admission.opened(id_of(slot, entry).slot, entry.peer().ip());
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.since());
+        self.admission.start_anew(limits);
+        for (slot, entry) in entries {
+            self.admission.opened(id_of(slot, entry).slot, entry.peer().ip());
         }
-        self.admission = admission;
     }
 
     /// The id of whoever is in a slot.
@@ -318,6 +357,15 @@ impl Table {
     /// Whether a considerate handler sends no more.
     pub(crate) fn is_above_high_water(&self, id: ConnId, current: ConnId) -> bool {
         self.check_sends(id).is_err() || self.queued(id, current) > self.marks().high
+    }
+
+    /// The same for any connection. Who is told so waits for `on_drained`, so it is owed from now on.
+    pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: ConnId) -> bool {
+        let is_above = self.is_above_high_water(id, current);
+        if let Some(entry) = self.get_mut(id).filter(|_| is_above && id != current) {
+            entry.throttled = true;
+        }
+        is_above
     }
 
     /// Queues bytes for a connection, or nothing.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use readyloop::net::sim::{Ending, Faults, Peer, Reading, World};
 use readyloop::services::{Chargen, Echo};
-use readyloop::{BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, from_fn};
+use readyloop::{BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, from_fn};
 
 const ADDR: &str = "10.0.0.1:7000";
 const SECOND: Duration = Duration::from_secs(1);
@@ -413,7 +413,154 @@ fn try_send_is_refused_above_the_budget() {
     assert_eq!(world.stats().shed, 0, "nobody has to go for what was refused");
 }
 
+#[test]
+fn when_the_pressure_goes_whoever_waited_for_it_goes_on() {
+    let config = Config::new().high_water(8_000).low_water(4_000).queue_budget(20_000);
+    let (mut world, addr, _) = ends_world(config.write_timeout(None));
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let hogs: Vec<Peer> = hogs(&mut world, addr, 6);
+    let late = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    assert!(world.stats().waiting_bytes > 15_000, "{:?}", world.stats());
+    // It holds less than low water, but under pressure that is too much.
+    late.read(Reading::Never);
+    late.send(&[b'x'; 6_000]);
+    assert!(world.run_until_still().is_continue());
+    assert!(late.unread_by_server() > 0);
+    hogs.iter().for_each(Peer::reset);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(late.unread_by_server(), 0, "nothing has come from it or been taken by it since");
+}
+
+#[test]
+fn a_relay_that_was_told_to_wait_under_pressure_is_told_to_go_on() {
+    /// Echoes, or sends something to the first one and waits for it.
+    struct Told(Rc<RefCell<Vec<String>>>);
+    impl Handler for Told {
+        type State = ();
+        fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_data(
+            &mut self,
+            conn: &mut Conn<'_>,
+            (): &mut (),
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            match input.take() {
+                b"go" => {
+                    let first = conn.others().ids().next().ok_or("nobody is there")?;
+                    conn.others().send(first, &[b'x'; 100])?;
+                    // It is far below its own high water.
+                    assert!(conn.others().is_above_high_water(first)?);
+                }
+                bytes => conn.send(bytes),
+            }
+            Ok(())
+        }
+        fn on_drained(&mut self, conn: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
+            self.0.borrow_mut().push(conn.id().to_string());
+            Ok(())
+        }
+    }
+    let drained = Rc::new(RefCell::new(Vec::new()));
+    let config = Config::new().high_water(700).queue_budget(600);
+    let mut world = World::new(1, config, Told(Rc::clone(&drained))).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let faults = Faults { buffer: 1_000, latency: Duration::from_nanos(1), ..Faults::none() };
+    world.set_faults(faults);
+    let reader = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    let (writer, hog) = (world.dial(addr), world.dial(addr));
+    hog.read(Reading::Never);
+    hog.send(&[b'h'; 2_400]);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(world.stats().waiting_bytes, 400);
+    // The pressure comes by what is sent, and goes in the same turn, before that is on its way.
+    writer.send(b"go");
+    hog.reset();
+    assert!(world.run_until_still().is_continue());
+    let told = drained.borrow().iter().filter(|id| *id == "#1").count();
+    assert_eq!((reader.received().len(), told), (100, 1));
+}
+
+#[test]
+fn higher_marks_wake_those_who_waited_by_the_lower_ones() {
+    let (mut world, addr, _) = ends_world(Config::new().high_water(1_000).low_water(0));
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let peer = world.dial(addr);
+    peer.read(Reading::Never);
+    peer.send(&[b'x'; 20_000]);
+    assert!(world.run_until_still().is_continue());
+    let unread = peer.unread_by_server();
+    let higher = world.reactor().config().clone().high_water(10_000).low_water(9_000);
+    world.reactor().reconfigure(higher).unwrap();
+    assert!(world.run_until_still().is_continue());
+    assert!(peer.unread_by_server() + 5_000 < unread, "{unread} bytes were unread before");
+}
+
+#[test]
+fn a_slow_reader_is_not_shed_before_those_who_never_read() {
+    let config = Config::new().queue_budget(1 << 20).high_water(200_000);
+    let (mut world, addr, _) = ends_world(config);
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let reader = world.dial(addr);
+    reader.read(Reading::Slowly { bytes: 500, every: SECOND / 10 });
+    reader.send(&[b'x'; 30_000]);
+    let hogs = hogs(&mut world, addr, 4);
+    assert!(world.run_for(2 * SECOND).is_continue());
+    let less = world.reactor().config().clone().queue_budget(30_000);
+    world.reactor().reconfigure(less).unwrap();
+    assert!(world.stats().shed > 0);
+    assert!(world.run_for(SECOND).is_continue());
+    assert_eq!(reader.ending(), None, "it held the most, but it reads");
+    assert!(hogs.iter().any(|hog| hog.ending() == Some(Ending::Reset)));
+}
+
 // Fairness:
+
+#[test]
+fn row_08_with_one_place_free_at_a_time_each_listener_gets_its_turn() {
+    let (mut world, addr, _) = ends_world(Config::new().max_connections(1));
+    let other = world.listen("10.0.0.1:7001").unwrap();
+    let crowd: Vec<Peer> = (0..50).map(|_| world.dial(addr)).collect();
+    let lonely = world.dial(other);
+    crowd.iter().chain([&lonely]).for_each(|peer| {
+        peer.send(b"x");
+        peer.finish();
+    });
+    while lonely.ending().is_none() {
+        assert!(world.turn(SECOND).is_continue());
+    }
+    let before = crowd.iter().filter(|peer| peer.ending().is_some()).count();
+    assert!(before < 25, "{before} of the crowd came first");
+}
+
+#[test]
+fn row_08_other_limits_forget_neither_who_was_idle_nor_the_rate() {
+    let config = Config::new().max_connections(2).accept_rate(1, 2);
+    let (mut world, addr, _) = ends_world(config);
+    // The slots say nothing of it.
+    let active = world.dial(addr);
+    assert!(world.run_for(SECOND).is_continue());
+    let idle = world.dial(addr);
+    assert!(world.run_for(SECOND).is_continue());
+    active.send(b"x");
+    assert!(world.run_for(SECOND).is_continue());
+    let evicting = world.reactor().config().clone().overflow(Overflow::EvictIdlest);
+    world.reactor().reconfigure(evicting).unwrap();
+    let newcomer = world.dial(addr);
+    assert!(world.run_for(SECOND / 10).is_continue());
+    assert_eq!((idle.ending(), active.ending()), (Some(Ending::Fin), None));
+    assert_eq!(newcomer.ending(), None);
+    for seconds in 100..110 {
+        let other = world.reactor().config().clone().idle_timeout(Some(seconds * SECOND));
+        world.reactor().reconfigure(other.max_connections(seconds as usize)).unwrap();
+        drop(world.dial(addr));
+        assert!(world.run_for(SECOND / 100).is_continue());
+    }
+    assert!(world.stats().refused_rate >= 8, "{:?}", world.stats());
+}
 
 #[test]
 fn row_24_beside_one_that_never_stops_each_request_is_answered_in_two_turns() {

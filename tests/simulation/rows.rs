@@ -722,6 +722,26 @@ fn row_35_a_fin_that_came_during_a_sleep_is_read_before_the_lingering_is_over() 
 }
 
 #[test]
+fn row_35_a_fin_behind_more_than_a_turn_reads_is_read_before_the_lingering_is_over() {
+    for_some_seeds(|seed| {
+        let (mut world, peer) = lingering(seed);
+        world.set_faults(always(|faults| (faults.buffer, faults.time_jump) = (1 << 20, 255)));
+        peer.send(&[b'y'; 300_000]);
+        peer.finish();
+        for _ in 0..20 {
+            assert!(world.turn(SECOND).is_continue());
+        }
+        world.calm();
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(
+            (peer.received(), peer.ending()),
+            (noise(100), Some(Ending::Fin)),
+            "seed {seed}"
+        );
+    });
+}
+
+#[test]
 fn row_35_deadlines_do_not_wait_for_ever_for_a_sight_of_all_events() {
     let (mut world, _peer) = lingering(1);
     world.set_faults(always(|faults| faults.interrupted = 255));
