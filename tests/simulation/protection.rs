@@ -537,6 +537,22 @@ fn row_08_with_one_place_free_at_a_time_each_listener_gets_its_turn() {
 }
 
 #[test]
+fn row_08_nobody_is_turned_away_from_a_place_that_has_just_become_free() {
+    let overflow = Overflow::Reject { last_words: Vec::new() };
+    let (mut world, addr, _) = ends_world(Config::new().max_connections(1).overflow(overflow));
+    // Who goes and who comes are told of at once.
+    world.set_faults(Faults { latency: Duration::from_nanos(1), ..Faults::none() });
+    let mut last = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    for _ in 0..20 {
+        last.finish();
+        last = world.dial(addr);
+        assert!(world.run_until_still().is_continue());
+    }
+    assert_eq!((world.stats().accepted, world.stats().refused_full), (21, 0));
+}
+
+#[test]
 fn row_08_other_limits_forget_neither_who_was_idle_nor_the_rate() {
     let config = Config::new().max_connections(2).accept_rate(1, 2);
     let (mut world, addr, _) = ends_world(config);

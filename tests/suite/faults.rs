@@ -551,3 +551,28 @@ fn row_14_a_reset_after_the_peer_has_finished_is_seen_without_a_write() {
     assert!(reason.starts_with("Io("), "{reason}");
     assert_eq!(server.stop().closed, 1);
 }
+
+#[test]
+fn row_29_a_callback_that_blocks_costs_nobody_the_time_that_it_took() {
+    const IDLE: Duration = Duration::from_millis(500);
+    let handler = from_fn(|conn, input| {
+        let bytes = input.take();
+        if bytes == b"block" {
+            std::thread::sleep(2 * IDLE);
+        }
+        conn.send(bytes);
+    });
+    let server = Server::start(Config::new().idle_timeout(Some(IDLE)), handler);
+    let [mut first, mut second, mut client] =
+        [server.connect(), server.connect(), server.connect()];
+    echo(&mut client, b"here I am");
+    // While the first one blocks, the two others come: they are served in one turn, the client last.
+    first.write_all(b"block").unwrap();
+    std::thread::sleep(IDLE / 5);
+    second.write_all(b"block").unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0; 1]).unwrap();
+    let served = Instant::now();
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "it is idle in the end");
+    assert!(served.elapsed() >= IDLE * 9 / 10, "closed after {:?}", served.elapsed());
+}

@@ -26,6 +26,7 @@ fn is_served(client: &mut std::net::TcpStream) -> bool {
 
 #[test]
 fn row_08_a_cap_of_a_thousand_is_exact_and_everybody_is_served_in_the_end() {
+    let _alone = alone();
     const CAP: usize = 1_000;
     const DIALS: usize = 5_000;
     let binary = Binary::start(&["--max-connections", "1000", "--backlog", "4096"]);
@@ -60,6 +61,7 @@ fn row_08_a_cap_of_a_thousand_is_exact_and_everybody_is_served_in_the_end() {
 
 #[test]
 fn ten_thousand_connections_are_open_at_once_and_each_echoes() {
+    let _alone = alone();
     const CONNECTIONS: u32 = 10_000;
     rustix::process::setrlimit(rustix::process::Resource::Nofile, {
         let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);

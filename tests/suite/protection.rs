@@ -138,6 +138,7 @@ impl Dialled {
 
 #[test]
 fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_served() {
+    let _alone = alone();
     const DIALS: usize = 10_000;
     allow_many_open_files();
     let binary = Binary::start(&["--backlog", "4096"]);
@@ -166,6 +167,7 @@ fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_serve
 
 #[test]
 fn row_22_five_thousand_that_trickle_are_gone_by_their_deadline_and_others_stay() {
+    let _alone = alone();
     const TRICKLING: usize = 5_000;
     allow_many_open_files();
     // A byte each 10 s in the long run: READYLOOP_TRICKLE=10.
@@ -259,11 +261,13 @@ fn serve_one(client: &mut TcpStream, service: &str) {
 
 #[test]
 fn row_23_two_thousand_that_send_and_never_read_are_held_in_64_mib_and_others_are_served() {
+    let _alone = alone();
     println!("{} were cut off", press("echo", 2_000));
 }
 
 #[test]
 fn row_23_two_thousand_that_never_read_an_endless_writer_are_held_in_64_mib() {
+    let _alone = alone();
     println!("{} were cut off", press("chargen", 2_000));
 }
 
@@ -335,4 +339,46 @@ fn a_client_that_says_nothing_is_closed_and_one_that_has_lived_long_enough_too()
         let least = Duration::from_millis(if args[0] == "--max-age" { 180 } else { 200 });
         assert!(start.elapsed() >= least, "{args:?}: {:?}", start.elapsed());
     }
+}
+
+/// Whether it is let in: it is answered then, and reset or closed else.
+fn is_let_in(addr: SocketAddr) -> Option<TcpStream> {
+    let mut client = connect(addr);
+    let answered = client.write_all(b"x").and_then(|()| client.read_exact(&mut [0; 1]));
+    answered.is_ok().then_some(client)
+}
+
+#[test]
+fn row_08_newcomers_beyond_the_limits_are_turned_away_as_the_flags_say() {
+    for (args, let_in) in [
+        (&["--max-connections", "3", "--overflow", "reject"][..], 3),
+        (&["--max-per-ip", "4"], 4),
+        (&["--accept-rate", "1", "--accept-burst", "5"], 5),
+    ] {
+        let binary = Binary::start(args);
+        let clients: Vec<_> = (0..10).filter_map(|_| is_let_in(binary.addr())).collect();
+        // A slow machine may see another second of the rate.
+        let most = if args[0] == "--accept-rate" { 10 } else { let_in };
+        assert!((let_in..=most).contains(&clients.len()), "{args:?}: {}", clients.len());
+    }
+}
+
+#[test]
+fn row_08_last_words_are_said_to_those_who_are_turned_away() {
+    let args = ["--max-connections", "1", "--overflow", "reject", "--reject-message", "full"];
+    let binary = Binary::start(&args);
+    let _in_place = is_let_in(binary.addr()).expect("there is a place");
+    for _ in 0..10 {
+        assert_eq!(read_to_end(&mut connect(binary.addr())), b"full");
+    }
+}
+
+#[test]
+fn row_08_the_idlest_makes_room() {
+    let binary = Binary::start(&["--max-connections", "3", "--overflow", "evict"]);
+    let mut residents: Vec<_> = (0..3).filter_map(|_| is_let_in(binary.addr())).collect();
+    echo(&mut residents[0], b"not idle");
+    let _newcomer = is_let_in(binary.addr()).expect("room is made");
+    echo(&mut residents[0], b"still here");
+    wait_until("the idlest is gone", || has_ended(&mut residents[1]));
 }
