@@ -213,7 +213,7 @@ fn row_21_a_peer_that_never_reads_is_gone_by_its_deadline() {
 fn press(service: &str, peers: usize) -> usize {
     const MIB: u64 = 1024 * 1024;
     allow_many_open_files();
-    let binary = Binary::start(&["--service", service, "--queue-budget", "24MiB"]);
+    let binary = Binary::start(&["--service", service, "--queue-budget", "32MiB"]);
     let mut good = connect(binary.addr());
     serve_one(&mut good, service);
     let start = binary.memory("VmSize");
