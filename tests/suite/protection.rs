@@ -11,6 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, setrlim
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::binary::Binary;
+use crate::many::alone;
 use crate::util::*;
 
 impl Binary {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,6 @@ use socket2::SockRef;
 
 /// Nothing that is waited for takes longer than this on the slowest machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Held by the tests that open thousands of sockets: there are not descriptors enough for all of them.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static LARGE: Mutex<()> = Mutex::new(());
-    // That another one failed is no reason to fail.
-    LARGE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Waits until something is so.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
