@@ -43,8 +43,10 @@ const LINES: u64 = 20;
 fn every_number_is_added_once(seed: u64) -> Result<(), BoxError> {
     let mut world = World::new(seed, Config::new(), Counter::default())?;
     let addr = world.listen("10.0.0.1:7000")?;
-    // Connections are slow and stutter, but none is refused.
-    world.set_faults(Faults { register_refused: 0, ..Faults::swarm(&mut Rng::new(seed)) });
+    // Connections are slow and stutter, but none is refused, and the process does not sleep until they
+    // are overdue.
+    let faults = Faults::swarm(&mut Rng::new(seed));
+    world.set_faults(Faults { register_refused: 0, time_jump: 0, ..faults });
     let clients: Vec<Peer> = (0..CLIENTS).map(|_| world.dial(addr)).collect();
     for _ in 0..LINES {
         for (client, number) in clients.iter().zip(1..) {

@@ -41,7 +41,8 @@ pub struct Faults {
     pub accept_error: u8,
     /// Registering a socket is refused (ENOSPC, ENOMEM).
     pub register_refused: u8,
-    /// The process sleeps between two turns, for up to ten minutes.
+    /// The process sleeps between two turns, for up to ten minutes. Then deadlines may have passed for
+    /// those whose bytes another fault holds up.
     pub time_jump: u8,
     /// Bytes arrive and peers act between two calls of the reactor, not only while it waits.
     pub meanwhile: u8,

@@ -26,10 +26,8 @@
 //!     let addr = world.listen("10.0.0.1:7000").unwrap();
 //!     // Short reads, blocked writes, late and doubled events …: whatever this seed brings, but
 //!     // nothing that costs a connection.
-//!     world.set_faults(Faults {
-//!         register_refused: 0,
-//!         ..Faults::swarm(&mut Rng::new(seed))
-//!     });
+//!     let faults = Faults::swarm(&mut Rng::new(seed));
+//!     world.set_faults(Faults { register_refused: 0, time_jump: 0, ..faults });
 //!     let peer = world.dial(addr);
 //!     peer.send(b"one\nthree\n\nunfinished");
 //!     peer.finish();
