@@ -78,6 +78,9 @@ pub enum Overflow {
     },
     /// They are served, and for each the connection from which nothing has come for the longest time
     /// ends, with [`CloseReason::Evicted`](crate::CloseReason::Evicted). It costs 8 bytes a connection.
+    ///
+    /// A newcomer counts as one of whom something has just come, so a flood of them drives out residents
+    /// that are quiet meanwhile: limit it by address or by rate.
     EvictIdlest,
 }
 
