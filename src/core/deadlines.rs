@@ -86,7 +86,8 @@ fn shortened(most: u64, serial: u64) -> u64 {
 
 /// A time-out in milliseconds, no shorter than it was meant.
 pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    let rest = time.subsec_nanos().div_ceil(1_000_000);
+    time.as_secs().saturating_mul(1_000).saturating_add(rest.into())
 }
 
 #[cfg(test)]

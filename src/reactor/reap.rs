@@ -10,6 +10,9 @@ use crate::net::Net;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn reap(&mut self) {
+        if self.closed.is_empty() {
+            return;
+        }
         let mut closed = std::mem::take(&mut self.closed);
         for id in closed.drain(..) {
             self.bury(id);

@@ -147,7 +147,7 @@ impl Table {
         let passed = now - self.epoch;
         self.now = now;
         self.stamp = millis(passed);
-        self.passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        self.passed = passed.as_secs() * 1_000 + u64::from(passed.subsec_millis());
     }
 
     /// What is stamped on entries: rounded up, so that no deadline comes early.
