@@ -3,12 +3,18 @@
 use std::io::{Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::binary::Binary;
 use crate::util::*;
 
-/// Held by the tests that open thousands of sockets: there are not descriptors enough for all of them.
+/// Held by the tests that open thousands of sockets, which they may from then on: there are not descriptors
+/// enough for all of them.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static LARGE: Mutex<()> = Mutex::new(());
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .expect("the soft limit can be raised to the hard one");
     // That another one failed is no reason to fail.
     LARGE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -71,12 +77,6 @@ fn row_08_a_cap_of_a_thousand_is_exact_and_everybody_is_served_in_the_end() {
 fn ten_thousand_connections_are_open_at_once_and_each_echoes() {
     let _alone = alone();
     const CONNECTIONS: u32 = 10_000;
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, {
-        let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        limit.current = limit.maximum;
-        limit
-    })
-    .expect("the soft limit can be raised to the hard one");
     let binary = Binary::start(&[]);
     let idle = binary.open_files();
     let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| connect(binary.addr())).collect();

@@ -94,16 +94,7 @@ fn an_echo_costs_one_recv_and_one_send_and_a_connection_one_epoll_ctl() {
         std::env::var("READYLOOP_ECHOES").map_or(300, |text| text.parse().expect("a number"));
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("table");
-    let mut traced = Command::new("strace");
-    traced
-        .args(["-f", "-c", "-o"])
-        .arg(&table)
-        .arg(env!("CARGO_BIN_EXE_readyloop"))
-        .args(["--listen", "127.0.0.1:0", "--log-level", "off"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit());
-    let mut binary = Binary::spawn(&mut traced, 1);
+    let mut binary = traced(&["-c"], &table, &["--log-level", "off"]);
     let addr = binary.addr();
     thread::scope(|scope| {
         for _ in 0..CONNECTIONS {
@@ -136,15 +127,8 @@ fn an_echo_costs_one_recv_and_one_send_and_a_connection_one_epoll_ctl() {
 fn row_19_no_write_to_a_socket_may_raise_sigpipe() {
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
-    let mut traced = Command::new("strace");
-    traced
-        .args(["-f", "-s", "8", "-e", "trace=write,writev,sendto,sendmsg", "-o"])
-        .arg(&trace)
-        .arg(env!("CARGO_BIN_EXE_readyloop"))
-        .args(["--listen", "127.0.0.1:0", "--log-level", "off", "--high-water", "1MiB"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut binary = Binary::spawn(&mut traced, 1);
+    let calls = ["-s", "8", "-e", "trace=write,writev,sendto,sendmsg"];
+    let mut binary = traced(&calls, &trace, &["--log-level", "off", "--high-water", "1MiB"]);
     let bytes = noise(10_000_000);
     let pause = || thread::sleep(std::time::Duration::from_micros(200)); // a slow reader
     let client = connect(binary.addr());
@@ -161,6 +145,22 @@ fn row_19_no_write_to_a_socket_may_raise_sigpipe() {
     assert_eq!(to_peers, count("MSG_NOSIGNAL"));
 }
 
+/// A server under strace, which writes to `output`; both with these arguments.
+fn traced(strace: &[&str], output: &Path, server: &[&str]) -> Binary {
+    let mut command = Command::new("strace");
+    command
+        .arg("-f")
+        .args(strace)
+        .arg("-o")
+        .arg(output)
+        .arg(env!("CARGO_BIN_EXE_readyloop"))
+        .args(["--listen", "127.0.0.1:0"])
+        .args(server)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    Binary::spawn(&mut command, 1)
+}
+
 /// strace hands the signal on and writes its table when the server has ended.
 fn terminate_traced(binary: &mut Binary) {
     let children = format!("/proc/{0}/task/{0}/children", binary.child.id());
@@ -172,16 +172,10 @@ fn terminate_traced(binary: &mut Binary) {
 
 /// A server whose calls of one name fail with an error for a while, and what it logs.
 fn failing(call: &str, error: &str, when: &str, log: &Path) -> Binary {
-    let mut traced = Command::new("strace");
-    traced
-        .args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:error={error}:when={when}")])
-        .arg(env!("CARGO_BIN_EXE_readyloop"))
-        .args(["--listen", "127.0.0.1:0", "--log-file"])
-        .arg(log)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    Binary::spawn(&mut traced, 1)
+    let (calls, fault) =
+        (format!("trace={call}"), format!("inject={call}:error={error}:when={when}"));
+    let log = log.to_str().expect("a folder with a plain name");
+    traced(&["-e", &calls, "-e", &fault], Path::new("/dev/null"), &["--log-file", log])
 }
 
 fn ten_clients(binary: &Binary) -> Vec<std::net::TcpStream> {

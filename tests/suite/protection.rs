@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::binary::Binary;
@@ -44,12 +44,6 @@ impl Binary {
         let nanos = schedstat.split(' ').next().and_then(|text| text.parse().ok());
         Duration::from_nanos(nanos.expect("a number"))
     }
-}
-
-fn allow_many_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
-        .expect("the soft limit can be raised to the hard one");
 }
 
 /// Whether nobody is at the other end any more, whatever was sent before.
@@ -141,7 +135,6 @@ impl Dialled {
 fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_served() {
     let _alone = alone();
     const DIALS: usize = 10_000;
-    allow_many_open_files();
     let binary = Binary::start(&["--backlog", "4096"]);
     binary.signal(Signal::STOP);
     let mut dialled: Vec<_> = (0..DIALS).map(|_| Dialled::dial(binary.addr())).collect();
@@ -170,7 +163,6 @@ fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_serve
 fn row_22_five_thousand_that_trickle_are_gone_by_their_deadline_and_others_stay() {
     let _alone = alone();
     const TRICKLING: usize = 5_000;
-    allow_many_open_files();
     // A byte each 10 s in the long run: READYLOOP_TRICKLE=10.
     let every = std::env::var("READYLOOP_TRICKLE").map_or(1, |text| text.parse().expect("seconds"));
     let idle_timeout = format!("{}ms", every * 700);
@@ -213,7 +205,6 @@ fn row_21_a_peer_that_never_reads_is_gone_by_its_deadline() {
 /// Has peers that never read ask the server for more than it may use, and returns how many were cut off.
 fn press(service: &str, peers: usize) -> usize {
     const MIB: u64 = 1024 * 1024;
-    allow_many_open_files();
     let binary = Binary::start(&["--service", service, "--queue-budget", "32MiB"]);
     let mut good = connect(binary.addr());
     serve_one(&mut good, service);
