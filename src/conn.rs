@@ -248,8 +248,7 @@ impl Others<'_> {
     /// The ids of the connections that can be sent to, in no particular order, without the
     /// callback's own.
     pub fn ids(&self) -> impl Iterator<Item = ConnId> {
-        let open = |id: &ConnId| self.table.get(*id).is_some_and(|entry| entry.phase.sends());
-        self.table.ids().filter(|id| *id != self.current).filter(open)
+        self.table.ids().filter(|id| *id != self.current && self.table.sends(*id))
     }
 
     /// Queues bytes for a connection, as [`Conn::send`] does.
@@ -344,8 +343,7 @@ impl Others<'_> {
     }
 
     fn check(&self, id: ConnId) -> Result<(), Gone> {
-        let sends = self.table.get(id).is_some_and(|entry| entry.phase.sends());
-        if sends { Ok(()) } else { Err(Gone) }
+        if self.table.sends(id) { Ok(()) } else { Err(Gone) }
     }
 
     fn change(&mut self, id: ConnId, how: impl FnOnce(&mut Entry)) -> Result<(), Gone> {

@@ -134,18 +134,15 @@ impl ServeArgs {
     }
 
     fn check(self) -> Result<Self, Failure> {
-        let problem = match self.low_water {
-            Some(low) if low > self.high_water => {
-                format!("--low-water {low} is above --high-water {}", self.high_water)
-            }
-            _ if self.queue_limit.is_some_and(|limit| limit < self.high_water) => {
-                let limit = self.queue_limit.map(|limit| limit.to_string()).unwrap_or_default();
-                format!("--queue-limit {limit} is below --high-water {}", self.high_water)
-            }
-            _ if self.reject_message.is_some() && self.overflow != WhenFull::Reject => {
-                "--reject-message is only said with --overflow reject".to_owned()
-            }
-            _ => return Ok(self),
+        let high = self.high_water;
+        let problem = if let Some(low) = self.low_water.filter(|low| *low > high) {
+            format!("--low-water {low} is above --high-water {high}")
+        } else if let Some(limit) = self.queue_limit.filter(|limit| *limit < high) {
+            format!("--queue-limit {limit} is below --high-water {high}")
+        } else if self.reject_message.is_some() && self.overflow != WhenFull::Reject {
+            "--reject-message is only said with --overflow reject".to_owned()
+        } else {
+            return Ok(self);
         };
         Err(Failure::Usage(problem))
     }

@@ -201,8 +201,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Some(socket) = &mut self.sockets[id.slot as usize] {
             socket.state = state;
         }
-        self.write_left = self.table.config().write_budget;
-        self.settle(id);
+        self.begin(id);
         self.table.watch(id);
         self.relist(id);
     }

@@ -9,6 +9,7 @@ use crate::core::wheel::Step;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
+use crate::stats::Expired;
 
 /// How often a connection is read from before its lingering is over, each time within the read budget: with
 /// the default one, this is as much as a receive buffer of Linux holds by default (tcp(7), `tcp_rmem`).
@@ -42,24 +43,25 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn miss(&mut self, id: ConnId, deadline: Deadline) {
         let config = self.table.config();
         let limit = |time: Option<Duration>| time.unwrap_or_default();
-        let reason = match deadline {
+        let (reason, count): (_, fn(&mut Expired) -> &mut u64) = match deadline {
             Deadline::FirstByte => {
-                CloseReason::FirstByteTimeout { limit: limit(config.first_byte_timeout) }
+                let limit = limit(config.first_byte_timeout);
+                (CloseReason::FirstByteTimeout { limit }, |expired| &mut expired.first_byte)
             }
-            Deadline::Idle => CloseReason::IdleTimeout { limit: limit(config.idle_timeout) },
-            Deadline::Age => CloseReason::MaxAge { limit: limit(config.max_age) },
+            Deadline::Idle => {
+                let limit = limit(config.idle_timeout);
+                (CloseReason::IdleTimeout { limit }, |expired| &mut expired.idle)
+            }
+            Deadline::Age => {
+                let limit = limit(config.max_age);
+                (CloseReason::MaxAge { limit }, |expired| &mut expired.age)
+            }
             Deadline::Write => return self.write_timed_out(id, limit(config.write_timeout)),
             Deadline::Linger => return self.linger_timed_out(id),
         };
-        let expired = &mut self.table.stats.expired;
-        *match deadline {
-            Deadline::FirstByte => &mut expired.first_byte,
-            Deadline::Idle => &mut expired.idle,
-            _ => &mut expired.age,
-        } += 1;
+        *count(&mut self.table.stats.expired) += 1;
         self.table.entry(id).close(reason);
-        self.write_left = self.table.config().write_budget;
-        self.settle(id);
+        self.begin(id);
         self.relist(id);
     }
 
@@ -69,8 +71,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn write_timed_out(&mut self, id: ConnId, limit: Duration) {
         let queued = self.table.entry(id).queued();
         self.table.entry(id).writable = true;
-        self.write_left = self.table.config().write_budget;
-        self.settle(id);
+        self.begin(id);
         let entry = self.table.entry(id);
         if entry.queued() == queued && !entry.phase.is_closed() {
             entry.cut(CloseReason::WriteTimeout { limit }, true);
@@ -100,8 +101,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Ends those who hold the most of what nobody takes, if all together hold too much; those first for whom
-    /// that is so for a while. That is known when
-    /// all who have ended anyway are gone.
+    /// that is so for a while. That is known when all who have ended anyway are gone.
     pub(super) fn shed(&mut self) {
         let Some(mut excess) = self.table.pressure.excess() else { return };
         let budget = self.table.config().queue_budget;

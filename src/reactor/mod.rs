@@ -258,7 +258,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// What has been counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.table.stats
+        Stats { waiting_bytes: self.table.pressure.held() as u64, ..self.table.stats }
     }
 
     /// The handler.
@@ -369,7 +369,7 @@ impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reactor")
             .field("listeners", &self.table.listeners)
-            .field("stats", &self.table.stats)
+            .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }

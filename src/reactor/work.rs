@@ -48,8 +48,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.unlist(id).is_none() {
             return; // it was reaped after it had been listed
         }
-        self.write_left = self.table.config().write_budget;
-        self.settle(id);
+        self.begin(id);
         let marks = self.table.marks();
         let entry = self.table.entry(id);
         let drained = entry.has_drained(marks);
@@ -82,6 +81,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if !self.table.entry(id).phase.is_closed() {
             self.table.relist_if_busy(id);
         }
+    }
+
+    /// The turn of a connection begins, with all of its write budget.
+    pub(super) fn begin(&mut self, id: ConnId) {
+        self.write_left = self.table.config().write_budget;
+        self.settle(id);
     }
 
     /// Sends what can be sent, and takes the next step of closing if all is sent.

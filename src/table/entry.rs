@@ -197,11 +197,10 @@ impl Entry {
     }
 
     /// Forgets everything that waits: nobody will take it.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if let Some(extra) = &mut self.extra {
             (extra.outbox, extra.kept) = (Outbox::default(), Kept::default());
         }
-        self.undelivered = false;
     }
 
     /// How many bytes were counted for it, and how many are now. Gives back what it has no use for.
@@ -299,9 +298,7 @@ impl Entry {
     /// Offers the handler input so many times, or without end. The peer's silence counts from now on.
     pub(crate) fn resume(&mut self, calls: Option<u16>, now: u64) {
         self.calls_left = calls.unwrap_or(WITHOUT_END);
-        if self.phase.sends() {
-            self.since = now.into();
-        }
+        self.heard_of(now);
     }
 
     pub(crate) fn pause(&mut self) {

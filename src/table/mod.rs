@@ -182,7 +182,8 @@ impl Table {
         id
     }
 
-    /// Frees a slot. Only at the end of a turn, so that no slot changes hands within one.
+    /// Frees a slot. Only when all events of a turn are marked and its work is done: what is left on the
+    /// lists then names the slot's tenant by its serial number, not by the slot alone.
     pub(crate) fn remove(&mut self, id: ConnId) {
         if let Some(entry) = self.get_mut(id) {
             let peer = entry.peer();
@@ -229,7 +230,6 @@ impl Table {
             let was_high = self.pressure.is_high();
             self.pressure.change(before, after);
             self.is_relieved |= was_high && !self.pressure.is_high();
-            self.stats.waiting_bytes = self.pressure.held() as u64;
         }
     }
 
@@ -356,7 +356,7 @@ impl Table {
 
     /// Whether a considerate handler sends no more.
     pub(crate) fn is_above_high_water(&self, id: ConnId, current: ConnId) -> bool {
-        self.check_sends(id).is_err() || self.queued(id, current) > self.marks().high
+        !self.sends(id) || self.queued(id, current) > self.marks().high
     }
 
     /// The same for any connection. Who is told so waits for `on_drained`, so it is owed from now on.
@@ -375,7 +375,9 @@ impl Table {
         bytes: &[u8],
         current: ConnId,
     ) -> Result<(), SendError> {
-        self.check_sends(id)?;
+        if !self.sends(id) {
+            return Err(SendError::Gone);
+        }
         let with_staged = self.staged.len().saturating_add(bytes.len());
         if !self.has_room(id, bytes.len(), current) || !self.pressure.has_room_for(with_staged) {
             return Err(SendError::Full);
@@ -392,7 +394,9 @@ impl Table {
         bytes: &[u8],
         current: ConnId,
     ) -> Result<(), SendError> {
-        self.check_sends(id)?;
+        if !self.sends(id) {
+            return Err(SendError::Gone);
+        }
         if self.has_room(id, bytes.len(), current) {
             self.push(id, bytes, current);
         } else {
@@ -403,9 +407,9 @@ impl Table {
         Ok(())
     }
 
-    fn check_sends(&self, id: ConnId) -> Result<(), SendError> {
-        let sends = self.get(id).is_some_and(|entry| entry.phase.sends());
-        if sends { Ok(()) } else { Err(SendError::Gone) }
+    /// Whether a connection can be sent to.
+    pub(crate) fn sends(&self, id: ConnId) -> bool {
+        self.get(id).is_some_and(|entry| entry.phase.sends())
     }
 
     fn has_room(&self, id: ConnId, bytes: usize, current: ConnId) -> bool {
