@@ -44,5 +44,6 @@ fn main() -> Result<(), readyloop::Error> {
     let config = Config::new().queue_limit(256 * 1024);
     let mut reactor = Reactor::new(config, Room)?;
     println!("listening on {}", reactor.listen("127.0.0.1:7001")?);
-    reactor.run()
+    reactor.run()?;
+    Ok(())
 }

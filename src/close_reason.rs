@@ -93,6 +93,15 @@ pub enum CloseReason {
         /// The time that was allowed.
         limit: Duration,
     },
+    /// The reactor drains, and there was nothing left to do for it: see
+    /// [`Reactor::drain`](crate::Reactor::drain). All that was queued was sent.
+    Drained,
+    /// The reactor drains, and it was still busy at the deadline. If queued bytes were lost by it, the peer
+    /// sees a RST.
+    DrainTimeout {
+        /// The time that was allowed.
+        limit: Duration,
+    },
     /// There were as many connections as there may be, and this one had been silent the longest: see
     /// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest).
     Evicted,
@@ -103,7 +112,7 @@ pub enum CloseReason {
 impl CloseReason {
     /// Whether nothing went wrong: such a reason gives way to a failure that comes after it.
     pub(crate) fn is_orderly(&self) -> bool {
-        matches!(self, Self::PeerFinished | Self::Closed | Self::MaxAge { .. })
+        matches!(self, Self::PeerFinished | Self::Closed | Self::MaxAge { .. } | Self::Drained)
     }
 }
 
@@ -131,6 +140,10 @@ impl fmt::Display for CloseReason {
                 write!(f, "the peer took nothing of what was queued for {limit:?}")
             }
             Self::MaxAge { limit } => write!(f, "it had reached the age of {limit:?}"),
+            Self::Drained => f.write_str("the server drains, and nothing was left to do"),
+            Self::DrainTimeout { limit } => {
+                write!(f, "it was still busy when the server had drained for {limit:?}")
+            }
             Self::Evicted => f.write_str("it had to make room for another"),
             Self::Stopped => f.write_str("the reactor stopped"),
         }

@@ -41,6 +41,10 @@ pub struct Config {
     pub(crate) call_budget: usize,
     pub(crate) accept_budget: usize,
     pub(crate) timer_budget: usize,
+    pub(crate) message_budget: usize,
+    pub(crate) mailbox_limit: usize,
+    pub(crate) slow_turn: Option<Duration>,
+    pub(crate) drain_quiet: Duration,
     pub(crate) first_byte_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
@@ -105,6 +109,10 @@ impl Config {
             call_budget: 64,
             accept_budget: 16,
             timer_budget: 256,
+            message_budget: 256,
+            mailbox_limit: 16 * KIB,
+            slow_turn: Some(Duration::from_millis(100)),
+            drain_quiet: Duration::from_millis(250),
             first_byte_timeout: None,
             idle_timeout: Some(Duration::from_secs(3_600)),
             write_timeout: Some(Duration::from_secs(60)),
@@ -228,6 +236,44 @@ impl Config {
     #[must_use]
     pub const fn timer_budget(mut self, deadlines: usize) -> Self {
         self.timer_budget = deadlines;
+        self
+    }
+
+    /// How many messages from other threads are seen to in a turn. Default 256. At least 1.
+    ///
+    /// It bounds what a flood of them costs the connections. It costs no memory.
+    #[must_use]
+    pub const fn message_budget(mut self, messages: usize) -> Self {
+        self.message_budget = messages;
+        self
+    }
+
+    /// How many messages from other threads may wait; more are refused, and come back to their senders
+    /// ([`Handle::post`](crate::Handle::post)). Default 16,384. At least 1.
+    ///
+    /// Each costs what its closure holds and some 50 bytes. The bytes that wait in them to be sent, by
+    /// [`Handle::send`](crate::Handle::send), are bounded by [`queue_budget`](Self::queue_budget).
+    #[must_use]
+    pub const fn mailbox_limit(mut self, messages: usize) -> Self {
+        self.mailbox_limit = messages;
+        self
+    }
+
+    /// A turn that takes longer is counted ([`Stats::slow_turns`](crate::Stats::slow_turns)) and warned of,
+    /// at most once a second, with the connection that was served longest: most often its callback has
+    /// blocked, and everybody has waited. `None` for never. Default 100 ms.
+    #[must_use]
+    pub const fn slow_turn(mut self, time: Option<Duration>) -> Self {
+        self.slow_turn = time;
+        self
+    }
+
+    /// While the reactor drains, a connection is closed when nothing waits for it and nothing has come from
+    /// it for this time: what its peer had sent before it knew may still be on its way. Default 250 ms, a
+    /// round trip to the other side of the world. See [`Reactor::drain`](crate::Reactor::drain).
+    #[must_use]
+    pub const fn drain_quiet(mut self, time: Duration) -> Self {
+        self.drain_quiet = time;
         self
     }
 
@@ -372,6 +418,11 @@ impl Config {
         }
     }
 
+    /// Whether the idlest may have to go.
+    pub(crate) fn evicts(&self) -> bool {
+        self.overflow == Overflow::EvictIdlest
+    }
+
     pub(crate) fn timeouts(&self) -> Timeouts {
         Timeouts {
             first_byte: self.first_byte_timeout.map(millis),
@@ -379,6 +430,7 @@ impl Config {
             write: self.write_timeout.map(millis),
             linger: millis(self.linger_timeout),
             max_age: self.max_age.map(millis),
+            quiet: None,
         }
     }
 
@@ -391,7 +443,7 @@ impl Config {
             .unwrap_or_else(|| DEFAULT_QUEUE_LIMIT.max(self.high_water.saturating_mul(4)))
     }
 
-    fn budgets(&self) -> [(&'static str, usize); 6] {
+    fn budgets(&self) -> [(&'static str, usize); 8] {
         [
             ("queue_budget", self.queue_budget),
             ("read_budget", self.read_budget),
@@ -399,6 +451,8 @@ impl Config {
             ("call_budget", self.call_budget),
             ("accept_budget", self.accept_budget),
             ("timer_budget", self.timer_budget),
+            ("message_budget", self.message_budget),
+            ("mailbox_limit", self.mailbox_limit),
         ]
     }
 
@@ -464,6 +518,8 @@ mod tests {
             (Config::new().accept_budget(0), "accept_budget is 0"),
             (Config::new().timer_budget(0), "timer_budget is 0"),
             (Config::new().queue_budget(0), "queue_budget is 0"),
+            (Config::new().message_budget(0), "message_budget is 0"),
+            (Config::new().mailbox_limit(0), "mailbox_limit is 0"),
             (Config::new().idle_timeout(NO_TIME), "idle_timeout is 0"),
             (Config::new().first_byte_timeout(NO_TIME), "first_byte_timeout is 0"),
             (Config::new().write_timeout(NO_TIME), "write_timeout is 0"),

@@ -1,13 +1,15 @@
-//! What a callback sees of connections.
+//! What a callback sees of its connection.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{error, fmt};
 
 use crate::close_reason::CloseReason;
+use crate::context::Context;
+use crate::handler::TimerKey;
 use crate::id::ConnId;
 use crate::stats::Counters;
-use crate::table::{Entry, Table};
+use crate::table::{Entry, Owner, Table};
 
 /// The connection that a callback is about.
 ///
@@ -67,7 +69,7 @@ impl<'a> Conn<'a> {
     /// those who want to decide. After [`close`](Self::close) it does nothing.
     pub fn send(&mut self, bytes: &[u8]) {
         // Gone means closed or cut off: then nobody is there to get the bytes, and on_close says so.
-        let _ = self.table.send(self.id, bytes, self.id);
+        let _ = self.table.send(self.id, bytes, Some(self.id));
     }
 
     /// Queues bytes as [`send`](Self::send) does, or takes none of them and says why.
@@ -78,13 +80,13 @@ impl<'a> Conn<'a> {
     /// [`on_drained`](crate::Handler::on_drained) follows if nothing is queued here);
     /// [`SendError::Gone`] if the connection is closed or its peer is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        self.table.try_send(self.id, bytes, self.id)
+        self.table.try_send(self.id, bytes, Some(self.id))
     }
 
     /// How many bytes wait to be sent, in bytes.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.table.queued(self.id, self.id)
+        self.table.queued(self.id, Some(self.id))
     }
 
     /// Whether so much is queued that a considerate handler sends no more until
@@ -103,7 +105,7 @@ impl<'a> Conn<'a> {
     /// ```
     #[must_use]
     pub fn is_above_high_water(&self) -> bool {
-        self.table.is_above_high_water(self.id, self.id)
+        self.table.is_above_high_water(self.id, Some(self.id))
     }
 
     /// Stops offering input to the handler, and reading from the peer, until
@@ -193,7 +195,7 @@ impl<'a> Conn<'a> {
     /// How long ago the connection was accepted.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.table.age(self.entry())
+        self.table.since(self.entry().opened())
     }
 
     /// The time of this turn. It costs no system call, and under a simulated network it is virtual.
@@ -202,7 +204,37 @@ impl<'a> Conn<'a> {
         self.table.now()
     }
 
-    /// The other connections of this reactor.
+    /// Has [`on_timer`](crate::Handler::on_timer) called for this connection after a time, with this key. A
+    /// connection may have any number of timers; setting one whose key is set already moves it.
+    ///
+    /// A timer is kept to two milliseconds and what a turn takes, is never early, and ends with its
+    /// connection. While it is set it costs some 100 bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use readyloop::{BoxError, Conn, TimerKey};
+    ///
+    /// const PING: TimerKey = TimerKey(1);
+    ///
+    /// fn on_timer(conn: &mut Conn<'_>, key: TimerKey) -> Result<(), BoxError> {
+    ///     if key == PING {
+    ///         conn.send(b"are you there?\n");
+    ///         conn.set_timer(Duration::from_secs(30), PING);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn set_timer(&mut self, after: Duration, key: TimerKey) {
+        self.table.set_timer(Owner::Conn(self.id.slot), after, key);
+    }
+
+    /// Takes a timer back. Returns whether it was set; then it does not come any more.
+    pub fn cancel_timer(&mut self, key: TimerKey) -> bool {
+        self.table.cancel_timer(Owner::Conn(self.id.slot), key)
+    }
+
+    /// The other connections of this reactor, and what else belongs to none of them alone.
     ///
     /// # Examples
     /// ```
@@ -211,8 +243,8 @@ impl<'a> Conn<'a> {
     ///     conn.others().broadcast(news);
     /// }
     /// ```
-    pub fn others(&mut self) -> Others<'_> {
-        Others { table: self.table, current: self.id }
+    pub fn others(&mut self) -> Context<'_> {
+        Context::new(self.table, Some(self.id))
     }
 
     /// Stops the reactor at the end of this turn; [`run`](crate::Reactor::run) returns.
@@ -232,134 +264,6 @@ impl<'a> Conn<'a> {
 impl fmt::Debug for Conn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn").field("id", &self.id).field("peer", &self.peer_addr()).finish()
-    }
-}
-
-/// All connections of the reactor, by their ids, as seen from the callback of one of them.
-///
-/// What is sent to another connection goes out in this turn if it is still to be served, and else in
-/// one of the next, which start as soon as this one is over. The callback's own id works here too.
-pub struct Others<'a> {
-    table: &'a mut Table,
-    current: ConnId,
-}
-
-impl Others<'_> {
-    /// The ids of the connections that can be sent to, in no particular order, without the
-    /// callback's own.
-    pub fn ids(&self) -> impl Iterator<Item = ConnId> {
-        self.table.ids().filter(|id| *id != self.current && self.table.sends(*id))
-    }
-
-    /// Queues bytes for a connection, as [`Conn::send`] does.
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
-    pub fn send(&mut self, id: ConnId, bytes: &[u8]) -> Result<(), Gone> {
-        self.table.send(id, bytes, self.current).map_err(|_| Gone)
-    }
-
-    /// Queues bytes for a connection, as [`Conn::try_send`] does.
-    ///
-    /// # Errors
-    /// As [`Conn::try_send`].
-    pub fn try_send(&mut self, id: ConnId, bytes: &[u8]) -> Result<(), SendError> {
-        self.table.try_send(id, bytes, self.current)
-    }
-
-    /// Sends the same bytes to every other connection, as [`Conn::send`] does. It costs time and
-    /// memory in proportion to their number.
-    pub fn broadcast(&mut self, bytes: &[u8]) {
-        let ids: Vec<_> = self.ids().collect();
-        for id in ids {
-            let _ = self.send(id, bytes); // those who are gone miss nothing
-        }
-    }
-
-    /// Closes a connection in order, as [`Conn::close`] does.
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended.
-    pub fn close(&mut self, id: ConnId) -> Result<(), Gone> {
-        self.change(id, |entry| entry.close(CloseReason::Closed))
-    }
-
-    /// Resets a connection, as [`Conn::abort`] does.
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended.
-    pub fn abort(&mut self, id: ConnId) -> Result<(), Gone> {
-        self.change(id, |entry| entry.cut(CloseReason::Aborted, true))
-    }
-
-    /// What is queued for a connection, in bytes: as [`Conn::queued`].
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
-    pub fn queued(&self, id: ConnId) -> Result<usize, Gone> {
-        self.check(id)?;
-        Ok(self.table.queued(id, self.current))
-    }
-
-    /// Whether a connection has so much queued that it is better sent no more, until its
-    /// [`on_drained`](crate::Handler::on_drained): as [`Conn::is_above_high_water`].
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
-    pub fn is_above_high_water(&mut self, id: ConnId) -> Result<bool, Gone> {
-        self.check(id)?;
-        Ok(self.table.waits_to_drain(id, self.current))
-    }
-
-    /// Pauses a connection, as [`Conn::pause`] does.
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
-    pub fn pause(&mut self, id: ConnId) -> Result<(), Gone> {
-        self.let_read(id, Entry::pause)
-    }
-
-    /// Resumes a connection, as [`Conn::resume`] does.
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
-    pub fn resume(&mut self, id: ConnId) -> Result<(), Gone> {
-        let now = self.table.stamp();
-        self.let_read(id, |entry| entry.resume(None, now))
-    }
-
-    /// Resumes a connection for so many calls, as [`Conn::resume_for`] does.
-    ///
-    /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
-    pub fn resume_for(&mut self, id: ConnId, calls: u16) -> Result<(), Gone> {
-        let now = self.table.stamp();
-        self.let_read(id, |entry| entry.resume(Some(calls), now))
-    }
-
-    fn let_read(&mut self, id: ConnId, how: impl FnOnce(&mut Entry)) -> Result<(), Gone> {
-        let is_read = self.table.get(id).is_some_and(|entry| entry.phase.is_before_the_end());
-        if is_read { self.change(id, how) } else { Err(Gone) }
-    }
-
-    fn check(&self, id: ConnId) -> Result<(), Gone> {
-        if self.table.sends(id) { Ok(()) } else { Err(Gone) }
-    }
-
-    fn change(&mut self, id: ConnId, how: impl FnOnce(&mut Entry)) -> Result<(), Gone> {
-        let entry = self.table.get_mut(id).ok_or(Gone)?;
-        if entry.phase.is_closed() {
-            return Err(Gone);
-        }
-        how(entry);
-        self.table.list_if_busy(id);
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Others<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Others").field("current", &self.current).finish_non_exhaustive()
     }
 }
 
@@ -401,9 +305,9 @@ impl error::Error for SendError {}
 ///
 /// # Examples
 /// ```
-/// use readyloop::{ConnId, Gone, Others};
+/// use readyloop::{ConnId, Context, Gone};
 ///
-/// fn kick(others: &mut Others<'_>, id: ConnId) {
+/// fn kick(others: &mut Context<'_>, id: ConnId) {
 ///     if let Err(Gone) = others.close(id) {
 ///         // It went by itself.
 ///     }

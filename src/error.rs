@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::{error, fmt, io};
 
+use crate::close_reason::BoxError;
+use crate::net::ListenError;
+
 /// Why a reactor could not be made, could not listen, or could not go on.
 ///
 /// Trouble with one connection never shows up here: it ends that connection, with a
@@ -36,10 +39,26 @@ pub enum Error {
     },
     /// The system refused what every reactor needs: an epoll or kqueue instance and its waker.
     Setup(io::Error),
-    /// The caller's fault: the reactor has been stopped, and cannot listen any more.
+    /// The caller's fault: the reactor has stopped or drains, and cannot listen any more.
     Stopped,
+    /// The caller's fault: a turn was to be made inside of a turn, from a callback or a posted closure.
+    InTurn,
+    /// One of the reactors of a [`Server`](crate::Server) has failed, and the others were stopped for it.
+    Reactor {
+        /// Its number.
+        index: usize,
+        /// Why: another `Error`, or what its thread has panicked with.
+        source: BoxError,
+    },
     /// Waiting for events failed. The reactor cannot go on.
     Poll(io::Error),
+}
+
+impl Error {
+    /// The system refused to listen.
+    pub(crate) fn refused(addr: SocketAddr, error: ListenError) -> Self {
+        Self::Listen { addr, step: error.step, source: error.source }
+    }
 }
 
 impl fmt::Display for Error {
@@ -50,7 +69,9 @@ impl fmt::Display for Error {
             Self::Listen { addr, step, .. } => {
                 write!(f, "cannot listen on {addr}: {step} was refused")
             }
-            Self::Stopped => f.write_str("the reactor has been stopped"),
+            Self::Stopped => f.write_str("the reactor has been stopped, or drains"),
+            Self::InTurn => f.write_str("a turn cannot be made inside of a turn"),
+            Self::Reactor { index, .. } => write!(f, "reactor {index} has failed"),
             Self::Setup(_) => f.write_str("the system's event queue could not be made"),
             Self::Poll(_) => f.write_str("waiting for events failed"),
         }
@@ -60,7 +81,8 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Config(_) | Self::Stopped => None,
+            Self::Config(_) | Self::Stopped | Self::InTurn => None,
+            Self::Reactor { source, .. } => Some(&**source),
             Self::Listen { source, .. }
             | Self::Resolve(source)
             | Self::Setup(source)

@@ -1,58 +1,493 @@
-//! A reactor, as seen from other threads.
+//! A server, as seen from other threads.
 
+use std::error;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use crate::net::Wake;
+use crate::ballot::Ballot;
+use crate::config::Config;
+use crate::context::ConnInfo;
+use crate::core::mailbox::NotTaken;
+use crate::error::Error;
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::{Net, Os};
+use crate::reactor::group::{Group, Job};
+use crate::reactor::{Reactor, Suspension};
+use crate::stats::Stats;
+use crate::sync::PoisonError;
 
-/// Reaches a reactor from other threads; made by [`Reactor::handle`](crate::Reactor::handle).
+/// Reaches a reactor, or all reactors of a [`Server`](crate::Server), from other threads; made by
+/// [`Reactor::handle`](crate::Reactor::handle) or [`Server::handle`](crate::Server::handle).
+///
+/// What it sends waits in the mailbox of a reactor, in order, until that has a turn; many messages cost one
+/// wake-up. The mailbox is bounded ([`mailbox_limit`](Config::mailbox_limit)), and what it does not take
+/// comes back: nothing that was taken is lost, not even by a stop. A handler's own worker threads answer by
+/// it, too.
 ///
 /// # Examples
+/// A server that is asked something while it runs:
 /// ```
-/// # fn main() -> Result<(), readyloop::Error> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
 /// use readyloop::{Config, Reactor, services::Echo};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// reactor.listen("127.0.0.1:0")?;
 /// let handle = reactor.handle();
-/// let stopper = std::thread::spawn(move || handle.stop());
+/// let asker = std::thread::spawn(move || {
+///     let open = handle.call(|reactor| reactor.stats().open, Duration::from_secs(10));
+///     handle.stop();
+///     open
+/// });
 /// reactor.run()?; // returns when stopped
-/// # stopper.join().unwrap();
+/// assert_eq!(asker.join().unwrap()?, 0);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
-pub struct Handle {
-    shared: Arc<Shared>,
+pub struct Handle<H: Handler, N: Net = Os> {
+    group: Arc<Group<H, N>>,
 }
 
-struct Shared {
-    stop: AtomicBool,
-    waker: Arc<dyn Wake>,
-}
-
-impl Handle {
-    pub(crate) fn new(waker: Arc<dyn Wake>) -> Self {
-        Self { shared: Arc::new(Shared { stop: AtomicBool::new(false), waker }) }
+impl<H: Handler, N: Net> Handle<H, N> {
+    pub(crate) fn new(group: Arc<Group<H, N>>) -> Self {
+        Self { group }
     }
 
-    /// Stops the reactor at the end of its turn, waking it if it waits. To stop one that has stopped
-    /// already does nothing.
+    /// How many reactors there are. They are numbered from 0.
+    #[must_use]
+    pub fn reactors(&self) -> usize {
+        self.group.remotes.len()
+    }
+
+    /// Runs a closure on the thread of the first reactor, between two callbacks: Erlang's `cast`. All that
+    /// the reactor has is at hand: its connections ([`Reactor::with`], [`Reactor::context`]), its handler,
+    /// its listeners.
+    ///
+    /// The closure must not block, or everybody waits. If it panics that is logged and counted, and the
+    /// reactor goes on.
+    ///
+    /// # Errors
+    /// [`Refused`], with the closure, if the mailbox is full or the reactor has stopped. A closure that was
+    /// taken runs in any case, at the latest when the reactor stops.
+    ///
+    /// # Examples
+    /// ```
+    /// # use readyloop::{Handle, Refusal, services::Echo};
+    /// fn tell_everybody(handle: &Handle<Echo>, news: &'static [u8]) -> Result<(), Refusal> {
+    ///     for reactor in 0..handle.reactors() {
+    ///         handle
+    ///             .post_to(reactor, move |reactor| reactor.context().broadcast(news))
+    ///             .map_err(|refused| refused.why)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn post<F>(&self, closure: F) -> Result<(), Refused<F>>
+    where
+        F: FnOnce(&mut Reactor<H, N>) + Send + 'static,
+    {
+        self.post_to(0, closure)
+    }
+
+    /// Runs a closure as [`post`](Self::post) does, on the reactor with this number: that of a connection is
+    /// [`ConnId::reactor`].
+    ///
+    /// # Errors
+    /// As [`post`](Self::post). A reactor that there is not is one that has stopped.
+    pub fn post_to<F>(&self, reactor: usize, closure: F) -> Result<(), Refused<F>>
+    where
+        F: FnOnce(&mut Reactor<H, N>) + Send + 'static,
+    {
+        // Boxed before, so that nothing is allocated under the mailbox's lock.
+        let wrap = |closure: Box<F>| -> Job<H, N> { closure };
+        self.push(reactor, Box::new(closure), 0, wrap)
+            .map_err(|refused| Refused { returned: *refused.returned, why: refused.why })
+    }
+
+    /// Runs a closure as [`post`](Self::post) does, and waits for what it returns: Erlang's `call`.
+    ///
+    /// # Errors
+    /// [`CallError`]. After [`CallError::TimedOut`] the closure may still run; what it returns is dropped.
+    pub fn call<R, F>(&self, closure: F, timeout: Duration) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut Reactor<H, N>) -> R + Send + 'static,
+    {
+        self.call_to(0, closure, timeout)
+    }
+
+    /// Calls as [`call`](Self::call) does, the reactor with this number.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_to<R, F>(
+        &self,
+        reactor: usize,
+        closure: F,
+        timeout: Duration,
+    ) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut Reactor<H, N>) -> R + Send + 'static,
+    {
+        if self.group.is_in_turn_here() {
+            return Err(CallError::OwnThread);
+        }
+        let (sender, answer) = mpsc::sync_channel(1);
+        self.post_to(reactor, move |reactor| {
+            let _ = sender.send(closure(reactor)); // nobody waits any more
+        })?;
+        answer.recv_timeout(timeout).map_err(|error| match error {
+            RecvTimeoutError::Timeout => CallError::TimedOut,
+            RecvTimeoutError::Disconnected => CallError::Panicked,
+        })
+    }
+
+    /// Queues bytes for a connection, as [`Conn::send`](crate::Conn::send) does. If the connection has ended
+    /// when they come to it they go where all goes that is sent to somebody who has just left.
+    ///
+    /// # Errors
+    /// [`Refused`], with the bytes, if the mailbox is full, has
+    /// [`queue_budget`](Config::queue_budget) bytes waiting in it, or the reactor has stopped.
+    pub fn send(&self, id: ConnId, bytes: impl Into<Vec<u8>>) -> Result<(), Refused<Vec<u8>>> {
+        let bytes = bytes.into();
+        let weight = bytes.len();
+        self.push(id.reactor(), bytes, weight, |bytes| {
+            Box::new(move |reactor| {
+                let _ = reactor.context().send(id, &bytes); // it may be gone
+            })
+        })
+    }
+
+    /// Closes a connection in order, as [`Conn::close`](crate::Conn::close) does; after what was sent to it
+    /// by this handle before. If it has ended there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Refused`] if the mailbox is full or the reactor has stopped.
+    pub fn close(&self, id: ConnId) -> Result<(), Refused<ConnId>> {
+        self.push(id.reactor(), id, 0, |id| {
+            Box::new(move |reactor| {
+                let _ = reactor.context().close(id); // it may be gone
+            })
+        })
+    }
+
+    /// All connections, those of each reactor as of one moment, in no particular order. It takes the
+    /// reactors time in proportion to their number: some 10 ms for a hundred thousand.
+    ///
+    /// # Errors
+    /// [`CallError`], if one of the reactors does not answer in time.
+    pub fn connections(&self, timeout: Duration) -> Result<Vec<ConnInfo>, CallError> {
+        let list = |reactor: &mut Reactor<H, N>| reactor.context().infos().collect::<Vec<_>>();
+        Ok(self.call_all(list, timeout)?.concat())
+    }
+
+    /// What was counted so far, over all reactors: as of the end of the last turn of each. It costs the
+    /// reactors nothing, whether they answer or not.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.group.stats()
+    }
+
+    /// Tells all reactors something else, as [`Reactor::reconfigure`] does: each at its next turn, however
+    /// full its mailbox is.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if settings contradict each other; then nothing changes.
+    pub fn set_limits(&self, config: &Config) -> Result<(), Error> {
+        config.validate()?;
+        self.group.order_config(config);
+        Ok(())
+    }
+
+    /// Takes nobody in from now on, as [`Reactor::suspend`] does; when this returns it is done.
+    ///
+    /// # Errors
+    /// [`CallError`], if one of the reactors does not answer in time.
+    pub fn suspend(&self, how: Suspension, timeout: Duration) -> Result<(), CallError> {
+        self.call_all(move |reactor| reactor.suspend(how), timeout).map(drop)
+    }
+
+    /// Goes on taking newcomers in, as [`Reactor::resume`] does.
+    ///
+    /// # Errors
+    /// [`CallError`], if one of the reactors does not answer in time; within, what [`Reactor::resume`] says.
+    pub fn resume(&self, timeout: Duration) -> Result<Result<(), Error>, CallError> {
+        Ok(self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect())
+    }
+
+    /// Begins an end that finishes the work, on all reactors: see [`Reactor::drain`]. That cannot be refused.
+    pub fn drain(&self, timeout: Duration) {
+        self.group.order_drain(timeout);
+    }
+
+    /// Stops all reactors at the end of their turn, waking those that wait. To stop what has stopped already
+    /// does nothing.
     pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
-        if let Err(error) = self.shared.waker.wake() {
-            log::error!("a reactor that waits could not be woken to stop: {error}");
+        self.group.stop();
+    }
+
+    /// Puts another handler in place of the one that runs: Erlang's `code_change`. Each reactor makes its new
+    /// one by calling `new` with its number, and shows the state of each of its connections to `migrate`,
+    /// which returns the one to have from now on, or `None` if that is the same. Then all take over, between
+    /// two callbacks, or none does. Connections, queued bytes, input and timers stay.
+    ///
+    /// To change from one type of handler to another, have a reactor of `Box<dyn Handler<State = S>>`.
+    ///
+    /// Reactors wait for each other with it, at most for `timeout`.
+    ///
+    /// # Errors
+    /// [`ReplaceError`]; then the old handlers go on, everywhere.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use readyloop::{Config, Handler, Reactor, from_fn, services::Echo};
+    ///
+    /// type Any = Box<dyn Handler<State = ()>>;
+    ///
+    /// let mut reactor = Reactor::new(Config::new(), Box::new(Echo) as Any)?;
+    /// let handle = reactor.handle();
+    /// let changer = std::thread::spawn(move || {
+    ///     let shout = |_reactor| -> Any {
+    ///         Box::new(from_fn(|conn, input| conn.send(&input.take().to_ascii_uppercase())))
+    ///     };
+    ///     let result = handle.replace(shout, |_id, ()| None, Duration::from_secs(10));
+    ///     handle.stop();
+    ///     result
+    /// });
+    /// reactor.run()?;
+    /// changer.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replace(
+        &self,
+        new: impl Fn(usize) -> H + Send + Sync + 'static,
+        migrate: impl Fn(ConnId, &H::State) -> Option<H::State> + Send + Sync + 'static,
+        timeout: Duration,
+    ) -> Result<(), ReplaceError> {
+        if self.group.is_in_turn_here() {
+            return Err(CallError::OwnThread.into());
+        }
+        let ballot = Ballot::new(self.reactors(), timeout);
+        let with = Arc::new((new, migrate));
+        // Two that change all must come to all in the same order, or they would wait for each other.
+        let in_concert = self.group.in_concert.lock().unwrap_or_else(PoisonError::into_inner);
+        for index in 0..self.reactors() {
+            let (voter, with) = (Arc::clone(&ballot), Arc::clone(&with));
+            let change = move |reactor: &mut Reactor<H, N>| {
+                let successor = reactor.prepare(|| (with.0)(index), &with.1);
+                reactor.take_over(successor, &voter);
+            };
+            match self.post_to(index, change) {
+                Ok(()) => {}
+                // It has drained before the others, and has nobody left to serve.
+                Err(Refused { why: Refusal::Stopped, .. }) => ballot.is_absent(),
+                Err(Refused { why, .. }) => ballot.reject(CallError::from(why).into()),
+            }
+        }
+        drop(in_concert);
+        ballot.outcome()
+    }
+
+    /// Calls all reactors, and waits for all answers.
+    fn call_all<R: Send + 'static>(
+        &self,
+        closure: impl Fn(&mut Reactor<H, N>) -> R + Clone + Send + 'static,
+        timeout: Duration,
+    ) -> Result<Vec<R>, CallError> {
+        let give_up = Instant::now().checked_add(timeout);
+        let left = || give_up.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
+        (0..self.reactors()).map(|index| self.call_to(index, closure.clone(), left())).collect()
+    }
+
+    fn push<I>(
+        &self,
+        reactor: usize,
+        item: I,
+        weight: usize,
+        wrap: impl FnOnce(I) -> Job<H, N>,
+    ) -> Result<(), Refused<I>> {
+        let Some(remote) = self.group.remotes.get(reactor) else {
+            return Err(Refused { returned: item, why: Refusal::Stopped });
+        };
+        remote.post(item, weight, wrap).map_err(|(returned, why)| Refused {
+            returned,
+            why: match why {
+                NotTaken::Full => Refusal::Full,
+                NotTaken::Closed => Refusal::Stopped,
+            },
+        })
+    }
+}
+
+impl<H: Handler, N: Net> Clone for Handle<H, N> {
+    fn clone(&self) -> Self {
+        Self { group: Arc::clone(&self.group) }
+    }
+}
+
+impl<H: Handler, N: Net> fmt::Debug for Handle<H, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("reactors", &self.reactors()).finish_non_exhaustive()
+    }
+}
+
+/// Why a reactor takes no message.
+///
+/// # Examples
+/// ```
+/// # use readyloop::{Handle, Refusal, services::Echo};
+/// fn is_alive(handle: &Handle<Echo>) -> bool {
+///     !matches!(handle.post(|_| ()), Err(refused) if refused.why == Refusal::Stopped)
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its mailbox is full: see [`mailbox_limit`](Config::mailbox_limit). It helps to wait.
+    Full,
+    /// It has stopped.
+    Stopped,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the reactor's mailbox is full",
+            Self::Stopped => "the reactor has stopped",
+        })
+    }
+}
+
+impl error::Error for Refusal {}
+
+/// What a reactor did not take, and why.
+///
+/// # Examples
+/// ```
+/// # use readyloop::{ConnId, Handle, services::Echo};
+/// /// Returns what has to be tried again.
+/// fn send(handle: &Handle<Echo>, id: ConnId, bytes: Vec<u8>) -> Option<Vec<u8>> {
+///     handle.send(id, bytes).err().map(|refused| refused.returned)
+/// }
+/// ```
+#[non_exhaustive]
+pub struct Refused<T> {
+    /// The closure, or the bytes, as they were.
+    pub returned: T,
+    /// Why it was refused.
+    pub why: Refusal,
+}
+
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("why", &self.why).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl<T> error::Error for Refused<T> {}
+
+/// Why a call has no answer.
+///
+/// # Examples
+/// ```
+/// # use std::time::Duration;
+/// # use readyloop::{CallError, Handle, services::Echo};
+/// fn open(handle: &Handle<Echo>) -> Option<usize> {
+///     match handle.connections(Duration::from_secs(1)) {
+///         Ok(all) => Some(all.len()),
+///         Err(CallError::Refused(_)) => None, // it is not there any more, or has too much to do
+///         Err(error) => panic!("{error}"),
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The reactor did not take it.
+    Refused(Refusal),
+    /// The answer did not come in time.
+    TimedOut,
+    /// The closure has panicked; the log has the message.
+    Panicked,
+    /// The caller's fault: the call came from a callback or a posted closure of the same server, which would
+    /// have waited for itself. What is needed is at hand there.
+    OwnThread,
+}
+
+impl From<Refusal> for CallError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<T> From<Refused<T>> for CallError {
+    fn from(refused: Refused<T>) -> Self {
+        Self::Refused(refused.why)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => why.fmt(f),
+            Self::TimedOut => f.write_str("the reactor did not answer in time"),
+            Self::Panicked => f.write_str("what was called has panicked"),
+            Self::OwnThread => f.write_str("a reactor was called from its own thread"),
         }
     }
+}
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.shared.stop.load(Ordering::Acquire)
+impl error::Error for CallError {}
+
+/// Why the handlers were not replaced. The old ones go on.
+///
+/// # Examples
+/// ```
+/// # use readyloop::ReplaceError;
+/// fn explain(error: &ReplaceError) -> String {
+///     match error {
+///         ReplaceError::Panicked(message) => format!("the new version is broken: {message}"),
+///         other => other.to_string(),
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplaceError {
+    /// A reactor could not be reached, or not in time.
+    Call(CallError),
+    /// `new` or `migrate` has panicked, with this message.
+    Panicked(String),
+}
+
+impl From<CallError> for ReplaceError {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
     }
 }
 
-impl fmt::Debug for Handle {
+impl fmt::Display for ReplaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("stopping", &self.is_stopping()).finish_non_exhaustive()
+        match self {
+            Self::Call(error) => error.fmt(f),
+            Self::Panicked(message) => {
+                write!(f, "the new handler or the migration of a state panicked: {message}")
+            }
+        }
     }
 }
+
+impl error::Error for ReplaceError {}

@@ -2,6 +2,7 @@
 
 use crate::close_reason::{BoxError, CloseReason};
 use crate::conn::Conn;
+use crate::context::Context;
 use crate::input::Input;
 
 /// The business logic of a server.
@@ -10,11 +11,12 @@ use crate::input::Input;
 /// it must not block, because nobody else is served meanwhile. What it wants of a connection it says
 /// through [`Conn`]; the reactor acts when the callback has returned.
 ///
-/// For each connection the calls come in this order: `on_open` once, then `on_data` and `on_drained`
-/// as it happens, `on_eof` at most once, and `on_close` once, last. Nothing comes after `on_close`,
+/// For each connection the calls come in this order: `on_open` once, then `on_data`, `on_drained` and
+/// `on_timer` as it happens, `on_eof` at most once, and `on_close` once, last. Nothing comes after `on_close`,
 /// and nothing but `on_close` after the handler has closed or aborted the connection.
 ///
-/// A callback that fails or panics ends its own connection and no other. After a panic the handler
+/// A callback that fails or panics ends its own connection and no other; one that belongs to no connection
+/// (`on_start`, `on_tick`, `on_stop`) and panics ends nothing. After a panic the handler
 /// goes on being called, so it should leave itself in order even then, as code behind a poisoned
 /// lock would. (In a program built with `panic = "abort"` nothing can be caught.)
 ///
@@ -50,7 +52,8 @@ use crate::input::Input;
 /// # fn main() -> Result<(), readyloop::Error> {
 /// let mut reactor = Reactor::new(Config::new(), Adder)?;
 /// reactor.listen("127.0.0.1:7000")?;
-/// reactor.run()
+/// reactor.run()?;
+/// # Ok(())
 /// # }
 /// ```
 pub trait Handler {
@@ -110,12 +113,130 @@ pub trait Handler {
         Ok(())
     }
 
+    /// A timer of this connection has come: [`Conn::set_timer`]. Not after the handler has closed it.
+    ///
+    /// # Errors
+    /// As for [`on_data`](Self::on_data).
+    fn on_timer(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut Self::State,
+        key: TimerKey,
+    ) -> Result<(), BoxError> {
+        let _ = (conn, state, key);
+        Ok(())
+    }
+
+    /// The reactor has begun to [`drain`](crate::Reactor::drain): the place to say goodbye, or to close at
+    /// once. Called once for each connection, unless it has been closed already.
+    ///
+    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet.
+    ///
+    /// # Errors
+    /// As for [`on_data`](Self::on_data).
+    fn on_drain(&mut self, conn: &mut Conn<'_>, state: &mut Self::State) -> Result<(), BoxError> {
+        let _ = (conn, state);
+        Ok(())
+    }
+
     /// The connection has ended. Called exactly once for each `on_open` that returned a state.
     ///
     /// The socket is closed already: what is sent to `conn` goes nowhere, but its counters and
     /// addresses are there, and [`others`](Conn::others) can be reached.
     fn on_close(&mut self, conn: &mut Conn<'_>, state: Self::State, reason: &CloseReason) {
         let _ = (conn, state, reason);
+    }
+
+    /// The reactor starts: its first turn begins. The place to set its own timers. If there are several
+    /// reactors, each tells its own handler.
+    fn on_start(&mut self, reactor: &mut Context<'_>) {
+        let _ = reactor;
+    }
+
+    /// A timer of the reactor itself has come: [`Context::set_timer`]. It comes once; a clock that ticks is
+    /// one that sets its timer again.
+    fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
+        let _ = (reactor, key);
+    }
+
+    /// The reactor has stopped, and all its connections have had their `on_close`. Called once if `on_start`
+    /// was, last of all.
+    fn on_stop(&mut self, reactor: &mut Context<'_>) {
+        let _ = reactor;
+    }
+}
+
+/// Tells timers apart: whatever number the handler likes.
+///
+/// # Examples
+/// ```
+/// use readyloop::TimerKey;
+///
+/// const LOGIN: TimerKey = TimerKey(1);
+/// const PING: TimerKey = TimerKey(2);
+/// assert_ne!(LOGIN, PING);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimerKey(pub u64);
+
+/// A handler whose type is only known when the program runs: `Box<dyn Handler<State = S>>` is one, so that
+/// [`Handle::replace`](crate::Handle::replace) can put one of another type in its place.
+impl<H: Handler + ?Sized> Handler for Box<H> {
+    type State = H::State;
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<H::State, BoxError> {
+        (**self).on_open(conn)
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut H::State,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        (**self).on_data(conn, state, input)
+    }
+
+    fn on_eof(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut H::State,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        (**self).on_eof(conn, state, input)
+    }
+
+    fn on_drained(&mut self, conn: &mut Conn<'_>, state: &mut H::State) -> Result<(), BoxError> {
+        (**self).on_drained(conn, state)
+    }
+
+    fn on_timer(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut H::State,
+        key: TimerKey,
+    ) -> Result<(), BoxError> {
+        (**self).on_timer(conn, state, key)
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_>, state: &mut H::State) -> Result<(), BoxError> {
+        (**self).on_drain(conn, state)
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, state: H::State, reason: &CloseReason) {
+        (**self).on_close(conn, state, reason);
+    }
+
+    fn on_start(&mut self, reactor: &mut Context<'_>) {
+        (**self).on_start(reactor);
+    }
+
+    fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
+        (**self).on_tick(reactor, key);
+    }
+
+    fn on_stop(&mut self, reactor: &mut Context<'_>) {
+        (**self).on_stop(reactor);
     }
 }
 

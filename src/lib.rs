@@ -21,9 +21,11 @@
 //! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
 //! Without it the library depends on mio, slab, log and socket2 alone.
 
+mod ballot;
 mod close_reason;
 mod config;
 mod conn;
+mod context;
 mod core;
 mod error;
 #[cfg(fuzzing)]
@@ -35,22 +37,29 @@ mod id;
 mod input;
 pub mod net;
 mod reactor;
+mod report;
 mod serve;
+mod server;
 pub mod services;
 mod stats;
+mod sync;
 mod table;
 
+pub use crate::core::admission::Balance;
 pub use close_reason::{BoxError, CloseReason};
 pub use config::{Config, Overflow};
-pub use conn::{Conn, Gone, Others, SendError};
+pub use conn::{Conn, Gone, SendError};
+pub use context::{ConnInfo, Context};
 pub use error::Error;
-pub use handle::Handle;
-pub use handler::{FromFn, Handler, from_fn};
+pub use handle::{CallError, Handle, Refusal, Refused, ReplaceError};
+pub use handler::{FromFn, Handler, TimerKey, from_fn};
 pub use id::ConnId;
 pub use input::Input;
 pub use net::ListenOptions;
-pub use reactor::Reactor;
+pub use reactor::{Reactor, Suspension};
+pub use report::Report;
 pub use serve::serve;
+pub use server::Server;
 pub use stats::{Counters, Exhausted, Expired, Stats};
 
 /// The README's programs compile.

@@ -35,5 +35,6 @@ where
 {
     let mut reactor = Reactor::new(Config::new(), from_fn(on_data))?;
     reactor.listen(addr)?;
-    reactor.run()
+    reactor.run()?;
+    Ok(())
 }

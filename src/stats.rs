@@ -97,6 +97,13 @@ pub struct Stats {
     pub traffic: Counters,
     /// Bytes that wait now: output that the kernel has not taken, and input that handlers have left.
     pub waiting_bytes: u64,
+    /// Timers that came, of connections and of the reactor itself.
+    pub timers_fired: u64,
+    /// Messages from other threads that were seen to: posts, calls, and what is sent by a
+    /// [`Handle`](crate::Handle).
+    pub messages: u64,
+    /// Turns that took longer than [`slow_turn`](crate::Config::slow_turn), so that everybody waited.
+    pub slow_turns: u64,
     /// Turns of the loop.
     pub turns: u64,
 }
@@ -150,4 +157,86 @@ pub struct Exhausted {
     pub accepts: u64,
     /// The [`timer_budget`](crate::Config::timer_budget) of the reactor.
     pub timers: u64,
+    /// The [`message_budget`](crate::Config::message_budget) of the reactor.
+    pub messages: u64,
+}
+
+/// How many figures [`Stats`] has.
+pub(crate) const FIGURES: usize = 34;
+
+impl Stats {
+    /// All figures, in one order: what is published to other threads and added up goes by this list.
+    fn figures(&mut self) -> [&mut u64; FIGURES] {
+        let Self { expired, exhausted, traffic, .. } = self;
+        [
+            &mut self.open,
+            &mut self.accepted,
+            &mut self.closed,
+            &mut self.refused,
+            &mut self.unregistered,
+            &mut self.refused_full,
+            &mut self.refused_per_ip,
+            &mut self.refused_rate,
+            &mut self.evicted,
+            &mut self.shed,
+            &mut expired.first_byte,
+            &mut expired.idle,
+            &mut expired.write,
+            &mut expired.linger,
+            &mut expired.age,
+            &mut exhausted.reads,
+            &mut exhausted.writes,
+            &mut exhausted.calls,
+            &mut exhausted.accepts,
+            &mut exhausted.timers,
+            &mut exhausted.messages,
+            &mut self.accepts_lost,
+            &mut self.accepts_starved,
+            &mut self.listeners_lost,
+            &mut self.panics,
+            &mut traffic.bytes_in,
+            &mut traffic.bytes_out,
+            &mut traffic.reads,
+            &mut traffic.writes,
+            &mut self.waiting_bytes,
+            &mut self.timers_fired,
+            &mut self.messages,
+            &mut self.slow_turns,
+            &mut self.turns,
+        ]
+    }
+
+    pub(crate) fn to_numbers(mut self) -> [u64; FIGURES] {
+        self.figures().map(|figure| *figure)
+    }
+
+    pub(crate) fn from_numbers(numbers: [u64; FIGURES]) -> Self {
+        let mut stats = Self::default();
+        for (figure, number) in stats.figures().into_iter().zip(numbers) {
+            *figure = number;
+        }
+        stats
+    }
+
+    /// Adds what another reactor has counted.
+    pub(crate) fn add(&mut self, mut other: Self) {
+        for (figure, more) in self.figures().into_iter().zip(other.figures()) {
+            *figure += *more;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_figure_is_left_out() {
+        assert_eq!(size_of::<Stats>(), FIGURES * size_of::<u64>());
+        let numbers = std::array::from_fn(|index| index as u64 + 1);
+        let mut stats = Stats::from_numbers(numbers);
+        assert_eq!(stats.to_numbers(), numbers, "none is listed twice");
+        stats.add(stats);
+        assert_eq!(stats.to_numbers(), numbers.map(|number| 2 * number));
+    }
 }

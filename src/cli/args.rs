@@ -111,6 +111,18 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "off", allow_hyphen_values = true)]
     pub(crate) max_age: TimeLimit,
 
+    /// How many reactors, each on a thread of its own; or auto, for as many as there are processors
+    #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true)]
+    pub(crate) reactors: Reactors,
+
+    /// Share the port with other processes that do so too; the kernel spreads clients by a hash
+    #[arg(long)]
+    pub(crate) reuse_port: bool,
+
+    /// How long clients have to finish after SIGINT or SIGTERM; who has not is cut off
+    #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
+    pub(crate) drain_timeout: Time,
+
     /// How much to log: off, error, warn, info, debug (each connection), trace (each chunk)
     #[arg(long, value_name = "LEVEL", default_value = "info", conflicts_with = "verbose")]
     log_level: Level,
@@ -263,6 +275,24 @@ impl FromStr for Count {
     }
 }
 
+/// A number of reactors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reactors(pub(crate) usize);
+
+impl FromStr for Reactors {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            _ if text == "auto" => {
+                Ok(Self(std::thread::available_parallelism().map_or(1, usize::from)))
+            }
+            Ok(number @ 1..=1024) => Ok(Self(number)),
+            _ => Err("not a number from 1 to 1024, nor auto"),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Level(LevelFilter);
 
@@ -340,6 +370,15 @@ mod tests {
         assert_eq!("off".parse(), Ok(TimeLimit(None)));
         for bad in ["", "30", "-1s", "soon", "0s", "1 fortnight", "99999999999999999999h"] {
             assert!(bad.parse::<TimeLimit>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reactors_are_counted_or_as_many_as_processors() {
+        assert_eq!("2".parse(), Ok(Reactors(2)));
+        assert!(matches!("auto".parse(), Ok(Reactors(1..))));
+        for bad in ["0", "-1", "1025", "many", ""] {
+            assert!(bad.parse::<Reactors>().is_err(), "{bad}");
         }
     }
 

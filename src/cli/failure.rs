@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+/// The exit code if clients were cut off.
+pub(crate) const CUT: u8 = 3;
+
 /// Why the binary ends, other than because it was told to.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -13,6 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The system refused. Exit code 1.
     System(String),
+    /// The server has ended before it could finish what it had begun. Exit code 3.
+    Cut(String),
 }
 
 impl Failure {
@@ -30,6 +35,7 @@ impl Failure {
             }
             Self::Usage(text) => (text, 2),
             Self::System(text) => (text, 1),
+            Self::Cut(text) => (text, CUT),
         };
         let line: String = text.chars().flat_map(printable).collect();
         let _ = writeln!(io::stderr(), "readyloop: {line}");

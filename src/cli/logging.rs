@@ -1,8 +1,10 @@
 //! Where the log goes.
 
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::LevelFilter;
 use simplelog::{
@@ -11,20 +13,84 @@ use simplelog::{
 
 use super::failure::Failure;
 
+/// Has the log file be opened again: who rotates logs has moved it away.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reopen(Arc<AtomicBool>);
+
+impl Reopen {
+    /// Before the next line.
+    pub(crate) fn order(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Logs to standard error, or to the end of a file.
-pub(crate) fn start(level: LevelFilter, file: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn start(level: LevelFilter, file: Option<&Path>) -> Result<Reopen, Failure> {
+    let reopen = Reopen::default();
     let logger: Box<dyn SharedLogger> = match file {
         None => TermLogger::new(level, config(), TerminalMode::Stderr, color()),
         Some(path) => {
-            let file =
-                OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-                    Failure::of_flag(format!("--log-file {}", path.display()), error)
-                })?;
+            let file = LogFile::open(path, reopen.clone()).map_err(|error| {
+                Failure::of_flag(format!("--log-file {}", path.display()), error)
+            })?;
             WriteLogger::new(level, config(), file)
         }
     };
     simplelog::CombinedLogger::init(vec![logger])
-        .map_err(|error| Failure::System(format!("the log could not be started: {error}")))
+        .map_err(|error| Failure::System(format!("the log could not be started: {error}")))?;
+    Ok(reopen)
+}
+
+/// A file that is opened again by its name when that is ordered.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    reopen: Reopen,
+    /// A line is not split over two files.
+    is_at_line_start: bool,
+}
+
+impl LogFile {
+    fn open(path: &Path, reopen: Reopen) -> io::Result<Self> {
+        let file = append_to(path)?;
+        Ok(Self { path: path.to_owned(), file, reopen, is_at_line_start: true })
+    }
+
+    /// If that fails, the old file is better than none.
+    fn reopen(&mut self) {
+        match append_to(&self.path) {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                let path = self.path.display().to_string();
+                let _ = writeln!(
+                    self.file,
+                    "the log file {} cannot be opened again, so the log goes on here: {error}",
+                    path.escape_debug()
+                );
+            }
+        }
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_at_line_start && self.reopen.0.swap(false, Ordering::AcqRel) {
+            self.reopen();
+        }
+        let written = self.file.write(bytes)?;
+        if let Some(last) = bytes[..written].last() {
+            self.is_at_line_start = *last == b'\n';
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn config() -> Config {

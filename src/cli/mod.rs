@@ -5,6 +5,8 @@ mod failure;
 mod logging;
 mod open_files;
 mod serve;
+mod signals;
+mod standing;
 
 use std::process::ExitCode;
 

@@ -2,45 +2,60 @@
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::thread;
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
-use readyloop::{Config, Error, Handle, Handler, ListenOptions, Overflow, Reactor};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::iterator::Signals;
+use readyloop::{Config, Error, Handler, ListenOptions, Overflow, Report, Server};
 
 use super::args::{ServeArgs, Service, WhenFull};
 use super::failure::Failure;
+use super::signals::{Ending, Signals};
 use super::{logging, open_files};
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    logging::start(args.level(), args.log_file.as_deref())?;
+    let log = logging::start(args.level(), args.log_file.as_deref())?;
     match args.service {
-        Service::Echo => serve(args, Echo),
-        Service::Discard => serve(args, Discard),
-        Service::Daytime => serve(args, Daytime),
-        Service::Chargen => serve(args, Chargen),
+        Service::Echo => serve(args, log, Echo),
+        Service::Discard => serve(args, log, Discard),
+        Service::Daytime => serve(args, log, Daytime),
+        Service::Chargen => serve(args, log, Chargen),
     }
 }
 
-fn serve(args: &ServeArgs, handler: impl Handler) -> Result<(), Failure> {
+fn serve<H>(args: &ServeArgs, log: logging::Reopen, handler: H) -> Result<(), Failure>
+where
+    H: Handler + Clone + Send + Sync + 'static,
+{
     let open_files = open_files::raise();
-    let mut reactor = Reactor::new(config(args), handler).map_err(|error| explain(&error))?;
-    let signal = stop_on_signals(reactor.handle())?;
-    let options = ListenOptions::new().backlog(args.backlog.0);
+    let make = move |_reactor| handler.clone();
+    let mut server = Server::new(config(args), args.reactors.0, make)
+        .map_err(|error| Failure::System(with_cause(&error)))?;
+    let signals = Signals::start(server.handle(), args.drain_timeout.0, log)?;
+    let options = ListenOptions::new().backlog(args.backlog.0).reuse_port(args.reuse_port);
     for addr in &args.listen {
-        let addr = reactor.listen_with(&addr.0, &options).map_err(|error| {
+        let addr = server.listen_with(&addr.0, &options).map_err(|error| {
             Failure::of_flag(format!("--listen {}", addr.0), with_advice(&error))
         })?;
         announce(addr);
     }
     open_files.log();
-    reactor.run().map_err(|error| explain(&error))?;
-    if let Some(name) = signal_hook::low_level::signal_name(signal.load(Ordering::Acquire)) {
-        log::info!("ended by {name}");
+    let report = server.run().map_err(|error| Failure::System(with_cause(&error)))?;
+    judge(signals.ending(), &report)
+}
+
+/// Whether everybody had what was theirs.
+fn judge(ending: Option<Ending>, report: &Report) -> Result<(), Failure> {
+    let Some(Ending { signal, at_once }) = ending else { return Ok(()) };
+    log::info!("ended by {signal}");
+    let Report { cut, unsent, .. } = report;
+    let how = if at_once {
+        "a second signal stopped the server at once"
+    } else {
+        "the time to drain was over"
+    };
+    if at_once || *cut > 0 {
+        return Err(Failure::Cut(format!(
+            "{how}: {cut} clients were cut off, with {unsent} bytes unsent"
+        )));
     }
     Ok(())
 }
@@ -82,40 +97,6 @@ fn config(args: &ServeArgs) -> Config {
 fn announce(addr: std::net::SocketAddr) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
-}
-
-/// The exit code when a second signal ends what the first could not.
-const STOPPED_AT_ONCE: i32 = 3;
-
-/// The first signal stops the reactor at the end of its turn. A second one ends the process at once:
-/// the reactor may be held up for ever, for one by a log that nobody reads.
-///
-/// A thread of its own waits for the signals, so that none can interrupt the reactor at a bad moment. It
-/// does not log, as that may block. Returns where the signal's number will be.
-fn stop_on_signals(handle: Handle) -> Result<Arc<AtomicI32>, Failure> {
-    let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
-    let stopping = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset, and sets it.
-        flag::register_conditional_shutdown(signal, STOPPED_AT_ONCE, Arc::clone(&stopping))
-            .and_then(|_| flag::register(signal, Arc::clone(&stopping)))
-            .map_err(refused)?;
-    }
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
-    let received = Arc::new(AtomicI32::new(0));
-    let told = Arc::clone(&received);
-    let wait = move || {
-        for signal in signals.forever() {
-            told.store(signal, Ordering::Release);
-            handle.stop();
-        }
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
-    Ok(received)
-}
-
-fn explain(error: &Error) -> Failure {
-    Failure::System(with_cause(error))
 }
 
 fn with_cause(error: &Error) -> String {

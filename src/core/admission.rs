@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::per_ip::PerIp;
-use super::recency::Recency;
 use super::token_bucket::TokenBucket;
 
 /// The limits on newcomers.
@@ -29,8 +28,8 @@ pub(crate) enum WhenFull {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Admit,
-    /// It is let in, and the one in this slot has to go for it.
-    AdmitInsteadOf(u32),
+    /// It is let in, and the idlest has to go for it.
+    AdmitInsteadOfIdlest,
     Refuse(Refusal),
 }
 
@@ -41,40 +40,88 @@ pub(crate) enum Refusal {
     Rate,
 }
 
-/// Judges newcomers, and keeps what it needs for that of those who are in.
+/// Which reactor a newcomer goes to, if there are several.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Balance, Config, Server, services::Echo};
+///
+/// let mut server = Server::new(Config::new(), 2, |_reactor| Echo)?;
+/// server.balance(Balance::RoundRobin);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Balance {
+    /// To the one that has the fewest connections. The default.
+    #[default]
+    Fewest,
+    /// To one after the other: for connections that differ little in how long they live, and where one that
+    /// has just lost many should not get all newcomers at once.
+    RoundRobin,
+}
+
+/// Judges newcomers for all reactors of a server together, and keeps what it needs for that of those who are
+/// in.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
+    bucket: Option<TokenBucket>,
+    shares: Vec<Share>,
+    /// The sum over all shares.
+    open: usize,
+    pub(crate) balance: Balance,
+    /// Who got the last newcomer.
+    last: usize,
+    /// Somebody is left in the kernel's queue until there is room.
+    is_waited_for: bool,
+}
+
+/// What one reactor has.
+#[derive(Debug)]
+struct Share {
+    open: usize,
     /// Kept only if there is a limit for an address.
     per_ip: Option<PerIp>,
-    /// Kept only if the idlest may have to go.
-    recency: Option<Recency>,
-    bucket: Option<TokenBucket>,
-    open: usize,
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, reactors: usize) -> Self {
+        let share = || Share { open: 0, per_ip: limits.new_per_ip() };
         Self {
             limits,
-            per_ip: limits.per_ip.map(|_| PerIp::new(limits.ipv6_prefix)),
-            recency: (limits.when_full == WhenFull::Evict).then(Recency::new),
-            bucket: limits.rate.map(|(per_second, burst)| TokenBucket::new(per_second, burst)),
+            bucket: limits.new_bucket(),
+            shares: std::iter::repeat_with(share).take(reactors).collect(),
             open: 0,
+            balance: Balance::default(),
+            last: 0,
+            is_waited_for: false,
         }
     }
 
-    /// Judges by other limits, as if nobody were here yet. Tokens are only new if the rate is.
-    pub(crate) fn start_anew(&mut self, limits: Limits) {
-        let former = std::mem::replace(self, Self::new(limits));
-        if former.limits.rate == limits.rate {
-            self.bucket = former.bucket;
+    /// Judges by other limits. Tokens are only new if the rate is. Each reactor then has to
+    /// [`recount`](Self::recount).
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        if self.limits.rate != limits.rate {
+            self.bucket = limits.new_bucket();
+        }
+        self.limits = limits;
+    }
+
+    /// Counts the addresses of one reactor's connections anew.
+    pub(crate) fn recount(&mut self, reactor: usize, ips: impl Iterator<Item = IpAddr>) {
+        self.shares[reactor].per_ip = self.limits.new_per_ip();
+        if let Some(per_ip) = &mut self.shares[reactor].per_ip {
+            ips.for_each(|ip| per_ip.add(ip));
         }
     }
 
     /// Whether newcomers have to stay in the kernel's queue for now.
-    pub(crate) fn keeps_waiting(&self) -> bool {
-        self.limits.when_full == WhenFull::Wait && self.is_full()
+    pub(crate) fn keeps_waiting(&mut self) -> bool {
+        self.is_waited_for = self.limits.when_full == WhenFull::Wait && self.is_full();
+        self.is_waited_for
     }
 
     fn is_full(&self) -> bool {
@@ -83,47 +130,72 @@ impl Admission {
 
     /// Judges one. A token is taken only for one that nothing else speaks against.
     pub(crate) fn judge(&mut self, ip: IpAddr, now: Instant) -> Verdict {
-        let idlest = self.recency.as_ref().and_then(Recency::idlest);
-        if self.is_full() && idlest.is_none() {
+        let evicts = self.limits.when_full == WhenFull::Evict && self.open > 0;
+        if self.is_full() && !evicts {
             return Verdict::Refuse(Refusal::Full);
         }
-        if let (Some(per_ip), Some(limit)) = (&self.per_ip, self.limits.per_ip)
-            && per_ip.count(ip) >= limit
-        {
+        if self.limits.per_ip.is_some_and(|limit| self.count(ip) >= limit) {
             return Verdict::Refuse(Refusal::PerIp);
         }
         if self.bucket.as_mut().is_some_and(|bucket| !bucket.take(now)) {
             return Verdict::Refuse(Refusal::Rate);
         }
-        match idlest {
-            Some(slot) if self.is_full() => Verdict::AdmitInsteadOf(slot),
-            _ => Verdict::Admit,
-        }
+        if self.is_full() { Verdict::AdmitInsteadOfIdlest } else { Verdict::Admit }
     }
 
-    pub(crate) fn opened(&mut self, slot: u32, ip: IpAddr) {
+    fn count(&self, ip: IpAddr) -> u32 {
+        self.shares.iter().filter_map(|share| share.per_ip.as_ref()).map(|all| all.count(ip)).sum()
+    }
+
+    /// Which reactor the next newcomer goes to.
+    pub(crate) fn choose(&mut self) -> usize {
+        let next = (self.last + 1) % self.shares.len();
+        self.last = match self.balance {
+            Balance::RoundRobin => next,
+            Balance::Fewest => {
+                let (before, from) = self.shares.split_at(next);
+                let turned = from.iter().chain(before).map(|share| share.open);
+                let fewest = turned.enumerate().min_by_key(|(_, open)| *open);
+                (next + fewest.map_or(0, |(index, _)| index)) % self.shares.len()
+            }
+        };
+        self.last
+    }
+
+    /// Whether a reactor has connections.
+    pub(crate) fn has_some(&self, reactor: usize) -> bool {
+        self.shares[reactor].open > 0
+    }
+
+    /// A newcomer is let in, and counts from now on, wherever it is on its way to its reactor.
+    pub(crate) fn opened(&mut self, reactor: usize, ip: IpAddr) {
         self.open += 1;
-        if let Some(per_ip) = &mut self.per_ip {
+        let share = &mut self.shares[reactor];
+        share.open += 1;
+        if let Some(per_ip) = &mut share.per_ip {
             per_ip.add(ip);
         }
-        self.heard_of(slot);
     }
 
-    pub(crate) fn closed(&mut self, slot: u32, ip: IpAddr) {
+    /// Returns whether there is room now that somebody was waiting for.
+    pub(crate) fn closed(&mut self, reactor: usize, ip: IpAddr) -> bool {
         self.open -= 1;
-        if let Some(per_ip) = &mut self.per_ip {
+        let share = &mut self.shares[reactor];
+        share.open -= 1;
+        if let Some(per_ip) = &mut share.per_ip {
             per_ip.remove(ip);
         }
-        if let Some(recency) = &mut self.recency {
-            recency.forget(slot);
-        }
+        self.is_waited_for && !self.is_full()
+    }
+}
+
+impl Limits {
+    fn new_per_ip(&self) -> Option<PerIp> {
+        self.per_ip.map(|_| PerIp::new(self.ipv6_prefix))
     }
 
-    /// Bytes have come from the one in this slot.
-    pub(crate) fn heard_of(&mut self, slot: u32) {
-        if let Some(recency) = &mut self.recency {
-            recency.touch(slot);
-        }
+    fn new_bucket(&self) -> Option<TokenBucket> {
+        self.rate.map(|(per_second, burst)| TokenBucket::new(per_second, burst))
     }
 }
 
@@ -145,11 +217,11 @@ mod tests {
 
     #[test]
     fn the_cap_is_exact_and_room_is_used_again() {
-        let mut admission = Admission::new(LIMITS);
+        let mut admission = Admission::new(LIMITS, 1);
         let now = Instant::now();
-        for slot in 0..2 {
+        for _ in 0..2 {
             assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
-            admission.opened(slot, ip(1));
+            admission.opened(0, ip(1));
         }
         assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::Full));
         admission.closed(0, ip(1));
@@ -159,40 +231,81 @@ mod tests {
     #[test]
     fn other_limits_bring_no_new_tokens() {
         let limits = Limits { connections: 10, rate: Some((1, 1)), ..LIMITS };
-        let mut admission = Admission::new(limits);
+        let mut admission = Admission::new(limits, 1);
         let now = Instant::now();
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
-        admission.start_anew(Limits { connections: 11, ..limits });
+        admission.set_limits(Limits { connections: 11, ..limits });
         assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::Rate));
-        admission.start_anew(Limits { rate: None, ..limits });
+        admission.set_limits(Limits { rate: None, ..limits });
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
     }
 
     #[test]
     fn who_waits_is_not_judged() {
-        let mut admission = Admission::new(Limits { when_full: WhenFull::Wait, ..LIMITS });
-        for slot in 0..2 {
+        let mut admission = Admission::new(Limits { when_full: WhenFull::Wait, ..LIMITS }, 1);
+        for _ in 0..2 {
             assert!(!admission.keeps_waiting());
-            admission.opened(slot, ip(1));
+            admission.opened(0, ip(1));
         }
         assert!(admission.keeps_waiting());
-        admission.closed(1, ip(1));
+        admission.closed(0, ip(1));
         assert!(!admission.keeps_waiting());
     }
 
     #[test]
-    fn the_one_who_was_silent_longest_goes() {
-        let mut admission = Admission::new(Limits { when_full: WhenFull::Evict, ..LIMITS });
+    fn a_newcomer_goes_where_the_fewest_are_or_to_one_after_the_other() {
+        let limits = Limits { connections: 100, ..LIMITS };
+        let mut admission = Admission::new(limits, 3);
+        let fill = |admission: &mut Admission, count| -> Vec<usize> {
+            let mut chosen = Vec::new();
+            for _ in 0..count {
+                let reactor = admission.choose();
+                admission.opened(reactor, ip(1));
+                chosen.push(reactor);
+            }
+            chosen
+        };
+        let open = |admission: &Admission| -> Vec<usize> {
+            admission.shares.iter().map(|share| share.open).collect()
+        };
+        fill(&mut admission, 10);
+        assert!(open(&admission).iter().all(|open| (3..=4).contains(open)));
+        for _ in 0..3 {
+            admission.closed(1, ip(1));
+        }
+        fill(&mut admission, 2);
+        assert!(open(&admission)[1] >= 2, "{:?}", open(&admission));
+        admission.balance = Balance::RoundRobin;
+        let chosen = fill(&mut admission, 6);
+        assert_eq!(chosen[..3], chosen[3..]);
+        assert_ne!(chosen[0], chosen[1]);
+    }
+
+    #[test]
+    fn an_addresss_share_is_counted_over_all_reactors() {
+        let limits = Limits { connections: 100, per_ip: Some(2), ..LIMITS };
+        let mut admission = Admission::new(limits, 2);
+        let now = Instant::now();
         admission.opened(0, ip(1));
-        admission.opened(1, ip(2));
-        admission.heard_of(0);
-        assert_eq!(admission.judge(ip(3), Instant::now()), Verdict::AdmitInsteadOf(1));
+        admission.opened(1, ip(1));
+        assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::PerIp));
+        admission.recount(1, std::iter::empty());
+        assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
+    }
+
+    #[test]
+    fn who_is_in_goes_only_if_all_places_are_taken() {
+        let mut admission = Admission::new(Limits { when_full: WhenFull::Evict, ..LIMITS }, 1);
+        admission.opened(0, ip(1));
+        assert_eq!(admission.judge(ip(3), Instant::now()), Verdict::Admit);
+        admission.opened(0, ip(2));
+        assert_eq!(admission.judge(ip(3), Instant::now()), Verdict::AdmitInsteadOfIdlest);
     }
 
     #[test]
     fn an_address_at_its_limit_leaves_room_and_tokens_to_others() {
         let limits = Limits { per_ip: Some(1), rate: Some((1, 1)), ..LIMITS };
-        let mut admission = Admission::new(limits);
+        let mut admission = Admission::new(limits, 1);
         let now = Instant::now();
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
         admission.opened(0, ip(1));
@@ -205,7 +318,7 @@ mod tests {
     #[test]
     fn with_nobody_to_evict_a_newcomer_is_refused() {
         let limits = Limits { connections: 0, when_full: WhenFull::Evict, ..LIMITS };
-        let verdict = Admission::new(limits).judge(ip(1), Instant::now());
+        let verdict = Admission::new(limits, 1).judge(ip(1), Instant::now());
         assert_eq!(verdict, Verdict::Refuse(Refusal::Full));
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct Timeouts {
     pub(crate) write: Option<u64>,
     pub(crate) linger: u64,
     pub(crate) max_age: Option<u64>,
+    /// Only while the reactor drains.
+    pub(crate) quiet: Option<u64>,
 }
 
 /// What has to happen, or else.
@@ -27,6 +29,8 @@ pub(crate) enum Deadline {
     Linger,
     /// None: it has lived long enough.
     Age,
+    /// None: the reactor drains, and there is nothing left to do for it.
+    Quiet,
 }
 
 /// What the deadlines of a connection depend on.
@@ -40,6 +44,8 @@ pub(crate) struct Standing {
     pub(crate) silent: bool,
     /// It is not read from for now, so that its silence means nothing.
     pub(crate) unheard: bool,
+    /// Input of it waits, to be read or for the rest of it.
+    pub(crate) unfinished: bool,
     /// Since when the kernel has taken nothing of what is queued, if anything is.
     pub(crate) stalled: Option<u64>,
     /// Spreads the ages of connections that came together.
@@ -55,7 +61,10 @@ impl Timeouts {
                 let since = if of.unheard { now } else { of.since };
                 let first = if of.silent { self.first_byte } else { None };
                 let age = self.max_age.map(|most| shortened(most, of.serial));
+                let is_busy = of.unfinished || of.stalled.is_some();
+                let last_busy = if is_busy { now } else { of.since };
                 let all = [
+                    due(Some(last_busy), self.quiet, Deadline::Quiet),
                     write,
                     due(Some(since), first, Deadline::FirstByte),
                     due(Some(since), self.idle, Deadline::Idle),
@@ -100,6 +109,7 @@ mod tests {
         write: Some(50),
         linger: 5,
         max_age: Some(1_000),
+        quiet: None,
     };
 
     const STANDING: Standing = Standing {
@@ -108,6 +118,7 @@ mod tests {
         since: 7_000,
         silent: true,
         unheard: false,
+        unfinished: false,
         stalled: None,
         serial: 1,
     };
@@ -160,8 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn while_draining_who_has_nothing_to_do_is_closed_and_who_has_is_looked_at_again() {
+        let draining = Timeouts { quiet: Some(20), ..TIMEOUTS };
+        let heard = Standing { silent: false, since: 7_890, opened: 7_500, ..STANDING };
+        assert_eq!(draining.next(&heard, 7_900), Some((7_910, Deadline::Quiet)));
+        for busy in
+            [Standing { unfinished: true, ..heard }, Standing { stalled: Some(7_895), ..heard }]
+        {
+            assert_eq!(draining.next(&busy, 7_900), Some((7_920, Deadline::Quiet)));
+        }
+        let flushing = Phase::Flushing { peer_finished: false };
+        assert_eq!(draining.next(&Standing { phase: flushing, ..heard }, 7_900), None);
+    }
+
+    #[test]
     fn what_is_off_is_never_due() {
-        let off = Timeouts { first_byte: None, idle: None, write: None, linger: 5, max_age: None };
+        let off = Timeouts { first_byte: None, idle: None, write: None, max_age: None, ..TIMEOUTS };
         assert_eq!(off.next(&STANDING, 7_000), None);
     }
 

@@ -1,14 +1,17 @@
 //! What needs no system: bytes, states and deadlines go in, decisions come out.
 //!
 //! Nothing here calls the kernel or reads a clock; time arrives as an argument. That is what makes
-//! these parts testable on their own and the same under a simulated network.
+//! these parts testable on their own and the same under a simulated network. Two of them
+//! ([`mailbox`], [`board`]) are shared by threads; a model checker tries all their orders.
 
 pub(crate) mod accept_fault;
 pub(crate) mod admission;
 pub(crate) mod backoff;
+pub(crate) mod board;
 pub(crate) mod deadlines;
 pub(crate) mod kept;
 pub(crate) mod log_limit;
+pub(crate) mod mailbox;
 pub(crate) mod outbox;
 pub(crate) mod peer_addr;
 pub(crate) mod per_ip;

@@ -16,6 +16,10 @@ const NONE: u32 = u32::MAX;
 /// Marks a link that leads to a bucket's head instead of a slot. No table has so many slots.
 const HEAD: u32 = 1 << 31;
 
+/// The slots from here on are the second half. Each half is as long as its highest slot needs, so two kinds
+/// of alarms that are counted each from 0 share a wheel, and its order, at no cost.
+pub(crate) const SECOND_HALF: u32 = 1 << 30;
+
 /// A hierarchical timing wheel (Varghese and Lauck, 1987): one alarm for each slot, in ticks. To set one,
 /// to take it back and to find the next each cost O(1), and so does every [`step`](Self::step).
 ///
@@ -34,7 +38,7 @@ const HEAD: u32 = 1 << 31;
 pub(crate) struct Wheel {
     /// Nothing is set before it.
     position: u64,
-    alarms: Vec<Alarm>,
+    halves: [Vec<Alarm>; 2],
     heads: [[u32; BUCKETS]; LEVELS],
     /// A bit for each bucket that is not empty.
     occupied: [u64; LEVELS],
@@ -71,11 +75,11 @@ struct Bucket {
 }
 
 impl Wheel {
-    /// Reserves memory for so many slots; there may be more.
+    /// Reserves memory for so many slots of the first half; there may be more.
     pub(crate) fn with_capacity(slots: usize) -> Self {
         Self {
             position: 0,
-            alarms: Vec::with_capacity(slots),
+            halves: [Vec::with_capacity(slots), Vec::new()],
             heads: [[NONE; BUCKETS]; LEVELS],
             occupied: [0; LEVELS],
             emptying: None,
@@ -85,25 +89,38 @@ impl Wheel {
     /// Sets the alarm of a slot, or sets it anew. A time that has passed is now.
     pub(crate) fn set(&mut self, slot: u32, time: u64) {
         self.unset(slot);
-        if self.alarms.len() <= slot as usize {
-            self.alarms.resize(slot as usize + 1, UNSET);
+        let (half, index) = place(slot);
+        if self.halves[half].len() <= index {
+            self.halves[half].resize(index + 1, UNSET);
         }
         let time = time.clamp(self.position, self.position.saturating_add(FARTHEST));
         self.link(slot, time);
     }
 
     pub(crate) fn unset(&mut self, slot: u32) {
-        if let Some(alarm) = self.alarms.get(slot as usize)
-            && alarm.before != NONE
-        {
+        if self.is_set(slot) {
             self.unlink(slot);
         }
     }
 
     /// When the alarm of a slot rings, if it is set.
     pub(crate) fn time_of(&self, slot: u32) -> Option<u64> {
-        let alarm = self.alarms.get(slot as usize)?;
-        (alarm.before != NONE).then(|| self.full_time(alarm.time))
+        self.is_set(slot).then(|| self.full_time(self.alarm(slot).time))
+    }
+
+    fn is_set(&self, slot: u32) -> bool {
+        let (half, index) = place(slot);
+        self.halves[half].get(index).is_some_and(|alarm| alarm.before != NONE)
+    }
+
+    fn alarm(&self, slot: u32) -> &Alarm {
+        let (half, index) = place(slot);
+        &self.halves[half][index]
+    }
+
+    fn alarm_mut(&mut self, slot: u32) -> &mut Alarm {
+        let (half, index) = place(slot);
+        &mut self.halves[half][index]
     }
 
     /// When there is something to do next: to ring, or to move alarms closer. No alarm rings before.
@@ -119,7 +136,7 @@ impl Wheel {
         };
         self.position = self.position.max(bucket.start);
         let slot = self.heads[bucket.level][bucket.index];
-        let time = self.full_time(self.alarms[slot as usize].time);
+        let time = self.full_time(self.alarm(slot).time);
         self.unlink(slot);
         if bucket.level == 0 {
             return Some(Step::Rings(slot));
@@ -156,21 +173,21 @@ impl Wheel {
         let index = (time >> (BITS * level as u32)) as usize % BUCKETS;
         let first = std::mem::replace(&mut self.heads[level][index], slot);
         if first != NONE {
-            self.alarms[first as usize].before = slot;
+            self.alarm_mut(first).before = slot;
         }
         self.occupied[level] |= 1 << index;
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
         let (head, time) = (HEAD | (level * BUCKETS + index) as u32, time as u32);
-        self.alarms[slot as usize] = Alarm { before: head, after: first, time };
+        *self.alarm_mut(slot) = Alarm { before: head, after: first, time };
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Alarm { before, after, .. } = std::mem::replace(&mut self.alarms[slot as usize], UNSET);
+        let Alarm { before, after, .. } = std::mem::replace(self.alarm_mut(slot), UNSET);
         if after != NONE {
-            self.alarms[after as usize].before = before;
+            self.alarm_mut(after).before = before;
         }
         if before & HEAD == 0 {
-            self.alarms[before as usize].after = after;
+            self.alarm_mut(before).after = after;
             return;
         }
         let bucket = (before & !HEAD) as usize;
@@ -185,6 +202,11 @@ impl Wheel {
     fn is_occupied(&self, bucket: Bucket) -> bool {
         self.occupied[bucket.level] & (1 << bucket.index) != 0
     }
+}
+
+/// Which half a slot is in, and where.
+fn place(slot: u32) -> (usize, usize) {
+    (usize::from(slot >= SECOND_HALF), (slot & !SECOND_HALF) as usize)
 }
 
 #[cfg(test)]
@@ -264,11 +286,16 @@ mod tests {
         PassToNext,
     }
 
+    /// Of either half.
+    fn slot() -> impl Strategy<Value = u32> {
+        prop_oneof![0..6u32, SECOND_HALF..SECOND_HALF + 6]
+    }
+
     fn action() -> impl Strategy<Value = Action> {
         let ahead = (0..33u32, any::<u64>()).prop_map(|(bits, noise)| noise & ((1 << bits) - 1));
         prop_oneof![
-            4 => (0..12u32, ahead.clone()).prop_map(|(slot, ahead)| Action::Set(slot, ahead)),
-            1 => (0..12u32).prop_map(Action::Unset),
+            4 => (slot(), ahead.clone()).prop_map(|(slot, ahead)| Action::Set(slot, ahead)),
+            1 => slot().prop_map(Action::Unset),
             2 => (ahead, prop_oneof![0..4usize, Just(usize::MAX)])
                 .prop_map(|(time, steps)| Action::Pass(time, steps)),
             3 => Just(Action::PassToNext),
@@ -317,7 +344,7 @@ mod tests {
                 if ended {
                     prop_assert!(model.values().all(|time| *time > now), "late: {:?}", model);
                 }
-                for slot in 0..12 {
+                for slot in (0..6).chain(SECOND_HALF..SECOND_HALF + 6) {
                     prop_assert_eq!(wheel.time_of(slot), model.get(&slot).copied());
                 }
             }

@@ -174,6 +174,7 @@ pub struct ListenError {
 pub struct ListenOptions {
     backlog: u32,
     reuse_address: bool,
+    reuse_port: bool,
     only_v6: bool,
     no_delay: bool,
     keep_alive: Option<Duration>,
@@ -192,6 +193,7 @@ impl ListenOptions {
         Self {
             backlog: 1024,
             reuse_address: true,
+            reuse_port: false,
             only_v6: false,
             no_delay: true,
             keep_alive: None,
@@ -211,6 +213,16 @@ impl ListenOptions {
     #[must_use]
     pub const fn reuse_address(mut self, reuse: bool) -> Self {
         self.reuse_address = reuse;
+        self
+    }
+
+    /// Whether other sockets that say so too may listen on the same port (`SO_REUSEPORT`, socket(7)); the
+    /// kernel gives each newcomer to one of them by a hash of its address. Default false. For several
+    /// processes on one port; the reactors of a [`Server`](crate::Server) need it not. Where the system does
+    /// not know it, it changes nothing.
+    #[must_use]
+    pub const fn reuse_port(mut self, reuse: bool) -> Self {
+        self.reuse_port = reuse;
         self
     }
 

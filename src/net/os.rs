@@ -183,8 +183,8 @@ fn translate(event: &mio::event::Event) -> Event {
 ///
 /// 1. `socket`, with `SOCK_CLOEXEC`
 /// 2. `fcntl` for non-blocking
-/// 3. `setsockopt`: `IPV6_V6ONLY`, `SO_REUSEADDR`, `TCP_NODELAY`, and for keep-alive `SO_KEEPALIVE`
-///    and `TCP_KEEPIDLE`
+/// 3. `setsockopt`: `IPV6_V6ONLY`, `SO_REUSEADDR`, `TCP_NODELAY`, and if asked for `SO_REUSEPORT`,
+///    `SO_KEEPALIVE` and `TCP_KEEPIDLE`
 /// 4. `bind`
 fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> Result<Socket, ListenError> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
@@ -203,6 +203,10 @@ fn set_options(socket: &Socket, addr: SocketAddr, options: &ListenOptions) -> io
     // On Windows SO_REUSEADDR would let another program take the port over.
     #[cfg(unix)]
     socket.set_reuse_address(options.reuse_address)?;
+    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     socket.set_tcp_nodelay(options.no_delay)?;
     if let Some(after) = options.keep_alive {
         let after = after.max(Duration::from_secs(1));

@@ -5,21 +5,28 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::callback::guarded;
+use super::group::Arrival;
+use super::laps::Served;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::config::Overflow;
 use crate::conn::Conn;
 use crate::core::accept_fault::AcceptFault;
-use crate::core::admission::{Refusal, Verdict};
+use crate::core::admission::{Admission, Refusal, Verdict};
 use crate::core::backoff::Backoff;
 use crate::core::log_limit::LogLimit;
 use crate::handler::Handler;
-use crate::net::{Net, Token};
+use crate::net::{ListenOptions, Net, Token};
+use crate::sync::Ordering;
 
 /// A listener and what is known of it.
 pub(super) struct Acceptor<L> {
-    /// `None` once it has died under us.
-    listener: Option<L>,
+    /// `None` once it has died under us, and while it is suspended and closed.
+    pub(super) listener: Option<L>,
+    pub(super) addr: SocketAddr,
+    pub(super) options: ListenOptions,
+    /// It was told to take nobody in.
+    pub(super) is_suspended: bool,
     /// Somebody may wait: sticky until `accept` says `WouldBlock`.
     ready: bool,
     /// For want of descriptors or memory it waits until then.
@@ -38,11 +45,29 @@ pub(super) struct Complaints {
     rate: LogLimit,
     evicted: LogLimit,
     pub(super) shed: LogLimit,
+    pub(super) slow: LogLimit,
 }
 
 impl<L> Acceptor<L> {
-    pub(super) fn new(listener: L) -> Self {
-        Self { listener: Some(listener), ready: false, paused_until: None, backoff: Backoff::new() }
+    pub(super) fn new(listener: L, addr: SocketAddr, options: ListenOptions) -> Self {
+        Self {
+            listener: Some(listener),
+            addr,
+            options,
+            is_suspended: false,
+            ready: false,
+            paused_until: None,
+            backoff: Backoff::new(),
+        }
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// As if it had never been gone.
+    pub(super) fn listens_again(&mut self, listener: L) {
+        (self.listener, self.ready, self.paused_until) = (Some(listener), false, None);
     }
 
     pub(super) fn mark_ready(&mut self) {
@@ -50,7 +75,7 @@ impl<L> Acceptor<L> {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.ready && self.paused_until.is_none() && self.listener.is_some()
+        self.ready && self.paused_until.is_none() && self.listener.is_some() && !self.is_suspended
     }
 
     pub(super) fn resumes_at(&self) -> Option<Instant> {
@@ -78,7 +103,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn accept_from(&mut self, index: usize) {
         for _ in 0..self.table.config().accept_budget {
             let acceptor = &mut self.acceptors[index];
-            if !acceptor.is_ready() || self.table.admission.keeps_waiting() {
+            if !acceptor.is_ready() || self.table.door().keeps_waiting() {
                 return;
             }
             let Some(listener) = &mut acceptor.listener else { return };
@@ -95,7 +120,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
         let acceptor = &mut self.acceptors[index];
-        let (addr, now) = (self.table.listeners[index], self.table.now());
+        let (addr, now) = (acceptor.addr, self.table.now());
         match AcceptFault::of(error) {
             AcceptFault::Empty => acceptor.ready = false,
             AcceptFault::Retry => {
@@ -122,23 +147,59 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Decides about a newcomer, before anything is kept of it.
-    fn judge(&mut self, listener: usize, stream: N::Stream, peer: SocketAddr) {
+    fn judge(&mut self, index: usize, stream: N::Stream, peer: SocketAddr) {
         self.table.stats.accepted += 1;
-        match self.table.admission.judge(peer.ip(), self.table.now()) {
-            Verdict::Admit => self.admit(listener, stream, peer),
-            Verdict::AdmitInsteadOf(slot) => {
-                self.evict(slot);
-                self.admit(listener, stream, peer);
+        let listener = self.acceptors[index].addr;
+        let mut door = self.table.door();
+        let evicts = match door.judge(peer.ip(), self.table.now()) {
+            Verdict::Admit => false,
+            Verdict::AdmitInsteadOfIdlest => true,
+            Verdict::Refuse(refusal) => {
+                drop(door);
+                return self.refuse(stream, peer, refusal);
             }
-            Verdict::Refuse(refusal) => self.refuse(stream, peer, refusal),
+        };
+        let to = if evicts { self.who_has_the_idlest(&door) } else { door.choose() };
+        door.opened(to, peer.ip());
+        drop(door);
+        self.hand_over(to, Arrival { stream, peer, listener, evicts });
+    }
+
+    /// The reactor that has the connection which was silent the longest, as far as others have told.
+    fn who_has_the_idlest(&self, door: &Admission) -> usize {
+        let reactors = 0..self.group.remotes.len();
+        let silent_since = |index: &usize| match *index {
+            own if own == self.index => self.table.idlest().map_or(u64::MAX, |(_, since)| since),
+            other => self.group.remotes[other].idlest.load(Ordering::Relaxed),
+        };
+        let idlest = reactors.filter(|index| door.has_some(*index)).min_by_key(silent_since);
+        idlest.unwrap_or(self.index)
+    }
+
+    /// Gives a newcomer to its reactor. If that has stopped, this one serves it.
+    fn hand_over(&mut self, to: usize, arrival: Arrival<N::Stream>) {
+        let kept = if to == self.index {
+            Some(arrival)
+        } else {
+            self.group.remotes[to].hand_over(arrival).inspect(|arrival| {
+                let (ip, mut door) = (arrival.peer.ip(), self.table.door());
+                door.closed(to, ip);
+                door.opened(self.index, ip);
+            })
+        };
+        if let Some(Arrival { stream, peer, listener, evicts }) = kept {
+            if evicts {
+                self.evict_idlest();
+            }
+            self.admit(listener, stream, peer);
         }
     }
 
     /// Frees a slot before the turn ends, so that the count is never above the limit. That is safe here:
     /// all events have been marked and all work is done, so that nothing in this turn still means the
     /// slot's former tenant, and what is left on the lists carries its serial number.
-    fn evict(&mut self, slot: u32) {
-        let Some(id) = self.table.id_in(slot) else { return };
+    pub(super) fn evict_idlest(&mut self) {
+        let Some((id, _)) = self.table.idlest() else { return };
         self.table.stats.evicted += 1;
         let peer = self.table.entry(id).peer();
         if let Some(times) = self.complaints.evicted.count(self.table.now()) {
@@ -176,7 +237,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    fn admit(&mut self, listener: usize, mut stream: N::Stream, peer: SocketAddr) {
+    pub(super) fn admit(&mut self, listener: SocketAddr, mut stream: N::Stream, peer: SocketAddr) {
         let id = self.table.next_id();
         let token = Token::Conn { slot: id.slot, tag: id.tag() };
         if let Err(error) = self.net.register(&mut stream, token) {
@@ -188,9 +249,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 );
             }
             self.net.reset(stream);
+            self.table.turned_away(peer);
             return;
         }
-        let listener = u16::try_from(listener).expect("listen_on counts listeners in 16 bits");
         self.table.insert(peer, listener);
         self.put_socket(id.slot as usize, Socket { stream, state: None });
         log::debug!("{id} {peer} opened");
@@ -204,6 +265,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.begin(id);
         self.table.watch(id);
         self.relist(id);
+        self.tell_late(id);
+        self.lap(Served::Conn(id));
     }
 
     fn put_socket(&mut self, slot: usize, socket: Socket<N::Stream, H::State>) {

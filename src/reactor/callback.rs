@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Reactor;
 use crate::close_reason::{BoxError, CloseReason, OneLine};
 use crate::conn::Conn;
+use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
@@ -31,6 +32,23 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             handler.on_close(&mut Conn::new(table, id), state, reason);
             Ok(())
         });
+    }
+
+    /// The first turn begins.
+    pub(super) fn start(&mut self) {
+        if !std::mem::replace(&mut self.is_started, true) {
+            self.callback_of_reactor(|handler, context| handler.on_start(context));
+        }
+    }
+
+    /// Runs a callback that belongs to no connection, so that a panic has none to end.
+    pub(super) fn callback_of_reactor(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>)) {
+        let (handler, table) = (&mut self.handler, &mut self.table);
+        let run = || call(handler, &mut Context::new(table, None));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            self.table.stats.panics += 1;
+            log::error!("the handler panicked: {}", panic_message(payload));
+        }
     }
 }
 
@@ -64,7 +82,7 @@ pub(super) fn contain(action: impl FnOnce()) {
     }
 }
 
-fn panic_message(payload: Box<dyn Any + Send>) -> String {
+pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
     let message = if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::Reactor;
+use super::laps::Served;
 use crate::close_reason::CloseReason;
 use crate::core::deadlines::Deadline;
-use crate::core::wheel::Step;
+use crate::core::wheel::{SECOND_HALF, Step};
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 use crate::stats::Expired;
+use crate::table::Owner;
 
 /// How often a connection is read from before its lingering is over, each time within the read budget: with
 /// the default one, this is as much as a receive buffer of Linux holds by default (tcp(7), `tcp_rmem`).
@@ -21,6 +23,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let now = self.table.passed();
         for _ in 0..self.table.config().timer_budget {
             match self.table.alarms.step(now) {
+                Some(Step::Rings(slot)) if slot >= SECOND_HALF => self.ring_timer(slot),
                 Some(Step::Rings(slot)) => self.ring(slot, now),
                 Some(Step::Moved) => {}
                 None => return,
@@ -40,6 +43,28 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
+    /// Unless its connection is about to end.
+    fn ring_timer(&mut self, slot: u32) {
+        match self.table.ring(slot) {
+            Some((Owner::Reactor, key)) => {
+                self.table.stats.timers_fired += 1;
+                self.callback_of_reactor(|handler, context| handler.on_tick(context, key));
+                self.lap(Served::Tick);
+            }
+            Some((Owner::Conn(slot), key)) => {
+                let Some(id) = self.table.id_in(slot) else { return };
+                self.begin(id);
+                if self.table.entry(id).phase.is_before_the_end() {
+                    self.table.stats.timers_fired += 1;
+                    self.callback(id, |handler, conn, state| handler.on_timer(conn, state, key));
+                    self.lap(Served::Conn(id));
+                }
+                self.relist(id);
+            }
+            None => {}
+        }
+    }
+
     fn miss(&mut self, id: ConnId, deadline: Deadline) {
         let config = self.table.config();
         let limit = |time: Option<Duration>| time.unwrap_or_default();
@@ -56,10 +81,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 let limit = limit(config.max_age);
                 (CloseReason::MaxAge { limit }, |expired| &mut expired.age)
             }
+            Deadline::Quiet => return self.end_in_time(id, CloseReason::Drained),
             Deadline::Write => return self.write_timed_out(id, limit(config.write_timeout)),
             Deadline::Linger => return self.linger_timed_out(id),
         };
         *count(&mut self.table.stats.expired) += 1;
+        self.end_in_time(id, reason);
+    }
+
+    fn end_in_time(&mut self, id: ConnId, reason: CloseReason) {
         self.table.entry(id).close(reason);
         self.begin(id);
         self.relist(id);

@@ -2,26 +2,41 @@
 
 mod accept;
 mod callback;
+mod drain;
 mod expire;
+pub(crate) mod group;
+mod laps;
+mod messages;
 mod preview;
 mod reap;
+mod replace;
+mod suspend;
 mod work;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::context::Context;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::{Event, ListenError, ListenOptions, Net, Os, Token};
+use crate::report::Report;
 use crate::stats::Stats;
+use crate::sync::Ordering;
 use crate::table::{self, Table};
 use accept::{Acceptor, Complaints};
+pub(crate) use callback::panic_message;
+use drain::Drain;
+use group::{Group, Job};
+use laps::Laps;
+pub use suspend::Suspension;
 
 /// All connections read into this one buffer. A larger one gains nothing: what was read is not in the
 /// processor's nearest cache any more when it is sent, and the others wait longer for their turn.
@@ -40,19 +55,21 @@ const BLIND_TURNS: u32 = 100;
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// let addr = reactor.listen("127.0.0.1:7000")?;
 /// println!("listening on {addr}");
-/// reactor.run()
+/// reactor.run()?;
+/// # Ok(())
 /// # }
 /// ```
 ///
 /// # Implementation notes
-/// A turn has six steps:
+/// A turn has seven steps:
 /// 1. poll: wait for events, but not while somebody is known to be ready
 /// 2. mark: remember what each event says, and who has work now
 /// 3. work: for each of those flush, read, call back and flush, within a budget
 /// 4. accept, within a budget
-/// 5. deadlines, within a budget, and whatever else has to end: see
+/// 5. messages of other threads, within a budget
+/// 6. timers and deadlines, within a budget, and whatever else has to end: see
 ///    [`queue_budget`](Config::queue_budget)
-/// 6. reap: close sockets, call `on_close`, free slots
+/// 7. reap: close sockets, call `on_close`, free slots
 ///
 /// On Linux each turn makes one `epoll_wait`, each read one `recv`, and each flush one `send`, or one
 /// `sendmsg` if several pieces are queued. A connection costs `accept4`, `epoll_ctl` and `close`, and
@@ -67,7 +84,14 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     complaints: Complaints,
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
-    handle: Handle,
+    /// All reactors of this server, and which of them this is.
+    group: Arc<Group<H, N>>,
+    index: usize,
+    drain: Option<Drain>,
+    report: Report,
+    laps: Laps,
+    is_in_turn: bool,
+    is_started: bool,
     is_shut_down: bool,
     /// How many turns in a row have not seen all events.
     blind_turns: u32,
@@ -79,6 +103,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// Kept from turn to turn for their capacity.
     events: Vec<Event>,
     working: Vec<ConnId>,
+    jobs: Vec<Job<H, N>>,
 }
 
 struct Socket<T, S> {
@@ -100,11 +125,22 @@ impl<H: Handler> Reactor<H> {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// `config` is valid.
+    /// A reactor of its own. `config` is valid.
     pub(crate) fn on(net: N, config: Config, handler: H) -> Self {
-        let handle = Handle::new(net.waker());
+        let group = Group::new(&config, [&net]);
+        Self::member(group, 0, net, config, handler)
+    }
+
+    /// One of the reactors of a group.
+    pub(crate) fn member(
+        group: Arc<Group<H, N>>,
+        index: usize,
+        net: N,
+        config: Config,
+        handler: H,
+    ) -> Self {
         let latest = net.now();
-        let table = Table::new(config, net.descriptor_limit(), latest);
+        let table = Table::new(config, &group.door, group.remotes.len(), group.epoch, index);
         Self {
             net,
             handler,
@@ -113,7 +149,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             acceptors: Vec::new(),
             complaints: Complaints::default(),
             closed: Vec::new(),
-            handle,
+            group,
+            index,
+            drain: None,
+            report: Report::default(),
+            laps: Laps::new(latest),
+            is_in_turn: false,
+            is_started: false,
             is_shut_down: false,
             blind_turns: 0,
             latest,
@@ -121,6 +163,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             events: Vec::new(),
             working: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 
@@ -146,22 +189,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # Errors
     /// [`Error::Resolve`] if there is no such address; [`Error::Listen`] if the system refuses: the
     /// address is in use or not this machine's, or the port is below 1024 and needs a privilege;
-    /// [`Error::Stopped`] after the reactor has stopped.
+    /// [`Error::Stopped`] after the reactor has stopped or has begun to drain.
     pub fn listen_with(
         &mut self,
         addr: impl ToSocketAddrs,
         options: &ListenOptions,
     ) -> Result<SocketAddr, Error> {
-        if self.is_shut_down {
+        if self.is_shut_down || self.is_draining() {
             return Err(Error::Stopped);
         }
         let mut refusal = Error::Resolve(io::Error::new(ErrorKind::NotFound, "no address"));
         for addr in addr.to_socket_addrs().map_err(Error::Resolve)? {
             match self.listen_on(addr, options) {
                 Ok(addr) => return Ok(addr),
-                Err(ListenError { step, source }) => {
-                    refusal = Error::Listen { addr, step, source };
-                }
+                Err(error) => refusal = Error::refused(addr, error),
             }
         }
         Err(refusal)
@@ -172,34 +213,38 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         addr: SocketAddr,
         options: &ListenOptions,
     ) -> Result<SocketAddr, ListenError> {
-        let index = u16::try_from(self.table.listeners.len()).map_err(|_| ListenError {
+        let index = u16::try_from(self.acceptors.len()).map_err(|_| ListenError {
             step: "register",
             source: io::Error::other("a reactor has at most 65,536 listeners"),
         })?;
         let (listener, addr) = self.net.listen(addr, options, Token::Listener(index))?;
-        self.acceptors.push(Acceptor::new(listener));
-        self.table.listeners.push(addr);
+        self.acceptors.push(Acceptor::new(listener, addr, options.clone()));
         log::info!("listening on {addr}");
         Ok(addr)
     }
 
-    /// Serves until it is stopped: by a [`Handle`], or by a handler with
-    /// [`stop_reactor`](crate::Conn::stop_reactor). Then every connection is closed at once. Those that
-    /// lose queued bytes by it see a RST, and so do those whose input was not read yet.
+    /// Serves until it has drained ([`drain`](Self::drain)) or is stopped: by a [`Handle`], or by a handler
+    /// with [`stop_reactor`](crate::Conn::stop_reactor). When it is stopped every connection is closed at
+    /// once. Those that lose queued bytes by it see a RST, and so do those whose input was not read yet.
+    ///
+    /// What other threads have posted until then is still run.
     ///
     /// # Errors
-    /// [`Error::Poll`] if the system's event queue fails.
-    pub fn run(&mut self) -> Result<(), Error> {
+    /// [`Error::Poll`] if the system's event queue fails; [`Error::InTurn`] from inside of a turn.
+    pub fn run(&mut self) -> Result<Report, Error> {
         self.latest = self.net.now();
-        while self.make_turn(None)?.is_continue() {}
-        Ok(())
+        loop {
+            if let ControlFlow::Break(report) = self.guarded_turn(None)? {
+                return Ok(report);
+            }
+        }
     }
 
     /// Makes one turn, waiting at most `timeout` for something to do (for ever if it is `None`). So a
     /// reactor can live inside a loop of your own.
     ///
-    /// Returns [`ControlFlow::Break`] when the reactor has been stopped: all its sockets are closed
-    /// then, and it cannot go on.
+    /// Returns [`ControlFlow::Break`] when the reactor has drained or has been stopped: all its sockets are
+    /// closed then, and it cannot go on.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -221,44 +266,77 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<()>, Error> {
+    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
         self.latest = self.net.now();
-        self.make_turn(timeout)
+        self.guarded_turn(timeout)
     }
 
-    fn make_turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<()>, Error> {
+    fn guarded_turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
+        if self.is_in_turn {
+            return Err(Error::InTurn);
+        }
+        self.is_in_turn = true;
+        let group = Arc::clone(&self.group);
+        let result = group.in_turn(|| self.make_turn(timeout));
+        self.is_in_turn = false;
+        result
+    }
+
+    fn make_turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
         if !self.is_stopping() {
+            self.start();
             let saw_all = self.poll(timeout)?;
             self.mark();
             self.work();
             self.reap(); // before others are judged by whether there is room
+            self.take_orders();
+            self.receive();
             self.accept();
+            self.read_messages();
             if self.may_judge_deadlines(saw_all) {
                 self.expire();
             }
+            self.go_on_draining();
             self.reap();
             self.shed();
-            self.latest = self.net.now();
-            self.table.end_turn(self.latest);
-            self.table.stats.turns += 1;
+            self.end_turn();
         }
-        if self.is_stopping() {
+        if self.is_stopping() || self.is_drained() {
             self.shut_down();
-            return Ok(ControlFlow::Break(()));
+            return Ok(ControlFlow::Break(self.report));
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// A handle that stops this reactor from other threads.
+    fn end_turn(&mut self) {
+        self.latest = self.net.now();
+        self.judge_turn(self.latest);
+        self.table.end_turn(self.latest);
+        self.table.stats.turns += 1;
+        self.publish();
+    }
+
+    /// Tells other threads how things stand.
+    fn publish(&mut self) {
+        let remote = &self.group.remotes[self.index];
+        remote.publish(self.table.stats());
+        let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since);
+        remote.idlest.store(idlest, Ordering::Relaxed);
+        if std::mem::take(&mut self.table.made_room) {
+            self.group.wake_others(self.index);
+        }
+    }
+
+    /// A handle to this reactor, and to all that run beside it, for other threads.
     #[must_use]
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
+    pub fn handle(&self) -> Handle<H, N> {
+        Handle::new(Arc::clone(&self.group))
     }
 
     /// What has been counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { waiting_bytes: self.table.pressure.held() as u64, ..self.table.stats }
+        self.table.stats()
     }
 
     /// The handler.
@@ -273,13 +351,34 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         &mut self.handler
     }
 
+    /// All its connections, and what else belongs to none of them alone.
+    #[must_use]
+    pub fn context(&mut self) -> Context<'_> {
+        self.refresh();
+        Context::new(&mut self.table, None)
+    }
+
+    /// The handler, and all that a callback of the reactor itself reaches: both at once.
+    #[must_use]
+    pub fn handler_and_context(&mut self) -> (&mut H, Context<'_>) {
+        self.refresh();
+        (&mut self.handler, Context::new(&mut self.table, None))
+    }
+
+    /// Between turns the time of the last one is long gone.
+    fn refresh(&mut self) {
+        if !self.is_in_turn {
+            self.table.set_now(self.net.now());
+        }
+    }
+
     /// What the reactor is told now.
     #[must_use]
     pub fn config(&self) -> &Config {
         self.table.config()
     }
 
-    /// Tells the reactor something else. Everything takes effect at once; who is connected stays, even
+    /// Tells this reactor something else ([`Handle::set_limits`] tells all of a server). Everything takes effect at once; who is connected stays, even
     /// above a limit that is lower now. Deadlines change for everybody, which takes time in proportion to
     /// their number.
     ///
@@ -299,13 +398,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     pub fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
         config.validate()?;
-        self.table.reconfigure(config, self.net.descriptor_limit());
-        self.shed();
+        self.apply(config);
         Ok(())
     }
 
+    fn apply(&mut self, config: Config) {
+        let share = config.queue_budget / self.group.remotes.len();
+        self.group.remotes[self.index].mailbox.set_limits(config.mailbox_limit, share);
+        self.table.reconfigure(config, self.net.descriptor_limit());
+        self.shed();
+    }
+
     fn is_stopping(&self) -> bool {
-        self.table.stopping || self.handle.is_stopping()
+        self.table.stopping || self.group.remotes[self.index].is_stopping()
     }
 
     /// Whether nobody is known to have work, so that the next turn waits.
@@ -324,6 +429,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             other => other.map_err(Error::Poll)?,
         };
         self.table.set_now(self.net.now());
+        self.laps = Laps::new(self.table.now());
         Ok(saw_all)
     }
 
@@ -338,17 +444,27 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// How long to wait for events, if it is `now`.
     fn patience(&self, timeout: Option<Duration>, now: Instant) -> Option<Duration> {
-        if self.table.has_ready() || self.can_accept() {
+        if self.table.has_ready() || self.has_something_to_do() {
             return Some(Duration::ZERO);
         }
         let deadline = |at: Instant| at.saturating_duration_since(now);
         let next = self.acceptors.iter().filter_map(Acceptor::resumes_at);
-        let next = next.chain(self.table.next_alarm()).min().map(deadline);
+        let drained = self.drain.as_ref().and_then(|drain| drain.deadline);
+        let next = next.chain(self.table.next_alarm()).chain(drained).min().map(deadline);
         [timeout, next].into_iter().flatten().min()
     }
 
+    /// Apart from serving those who are ready.
+    fn has_something_to_do(&self) -> bool {
+        self.can_accept()
+            || self.group.remotes[self.index].has_some()
+            || !self.closed.is_empty()
+            || self.has_to_tell()
+            || self.is_drained()
+    }
+
     fn can_accept(&self) -> bool {
-        !self.table.admission.keeps_waiting() && self.acceptors.iter().any(Acceptor::is_ready)
+        self.acceptors.iter().any(Acceptor::is_ready) && !self.table.door().keeps_waiting()
     }
 
     fn mark(&mut self) {
@@ -368,7 +484,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reactor")
-            .field("listeners", &self.table.listeners)
+            .field("listeners", &self.acceptors.iter().map(Acceptor::addr).collect::<Vec<_>>())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

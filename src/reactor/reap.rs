@@ -2,11 +2,13 @@
 
 use super::Reactor;
 use super::callback::contain;
+use super::laps::Served;
 use crate::close_reason::{CloseReason, OneLine};
 use crate::core::phase::Phase;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
+use crate::report::Report;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn reap(&mut self) {
@@ -23,8 +25,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Closes the socket, tells the handler, frees the slot.
     pub(super) fn bury(&mut self, id: ConnId) {
         let Some(entry) = self.table.get_mut(id) else { return };
-        let reset = entry.phase == Phase::Closed { reset: true } || entry.queued() > 0;
+        let unsent = entry.queued();
+        let reset = entry.phase == Phase::Closed { reset: true } || unsent > 0;
         let reason = entry.take_reason();
+        self.note_end(&reason, unsent);
         let Some(socket) = self.sockets[id.slot as usize].take() else { return };
         if reset {
             // A FIN would let the peer take what it got for the whole.
@@ -35,6 +39,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         contain(|| self.log_close(id, &reason));
         if let Some(state) = socket.state {
             self.call_on_close(id, state, &reason);
+            self.lap(Served::Conn(id));
         }
         contain(|| drop(reason));
         self.table.remove(id);
@@ -51,25 +56,67 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 OneLine(reason),
                 counters.bytes_in,
                 counters.bytes_out,
-                self.table.age(entry).as_secs_f64(),
+                self.table.since(entry.opened()).as_secs_f64(),
             );
         }
     }
 
+    /// What the report at the end says of it.
+    fn note_end(&mut self, reason: &CloseReason, unsent: usize) {
+        let is_cut = matches!(reason, CloseReason::Stopped | CloseReason::DrainTimeout { .. });
+        if is_cut || unsent > 0 {
+            self.report.cut += 1;
+            self.report.unsent += unsent as u64;
+        } else {
+            self.report.finished += 1;
+        }
+    }
+
+    /// The end of the reactor: nothing is taken in any more, what was taken in is done, and all is closed.
     pub(super) fn shut_down(&mut self) {
         if std::mem::replace(&mut self.is_shut_down, true) {
             return;
         }
-        if !self.acceptors.is_empty() {
-            log::info!("stopped, with {} connections still open", self.table.stats.open);
+        if self.is_drained() {
+            log::info!("drained: {}", self.report);
+        } else {
+            self.group.stop(); // one reactor does not outlive another
+            if self.is_started {
+                log::info!("stopped, with {} connections still open", self.table.stats.open);
+            }
+            if self.drain.is_none() {
+                self.report = Report::default();
+            }
         }
+        self.table.stopping = true;
+        self.group.remotes[self.index].close();
+        self.run_jobs(usize::MAX);
         self.acceptors.clear();
+        self.turn_away_arrivals();
         let ids: Vec<_> = self.table.ids().collect();
         for &id in &ids {
-            self.table.entry(id).cut(CloseReason::Stopped, false);
+            let entry = self.table.entry(id);
+            match entry.phase {
+                Phase::Lingering => entry.phase = entry.phase.after_linger(),
+                _ => entry.cut(CloseReason::Stopped, false),
+            }
         }
         self.closed.extend(ids);
         self.reap();
+        if self.is_started {
+            self.callback_of_reactor(|handler, context| handler.on_stop(context));
+        }
+        self.publish();
+    }
+
+    fn turn_away_arrivals(&mut self) {
+        let mut arrivals = Vec::new();
+        self.group.remotes[self.index].arrivals.take(usize::MAX, &mut arrivals);
+        for arrival in arrivals {
+            self.net.reset(arrival.stream);
+            self.table.turned_away(arrival.peer);
+            self.report.cut += 1;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::{iter, mem};
 
+use super::laps::Served;
 use super::preview::Preview;
 use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
@@ -36,10 +37,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let leftovers = working.len().max(LEFTOVERS).min(self.table.leftovers());
         for id in working.drain(..) {
             self.serve(id);
+            self.lap(Served::Conn(id));
         }
         for _ in 0..leftovers {
             let Some(id) = self.table.next_leftover() else { break };
             self.serve(id);
+            self.lap(Served::Conn(id));
         }
         self.working = working;
     }
@@ -274,7 +277,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             Preview::new(&[IoSlice::new(&self.buffer[..count])], count)
         );
         self.table.stats.traffic.read(count);
-        self.table.admission.heard_of(id.slot);
+        self.table.heard_of(id);
         let now = self.table.stamp();
         let entry = self.table.entry(id);
         entry.count_read(count);

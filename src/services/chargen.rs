@@ -50,6 +50,11 @@ impl Handler for Chargen {
         fill(conn, start);
         Ok(())
     }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_>, _start: &mut u8) -> Result<(), BoxError> {
+        conn.close(); // there is always more to say
+        Ok(())
+    }
 }
 
 fn fill(conn: &mut Conn<'_>, start: &mut u8) {

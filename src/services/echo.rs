@@ -11,7 +11,8 @@ use crate::{BoxError, Conn, Handler, Input};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// reactor.listen("127.0.0.1:7000")?;
-/// reactor.run()
+/// reactor.run()?;
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

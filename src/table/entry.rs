@@ -95,11 +95,11 @@ impl Entry {
         self.peer.into()
     }
 
-    pub(super) fn opened(&self) -> u64 {
+    pub(crate) fn opened(&self) -> u64 {
         self.opened.get()
     }
 
-    pub(super) fn since(&self) -> u64 {
+    pub(crate) fn since(&self) -> u64 {
         self.since.get()
     }
 
@@ -360,6 +360,7 @@ impl Entry {
             since: self.since.get(),
             silent: self.bytes_in == 0 && self.phase == Phase::Open,
             unheard: waits || self.is_paused(),
+            unfinished: waits || self.kept() > 0,
             stalled: extra.map(|extra| extra.stalled),
             serial: self.serial,
         }

@@ -5,9 +5,11 @@
 //! [`Conn`](crate::Conn) borrows it whole and can reach the other connections too.
 
 mod entry;
+mod timers;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -15,14 +17,18 @@ use slab::Slab;
 use crate::close_reason::CloseReason;
 use crate::config::Config;
 use crate::conn::SendError;
-use crate::core::admission::{Admission, Limits};
+use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, Timeouts, millis};
 use crate::core::pressure::Pressure;
+use crate::core::recency::Recency;
 use crate::core::wheel::Wheel;
-use crate::id::ConnId;
+use crate::handler::TimerKey;
+use crate::id::{ConnId, serials_of};
 use crate::net::Event;
 use crate::stats::Stats;
 pub(crate) use entry::Entry;
+pub(crate) use timers::Owner;
+use timers::Timers;
 
 /// For so many slots memory is reserved at once. What is not touched is not resident, and tables of this
 /// size are mapped on their own: they grow by moving pages, and leave no holes behind.
@@ -53,13 +59,22 @@ pub(crate) struct Table {
     stamp: u64,
     passed: u64,
     pub(crate) stopping: bool,
-    pub(crate) admission: Admission,
+    /// Of all reactors of this server.
+    door: Arc<Mutex<Admission>>,
+    /// How many there are.
+    reactors: usize,
+    /// A place has become free that another reactor was waiting for.
+    pub(crate) made_room: bool,
+    /// Who has been silent how long; kept only if the idlest may have to go.
+    recency: Option<Recency>,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
     pub(crate) staged: Vec<u8>,
-    /// Where each listener listens. They are never removed, so an index stays good.
-    pub(crate) listeners: Vec<SocketAddr>,
-    /// One alarm for each connection that has a deadline, at it or before.
+    /// Where connections came in. None is ever removed, so an index stays good.
+    listeners: Vec<SocketAddr>,
+    /// One alarm for each connection that has a deadline, at it or before; and one for each timer.
     pub(crate) alarms: Wheel,
+    /// In the second half of the wheel.
+    timers: Timers,
     pub(crate) pressure: Pressure,
     /// The pressure has gone in this turn.
     is_relieved: bool,
@@ -73,17 +88,28 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// `descriptors` is how many the system allows, if that is known.
-    pub(crate) fn new(config: Config, descriptors: Option<usize>, now: Instant) -> Self {
+    /// The table of one of so many reactors, that have the door and the budget together. Times are counted
+    /// from `epoch`.
+    pub(crate) fn new(
+        config: Config,
+        door: &Arc<Mutex<Admission>>,
+        reactors: usize,
+        epoch: Instant,
+        reactor: usize,
+    ) -> Self {
         Self {
-            admission: Admission::new(config.admission(descriptors)),
-            pressure: Pressure::new(config.queue_budget),
+            door: Arc::clone(door),
+            reactors,
+            made_room: false,
+            recency: config.evicts().then(Recency::new),
+            pressure: Pressure::new(config.queue_budget / reactors),
             is_relieved: false,
             alarms: Wheel::with_capacity(RESERVED),
+            timers: Timers::default(),
             timeouts: config.timeouts(),
             config,
             stats: Stats::default(),
-            now,
+            now: epoch,
             stamp: 0,
             passed: 0,
             stopping: false,
@@ -92,9 +118,17 @@ impl Table {
             entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
             leftover: VecDeque::new(),
-            last_serial: 0,
-            epoch: now,
+            last_serial: serials_of(reactor),
+            epoch,
         }
+    }
+
+    pub(crate) fn reactor(&self) -> usize {
+        ConnId { serial: self.last_serial, slot: 0 }.reactor()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats { waiting_bytes: self.pressure.held() as u64, ..self.stats }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -127,16 +161,28 @@ impl Table {
     pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
         let limits = config.admission(descriptors);
         if limits != self.config.admission(descriptors) {
-            self.limit_newcomers(limits);
+            self.door().set_limits(limits);
+            self.limit_newcomers(config.evicts());
         }
-        self.pressure.set_budget(config.queue_budget);
-        self.timeouts = config.timeouts();
+        self.pressure.set_budget(config.queue_budget / self.reactors);
+        let quiet = self.timeouts.quiet.map(|_| millis(config.drain_quiet));
+        self.timeouts = Timeouts { quiet, ..config.timeouts() };
         self.config = config;
+        self.watch_all();
+        self.list_the_throttled();
+    }
+
+    /// From now on connections are closed that have nothing to do, as they are told in `drain_quiet`.
+    pub(crate) fn close_the_quiet(&mut self) {
+        self.timeouts.quiet = Some(millis(self.config.drain_quiet));
+        self.watch_all();
+    }
+
+    fn watch_all(&mut self) {
         let ids: Vec<_> = self.ids().collect();
         for id in ids {
             self.watch(id);
         }
-        self.list_the_throttled();
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -168,18 +214,34 @@ impl Table {
     /// The id that the next [`insert`](Self::insert) gives.
     pub(crate) fn next_id(&self) -> ConnId {
         let slot = u32::try_from(self.entries.vacant_key())
-            .expect("descriptors are 32 bits wide, and each slot holds one");
+            .expect("each slot holds a descriptor, and Linux gives no process 2^30 of them");
         ConnId { serial: self.last_serial + 1, slot }
     }
 
-    /// Gives a slot to a connection that has just been accepted.
-    pub(crate) fn insert(&mut self, peer: SocketAddr, listener: u16) -> ConnId {
+    /// Gives a slot to a connection that was let in.
+    pub(crate) fn insert(&mut self, peer: SocketAddr, listener: SocketAddr) -> ConnId {
         let id = self.next_id();
+        let listener = self.index_of(listener);
         self.last_serial = id.serial;
         self.entries.insert(Entry::new(id.serial, peer, listener, self.stamp()));
         self.stats.open += 1;
-        self.admission.opened(id.slot, peer.ip());
+        self.heard_of(id);
         id
+    }
+
+    /// Newcomers of more listeners than these are not told apart from those of the last.
+    fn index_of(&mut self, listener: SocketAddr) -> u16 {
+        let known = self.listeners.iter().position(|addr| *addr == listener);
+        let index = known.unwrap_or_else(|| {
+            self.listeners.push(listener);
+            self.listeners.len() - 1
+        });
+        u16::try_from(index).unwrap_or(u16::MAX)
+    }
+
+    /// One that was let in could not be served after all.
+    pub(crate) fn turned_away(&mut self, peer: SocketAddr) {
+        self.made_room |= lock(&self.door).closed(self.reactor(), peer.ip());
     }
 
     /// Frees a slot. Only when all events of a turn are marked and its work is done: what is left on the
@@ -191,7 +253,13 @@ impl Table {
             self.recount(id);
             self.entries.remove(id.slot as usize);
             self.alarms.unset(id.slot);
-            self.admission.closed(id.slot, peer.ip());
+            while let Some(slot) = self.timers.cancel_any(Owner::Conn(id.slot)) {
+                self.alarms.unset(slot);
+            }
+            if let Some(recency) = &mut self.recency {
+                recency.forget(id.slot);
+            }
+            self.made_room |= lock(&self.door).closed(self.reactor(), peer.ip());
             self.stats.open -= 1;
             self.stats.closed += 1;
         }
@@ -220,6 +288,26 @@ impl Table {
         } else {
             Marks { high: self.config.high_water, low: self.config.low_water_bytes() }
         }
+    }
+
+    /// Sets a timer, or moves it. It is never due in the turn that sets it, so that none can make a turn
+    /// endless.
+    pub(crate) fn set_timer(&mut self, owner: Owner, after: Duration, key: TimerKey) {
+        let time = self.stamp.saturating_add(millis(after)).max(self.passed + 1);
+        let slot = self.timers.set(owner, key, time);
+        self.alarms.set(slot, time);
+    }
+
+    /// Returns whether it was set.
+    pub(crate) fn cancel_timer(&mut self, owner: Owner, key: TimerKey) -> bool {
+        let slot = self.timers.cancel(owner, key);
+        slot.inspect(|slot| self.alarms.unset(*slot)).is_some()
+    }
+
+    /// The alarm of a timer rings. Returns the timer if it is due.
+    pub(crate) fn ring(&mut self, slot: u32) -> Option<(Owner, TimerKey)> {
+        let ringing = self.timers.ring(slot, self.passed);
+        ringing.map_err(|time| self.alarms.set(slot, time)).ok() // it was too far ahead
     }
 
     /// Brings the sum of what is held up to date with one connection.
@@ -260,14 +348,34 @@ impl Table {
         self.get_mut(id).expect("the reactor works on connections that hold a slot")
     }
 
-    /// Starts to judge newcomers by other limits, as if all who are here had come under them.
-    fn limit_newcomers(&mut self, limits: Limits) {
+    /// Brings what newcomers are judged by in line with other limits.
+    fn limit_newcomers(&mut self, evicts: bool) {
+        let ips = self.entries.iter().map(|(_, entry)| entry.peer().ip());
+        lock(&self.door).recount(self.reactor(), ips);
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(_, entry)| entry.since());
-        self.admission.start_anew(limits);
-        for (slot, entry) in entries {
-            self.admission.opened(id_of(slot, entry).slot, entry.peer().ip());
+        self.recency = evicts.then(Recency::new);
+        if let Some(recency) = &mut self.recency {
+            entries.iter().for_each(|(slot, entry)| recency.touch(id_of(*slot, entry).slot));
         }
+    }
+
+    /// What judges newcomers, for this moment.
+    pub(crate) fn door(&self) -> MutexGuard<'_, Admission> {
+        lock(&self.door)
+    }
+
+    /// Bytes have come from a connection.
+    pub(crate) fn heard_of(&mut self, id: ConnId) {
+        if let Some(recency) = &mut self.recency {
+            recency.touch(id.slot);
+        }
+    }
+
+    /// The connection that has been silent the longest, and since when.
+    pub(crate) fn idlest(&self) -> Option<(ConnId, u64)> {
+        let id = self.id_in(self.recency.as_ref()?.idlest()?)?;
+        Some((id, self.get(id)?.since()))
     }
 
     /// The id of whoever is in a slot.
@@ -279,8 +387,9 @@ impl Table {
         self.entries.iter().map(|(slot, entry)| id_of(slot, entry))
     }
 
-    pub(crate) fn age(&self, entry: &Entry) -> Duration {
-        (self.now - self.epoch).saturating_sub(Duration::from_millis(entry.opened()))
+    /// How long ago a time is.
+    pub(crate) fn since(&self, time: u64) -> Duration {
+        (self.now - self.epoch).saturating_sub(Duration::from_millis(time))
     }
 
     pub(crate) fn listener_of(&self, entry: &Entry) -> SocketAddr {
@@ -349,20 +458,20 @@ impl Table {
 
     /// What is queued for a connection, with what the callback at hand has sent to it if it is the
     /// `current` one.
-    pub(crate) fn queued(&self, id: ConnId, current: ConnId) -> usize {
-        let staged = if id == current { self.staged.len() } else { 0 };
+    pub(crate) fn queued(&self, id: ConnId, current: Option<ConnId>) -> usize {
+        let staged = if Some(id) == current { self.staged.len() } else { 0 };
         self.get(id).map_or(0, Entry::queued) + staged
     }
 
     /// Whether a considerate handler sends no more.
-    pub(crate) fn is_above_high_water(&self, id: ConnId, current: ConnId) -> bool {
+    pub(crate) fn is_above_high_water(&self, id: ConnId, current: Option<ConnId>) -> bool {
         !self.sends(id) || self.queued(id, current) > self.marks().high
     }
 
     /// The same for any connection. Who is told so waits for `on_drained`, so it is owed from now on.
-    pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: ConnId) -> bool {
+    pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: Option<ConnId>) -> bool {
         let is_above = self.is_above_high_water(id, current);
-        if let Some(entry) = self.get_mut(id).filter(|_| is_above && id != current) {
+        if let Some(entry) = self.get_mut(id).filter(|_| is_above && Some(id) != current) {
             entry.throttled = true;
         }
         is_above
@@ -373,7 +482,7 @@ impl Table {
         &mut self,
         id: ConnId,
         bytes: &[u8],
-        current: ConnId,
+        current: Option<ConnId>,
     ) -> Result<(), SendError> {
         if !self.sends(id) {
             return Err(SendError::Gone);
@@ -392,7 +501,7 @@ impl Table {
         &mut self,
         id: ConnId,
         bytes: &[u8],
-        current: ConnId,
+        current: Option<ConnId>,
     ) -> Result<(), SendError> {
         if !self.sends(id) {
             return Err(SendError::Gone);
@@ -412,13 +521,13 @@ impl Table {
         self.get(id).is_some_and(|entry| entry.phase.sends())
     }
 
-    fn has_room(&self, id: ConnId, bytes: usize, current: ConnId) -> bool {
+    fn has_room(&self, id: ConnId, bytes: usize, current: Option<ConnId>) -> bool {
         let total = self.queued(id, current).checked_add(bytes);
         total.is_some_and(|total| total <= self.config.queue_limit_bytes())
     }
 
-    fn push(&mut self, id: ConnId, bytes: &[u8], current: ConnId) {
-        if id == current {
+    fn push(&mut self, id: ConnId, bytes: &[u8], current: Option<ConnId>) {
+        if Some(id) == current {
             self.staged.extend_from_slice(bytes);
         } else {
             let now = self.stamp();
@@ -429,8 +538,12 @@ impl Table {
     }
 }
 
+fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
+    door.lock().expect("nothing panics while it holds this lock")
+}
+
 fn id_of(slot: usize, entry: &Entry) -> ConnId {
-    let slot = u32::try_from(slot).expect("slots are counted in 32 bits by next_id");
+    let slot = u32::try_from(slot).expect("slots are counted in 30 bits by next_id");
     ConnId { serial: entry.serial, slot }
 }
 
@@ -451,7 +564,14 @@ mod tests {
     };
 
     fn table() -> Table {
-        Table::new(Config::new(), None, Instant::now())
+        let config = Config::new();
+        let door = Arc::new(Mutex::new(Admission::new(config.admission(None), 1)));
+        Table::new(config, &door, 1, Instant::now(), 0)
+    }
+
+    fn insert(table: &mut Table) -> ConnId {
+        table.door().opened(0, PEER.ip());
+        table.insert(PEER, PEER)
     }
 
     #[test]
@@ -464,12 +584,12 @@ mod tests {
     #[test]
     fn an_id_never_names_its_slots_next_tenant() {
         let mut table = table();
-        let first = table.insert(PEER, 0);
+        let first = insert(&mut table);
         table.remove(first);
-        let second = table.insert(PEER, 0);
+        let second = insert(&mut table);
         assert_eq!(first.slot, second.slot, "the slot is used again");
         assert!(table.get(first).is_none());
-        assert_eq!(table.try_send(first, b"x", second), Err(SendError::Gone));
+        assert_eq!(table.try_send(first, b"x", Some(second)), Err(SendError::Gone));
         table.remove(first);
         assert!(table.get(second).is_some(), "a stale id removes nobody");
     }
@@ -477,7 +597,7 @@ mod tests {
     #[test]
     fn an_active_connection_leaves_its_alarm_alone() {
         let mut table = table();
-        let id = table.insert(PEER, 0);
+        let id = insert(&mut table);
         table.watch(id);
         let set = table.alarms.time_of(id.slot);
         assert_eq!(set, table.next_deadline(id).map(|(time, _)| time));
@@ -494,7 +614,7 @@ mod tests {
     #[test]
     fn a_queue_that_stalls_brings_the_alarm_forward() {
         let mut table = table();
-        let id = table.insert(PEER, 0);
+        let id = insert(&mut table);
         table.watch(id);
         let idle = table.alarms.time_of(id.slot);
         table.entry(id).push(b"x", 0);
@@ -505,7 +625,7 @@ mod tests {
     #[test]
     fn two_events_for_one_connection_list_it_once() {
         let mut table = table();
-        let id = table.insert(PEER, 0);
+        let id = insert(&mut table);
         table.mark(id.slot, id.tag(), READABLE);
         table.mark(id.slot, id.tag(), READABLE);
         let mut ready = Vec::new();
@@ -516,7 +636,7 @@ mod tests {
     #[test]
     fn a_writable_connection_with_nothing_to_send_has_no_work() {
         let mut table = table();
-        let id = table.insert(PEER, 0);
+        let id = insert(&mut table);
         let event = Event { readable: false, writable: true, ..READABLE };
         table.mark(id.slot, id.tag(), event);
         assert!(!table.has_ready());
@@ -525,9 +645,9 @@ mod tests {
     #[test]
     fn an_event_for_a_slots_former_tenant_is_dropped() {
         let mut table = table();
-        let first = table.insert(PEER, 0);
+        let first = insert(&mut table);
         table.remove(first);
-        let second = table.insert(PEER, 0);
+        let second = insert(&mut table);
         table.mark(first.slot, first.tag(), READABLE);
         assert!(!table.has_ready());
         table.mark(second.slot, second.tag(), READABLE);
@@ -537,14 +657,14 @@ mod tests {
     #[test]
     fn a_failure_replaces_an_orderly_reason_only_while_bytes_are_owed() {
         let mut table = table();
-        let id = table.insert(PEER, 0);
+        let id = insert(&mut table);
         let entry = table.entry(id);
         entry.close(CloseReason::Closed);
         entry.phase = entry.phase.after_flush();
         entry.cut(CloseReason::Aborted, true);
         assert!(matches!(entry.take_reason(), CloseReason::Closed));
 
-        let id = table.insert(PEER, 0);
+        let id = insert(&mut table);
         let entry = table.entry(id);
         entry.close(CloseReason::Closed);
         entry.cut(CloseReason::Aborted, true);

@@ -133,7 +133,7 @@ fn the_log_tells_of_each_connection_and_each_chunk_when_asked() {
             "[DEBUG] #1 {peer} closed: the peer finished; 10 bytes in, 10 bytes out, open for "
         ),
         "[INFO] ended by SIGTERM".to_owned(),
-        "[INFO] stopped, with 0 connections still open".to_owned(),
+        "[INFO] drained: 0 connections finished, 0 were cut off with 0 bytes unsent".to_owned(),
     ] {
         assert!(text.contains(&expected), "{expected} is not in the log:\n{text}");
     }

@@ -504,7 +504,9 @@ fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
     }
     third.write_all(b"stop").unwrap();
     assert_eq!(read_to_end(&mut third), b"stopping");
-    let stats = server.wait();
+    let handle = server.handle.clone();
+    server.wait();
+    let stats = handle.stats();
     assert_eq!((stats.accepted, stats.closed, stats.open), (5, 5, 0));
     assert_eq!(closed.iter().map(|(id, _)| id.to_string()).last().unwrap(), "#5");
 }

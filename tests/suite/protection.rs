@@ -240,6 +240,7 @@ fn press(service: &str, peers: usize) -> usize {
     let cut = clients.iter().filter(|client| is_cut(client)).count();
     drop(clients);
     serve_one(&mut good, service);
+    drop(good);
     assert!(binary.terminate().success());
     cut
 }

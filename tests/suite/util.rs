@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use readyloop::{Config, Handle, Handler, Reactor, Stats};
+use readyloop::{Config, Handle, Handler, Reactor, Report, Stats};
 use socket2::SockRef;
 
 /// Nothing that is waited for takes longer than this on the slowest machine.
@@ -22,41 +22,34 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A reactor on a thread of its own, that stops when this is dropped.
-pub(crate) struct Server {
+pub(crate) struct Server<H: Handler> {
     pub(crate) addr: SocketAddr,
-    handle: Handle,
-    stats: Arc<Mutex<Stats>>,
-    thread: Option<JoinHandle<()>>,
+    pub(crate) handle: Handle<H>,
+    thread: Option<JoinHandle<Report>>,
 }
 
-impl Server {
-    pub(crate) fn start(config: Config, handler: impl Handler + Send + 'static) -> Self {
+impl<H: Handler + Send + 'static> Server<H> {
+    pub(crate) fn start(config: Config, handler: H) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let stats = Arc::new(Mutex::new(Stats::default()));
-        let seen = Arc::clone(&stats);
         let thread = thread::spawn(move || {
             let mut reactor = Reactor::new(config, handler).expect("a reactor can be made");
             let addr = reactor.listen("127.0.0.1:0").expect("port 0 is free");
             sender.send((addr, reactor.handle())).expect("the test waits for it");
-            loop {
-                let end = reactor.turn(None).expect("polling works").is_break();
-                *seen.lock().unwrap() = reactor.stats();
-                if end {
-                    break;
-                }
-            }
+            reactor.run().expect("polling works")
         });
         let (addr, handle) = receiver.recv().expect("the server starts");
-        Self { addr, handle, stats, thread: Some(thread) }
+        Self { addr, handle, thread: Some(thread) }
     }
+}
 
+impl<H: Handler> Server<H> {
     pub(crate) fn connect(&self) -> TcpStream {
         connect(self.addr)
     }
 
     /// As of the last turn.
     pub(crate) fn stats(&self) -> Stats {
-        *self.stats.lock().unwrap()
+        self.handle.stats()
     }
 
     /// Stops it and returns the last figures.
@@ -65,10 +58,9 @@ impl Server {
         self.stats()
     }
 
-    /// Returns once it has stopped by itself.
-    pub(crate) fn wait(mut self) -> Stats {
-        self.thread.take().expect("it was not joined before").join().expect("no panic escapes");
-        self.stats()
+    /// Returns once it has ended by itself.
+    pub(crate) fn wait(mut self) -> Report {
+        self.thread.take().expect("it was not joined before").join().expect("no panic escapes")
     }
 
     fn join(&mut self) {
@@ -80,7 +72,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl<H: Handler> Drop for Server<H> {
     fn drop(&mut self) {
         self.join();
     }

@@ -1,0 +1,93 @@
+//! What signals do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use readyloop::{Handle, Handler};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag;
+use signal_hook::low_level::{exit, signal_name};
+
+use super::failure::{CUT, Failure};
+use super::logging::Reopen;
+use super::standing;
+
+/// So long may a stop at once take: a reactor may be held up for ever, for one by a log that nobody reads.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How the server came to its end.
+pub(crate) struct Ending {
+    pub(crate) signal: &'static str,
+    /// By a second signal.
+    pub(crate) at_once: bool,
+}
+
+/// What has come so far.
+pub(crate) struct Signals {
+    /// The first that asked for the end; 0 before.
+    first: Arc<AtomicI32>,
+    is_second: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Waits for signals in a thread of its own, so that none interrupts a reactor at a bad moment:
+    ///
+    /// - SIGINT and SIGTERM drain; the second one stops at once, with exit code 3.
+    /// - SIGHUP opens the log file again, for those who have moved it away.
+    /// - SIGUSR1 logs how things stand.
+    ///
+    /// It does not log itself, as that may block.
+    pub(crate) fn start<H: Handler + 'static>(
+        handle: Handle<H>,
+        drain: Duration,
+        log: Reopen,
+    ) -> Result<Self, Failure> {
+        let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
+        let (first, is_second) = (Arc::<AtomicI32>::default(), Arc::<AtomicBool>::default());
+        for signal in [SIGINT, SIGTERM] {
+            // The third, should this thread not come to it.
+            flag::register_conditional_shutdown(signal, CUT.into(), Arc::clone(&is_second))
+                .map_err(refused)?;
+        }
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
+            .map_err(refused)?;
+        let told = Self { first: Arc::clone(&first), is_second: Arc::clone(&is_second) };
+        let wait = move || {
+            for signal in signals.forever() {
+                match signal {
+                    // What is not logged now is not missed much: the mailbox is full.
+                    SIGHUP => {
+                        log.order();
+                        let _ = handle.post(|_| log::info!("the log goes on here"));
+                    }
+                    SIGUSR1 => {
+                        let all = handle.clone();
+                        let _ = handle.post(move |reactor| {
+                            standing::log(&all.stats(), reactor.config(), all.reactors());
+                        });
+                    }
+                    _ if first.load(Ordering::Acquire) == 0 => {
+                        first.store(signal, Ordering::Release);
+                        handle.drain(drain);
+                    }
+                    _ => {
+                        is_second.store(true, Ordering::Release);
+                        handle.stop();
+                        thread::sleep(AT_ONCE); // in which the process ends, or it does not
+                        exit(CUT.into());
+                    }
+                }
+            }
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
+        Ok(told)
+    }
+
+    /// `None` if no signal asked for the end.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        let signal = signal_name(self.first.load(Ordering::Acquire))?;
+        Some(Ending { signal, at_once: self.is_second.load(Ordering::Acquire) })
+    }
+}

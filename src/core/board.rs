@@ -1,0 +1,67 @@
+//! Figures that one thread writes and others read, without waiting for each other.
+
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// `N` numbers that belong together. One thread writes them, at the cost of `N` plain stores; a reader gets
+/// all as they were at one moment. (A sequence lock: the version is odd while the numbers change, and a
+/// reader that has met a change reads again.)
+#[derive(Debug)]
+pub(crate) struct Board<const N: usize> {
+    version: AtomicU64,
+    numbers: [AtomicU64; N],
+}
+
+impl<const N: usize> Board<N> {
+    pub(crate) fn new() -> Self {
+        Self { version: AtomicU64::new(0), numbers: std::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+
+    /// Only ever called by one thread at a time.
+    pub(crate) fn write(&self, numbers: [u64; N]) {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version.store(version.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release); // who sees one of the numbers below sees the odd version, too
+        for (cell, number) in self.numbers.iter().zip(numbers) {
+            cell.store(number, Ordering::Relaxed);
+        }
+        self.version.store(version.wrapping_add(2), Ordering::Release);
+    }
+
+    /// All numbers of one writing.
+    pub(crate) fn read(&self) -> [u64; N] {
+        loop {
+            if let Some(numbers) = self.try_read() {
+                return numbers;
+            }
+            std::thread::yield_now(); // the writer was interrupted between two stores
+        }
+    }
+
+    pub(crate) fn try_read(&self) -> Option<[u64; N]> {
+        let before = self.version.load(Ordering::Acquire);
+        let numbers = std::array::from_fn(|index| self.numbers[index].load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        let after = self.version.load(Ordering::Relaxed);
+        (before == after && before.is_multiple_of(2)).then_some(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_never_sees_half_a_writing() {
+        let board = Board::<8>::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..=100_000).for_each(|number| board.write([number; 8])));
+            let mut last = 0;
+            while last < 100_000 {
+                let numbers = board.read();
+                assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+                assert!(numbers[0] >= last);
+                last = numbers[0];
+            }
+        });
+    }
+}

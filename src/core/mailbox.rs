@@ -1,0 +1,171 @@
+//! What other threads have for a reactor.
+
+use std::collections::VecDeque;
+
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+
+/// Why a mailbox takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    Full,
+    Closed,
+}
+
+/// A bounded queue from many threads to one, which sleeps while it is empty.
+///
+/// It wakes nobody itself: whoever puts something in is told whether the reader has to be woken, which is so
+/// once for each time that the queue is filled from empty. The reader looks at [`has_some`](Self::has_some)
+/// before it sleeps, and is woken for whatever comes after that look: so no wake-up is lost, and a flood
+/// costs one. The model in `loom/` tries all orders.
+#[derive(Debug)]
+pub(crate) struct Mailbox<T> {
+    /// Whether something is in it: what the reader asks each turn, without a lock.
+    has_some: AtomicBool,
+    inbox: Mutex<Inbox<T>>,
+}
+
+#[derive(Debug)]
+struct Inbox<T> {
+    /// Each with its weight.
+    items: VecDeque<(usize, T)>,
+    weight: usize,
+    most_items: usize,
+    most_weight: usize,
+    /// The reader was woken, or is to be, and has not emptied the queue since.
+    is_called: bool,
+    is_closed: bool,
+}
+
+impl<T> Mailbox<T> {
+    /// One that takes so many items, of so much weight together.
+    pub(crate) fn new(most_items: usize, most_weight: usize) -> Self {
+        Self {
+            has_some: AtomicBool::new(false),
+            inbox: Mutex::new(Inbox {
+                items: VecDeque::new(),
+                weight: 0,
+                most_items,
+                most_weight,
+                is_called: false,
+                is_closed: false,
+            }),
+        }
+    }
+
+    pub(crate) fn set_limits(&self, most_items: usize, most_weight: usize) {
+        let mut inbox = self.lock();
+        (inbox.most_items, inbox.most_weight) = (most_items, most_weight);
+    }
+
+    /// Puts something in. Returns whether the reader has to be woken.
+    ///
+    /// # Errors
+    /// What was to be put in comes back, and why.
+    pub(crate) fn push<I>(
+        &self,
+        item: I,
+        weight: usize,
+        wrap: impl FnOnce(I) -> T,
+    ) -> Result<bool, (I, NotTaken)> {
+        let mut inbox = self.lock();
+        if inbox.is_closed {
+            return Err((item, NotTaken::Closed));
+        }
+        let total = inbox.weight.saturating_add(weight);
+        if inbox.items.len() >= inbox.most_items || total > inbox.most_weight {
+            return Err((item, NotTaken::Full));
+        }
+        inbox.weight = total;
+        inbox.items.push_back((weight, wrap(item)));
+        self.has_some.store(true, Ordering::Release);
+        Ok(!std::mem::replace(&mut inbox.is_called, true))
+    }
+
+    /// The reader could not be woken: whoever comes next has to try again.
+    pub(crate) fn not_woken(&self) {
+        self.lock().is_called = false;
+    }
+
+    /// Whether something was in it. What comes after this look wakes the reader.
+    pub(crate) fn has_some(&self) -> bool {
+        self.has_some.load(Ordering::Acquire)
+    }
+
+    /// Takes out at most so many, in their order.
+    pub(crate) fn take(&self, most: usize, into: &mut Vec<T>) {
+        if !self.has_some() {
+            return;
+        }
+        let mut inbox = self.lock();
+        let count = inbox.items.len().min(most);
+        let mut weight = inbox.weight;
+        into.extend(inbox.items.drain(..count).map(|(of_item, item)| {
+            weight -= of_item;
+            item
+        }));
+        inbox.weight = weight;
+        // Who has not emptied it does not sleep, and need not be woken.
+        inbox.is_called = !inbox.items.is_empty();
+        self.has_some.store(inbox.is_called, Ordering::Release);
+    }
+
+    /// Takes nothing in any more. What is in it can still be taken out.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox<T>> {
+        // `wrap` allocates, and no more: nothing here panics half-way.
+        self.inbox.lock().unwrap_or_else(crate::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(mailbox: &Mailbox<u8>, item: u8) -> Result<bool, (u8, NotTaken)> {
+        mailbox.push(item, 10, |item| item)
+    }
+
+    #[test]
+    fn the_reader_is_woken_once_for_a_batch() {
+        let mailbox = Mailbox::new(10, 1_000);
+        assert_eq!(push(&mailbox, 1), Ok(true));
+        assert_eq!(push(&mailbox, 2), Ok(false));
+        let mut taken = Vec::new();
+        mailbox.take(10, &mut taken);
+        assert_eq!((taken, mailbox.has_some()), (vec![1, 2], false));
+        assert_eq!(push(&mailbox, 3), Ok(true));
+    }
+
+    #[test]
+    fn who_leaves_something_does_not_sleep_and_is_not_woken() {
+        let mailbox = Mailbox::new(10, 1_000);
+        for item in 0..3 {
+            let _ = push(&mailbox, item);
+        }
+        let mut taken = Vec::new();
+        mailbox.take(2, &mut taken);
+        assert!(mailbox.has_some());
+        assert_eq!(push(&mailbox, 3), Ok(false));
+        mailbox.take(9, &mut taken);
+        assert_eq!(taken, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_too_much_or_too_heavy_or_too_late_comes_back() {
+        let mailbox = Mailbox::new(2, 25);
+        assert!(push(&mailbox, 1).is_ok() && push(&mailbox, 2).is_ok());
+        assert_eq!(push(&mailbox, 3), Err((3, NotTaken::Full)));
+        mailbox.take(2, &mut Vec::new());
+        assert_eq!(mailbox.push(4, 26, |item| item), Err((4, NotTaken::Full)));
+        mailbox.set_limits(2, 26);
+        assert!(mailbox.push(4, 26, |item| item).is_ok());
+        mailbox.close();
+        assert_eq!(push(&mailbox, 5), Err((5, NotTaken::Closed)));
+        let mut taken = Vec::new();
+        mailbox.take(9, &mut taken);
+        assert_eq!(taken, [4], "what was taken in is not lost");
+    }
+}

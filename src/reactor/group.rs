@@ -1,0 +1,231 @@
+//! What the reactors of a server share, and what other threads reach of them.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Reactor;
+use crate::config::Config;
+use crate::core::admission::Admission;
+use crate::core::board::Board;
+use crate::core::mailbox::{Mailbox, NotTaken};
+use crate::handler::Handler;
+use crate::net::{Net, Wake};
+use crate::stats::{FIGURES, Stats};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
+
+/// What is run on a reactor's thread for another one.
+pub(crate) type Job<H, N> = Box<dyn FnOnce(&mut Reactor<H, N>) + Send>;
+
+thread_local! {
+    /// The group whose turn is being made on this thread, by its address; 0 if none is.
+    static IN_TURN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The reactors of a server, most often one, as all threads see them.
+pub(crate) struct Group<H: Handler, N: Net> {
+    pub(crate) remotes: Box<[Remote<H, N>]>,
+    pub(super) door: Arc<Mutex<Admission>>,
+    /// From when all of them count time.
+    pub(super) epoch: Instant,
+    /// Held while something is posted to all of them that they then wait for each other to do: two of these
+    /// must reach all in the same order.
+    pub(crate) in_concert: Mutex<()>,
+}
+
+/// One reactor, as other threads see it.
+pub(crate) struct Remote<H: Handler, N: Net> {
+    pub(crate) mailbox: Mailbox<Job<H, N>>,
+    /// Bounded by the limit on connections, as they count as open.
+    pub(super) arrivals: Mailbox<Arrival<N::Stream>>,
+    is_stopping: AtomicBool,
+    has_orders: AtomicBool,
+    orders: Mutex<Orders>,
+    stats: Board<FIGURES>,
+    /// Since when its idlest connection is silent, in milliseconds since the epoch; the greatest number if
+    /// that is not kept or there is none.
+    pub(super) idlest: AtomicU64,
+    waker: Arc<dyn Wake>,
+}
+
+/// What it is told that cannot be refused: a later order takes the place of an earlier one.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    pub(super) config: Option<Config>,
+    pub(super) drain: Option<Duration>,
+}
+
+/// A connection that one reactor has accepted for another.
+pub(super) struct Arrival<S> {
+    pub(super) stream: S,
+    pub(super) peer: SocketAddr,
+    pub(super) listener: SocketAddr,
+    /// The idlest has to go for it.
+    pub(super) evicts: bool,
+}
+
+impl<H: Handler, N: Net> Group<H, N> {
+    /// A group of as many reactors as there are nets; the first one's clock counts.
+    pub(crate) fn new<'a>(config: &Config, nets: impl IntoIterator<Item = &'a N>) -> Arc<Self>
+    where
+        N: 'a,
+    {
+        let nets: Vec<&N> = nets.into_iter().collect();
+        let first = nets.first().expect("a group has at least one reactor");
+        let limits = config.admission(first.descriptor_limit());
+        Arc::new(Self {
+            door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
+            epoch: first.now(),
+            in_concert: Mutex::new(()),
+            remotes: nets.iter().map(|net| Remote::new(config, nets.len(), net.waker())).collect(),
+        })
+    }
+
+    pub(super) fn door(&self) -> MutexGuard<'_, Admission> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_balance(&self, balance: crate::core::admission::Balance) {
+        self.door().balance = balance;
+    }
+
+    pub(crate) fn stop(&self) {
+        for remote in &self.remotes {
+            remote.is_stopping.store(true, Ordering::Release);
+            remote.wake();
+        }
+    }
+
+    /// Has every reactor make an order its own.
+    pub(super) fn order(&self, change: impl Fn(&mut Orders)) {
+        for remote in &self.remotes {
+            change(&mut remote.orders.lock().unwrap_or_else(PoisonError::into_inner));
+            remote.has_orders.store(true, Ordering::Release);
+            remote.wake();
+        }
+    }
+
+    pub(crate) fn order_config(&self, config: &Config) {
+        self.order(|orders| orders.config = Some(config.clone()));
+    }
+
+    pub(crate) fn order_drain(&self, timeout: Duration) {
+        self.order(|orders| orders.drain = Some(timeout));
+    }
+
+    pub(super) fn wake_others(&self, index: usize) {
+        let others = self.remotes.iter().enumerate().filter(|(other, _)| *other != index);
+        others.for_each(|(_, remote)| {
+            remote.wake(); // if that fails it is logged, and the next one to close tries again
+        });
+    }
+
+    /// The figures of all of them together, each as of the end of its last turn.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for remote in &self.remotes {
+            sum.add(Stats::from_numbers(remote.stats.read()));
+        }
+        sum
+    }
+
+    /// Whether this thread is making a turn of one of these reactors, so that it must not wait for them.
+    pub(crate) fn is_in_turn_here(&self) -> bool {
+        IN_TURN.get() == std::ptr::from_ref(self) as usize
+    }
+
+    /// While `turn` runs, [`is_in_turn_here`](Self::is_in_turn_here).
+    pub(super) fn in_turn<R>(&self, turn: impl FnOnce() -> R) -> R {
+        let before = IN_TURN.replace(std::ptr::from_ref(self) as usize);
+        let result = turn();
+        IN_TURN.set(before);
+        result
+    }
+}
+
+impl<H: Handler, N: Net> Remote<H, N> {
+    fn new(config: &Config, reactors: usize, waker: Arc<dyn Wake>) -> Self {
+        Self {
+            mailbox: Mailbox::new(config.mailbox_limit, config.queue_budget / reactors),
+            arrivals: Mailbox::new(usize::MAX, usize::MAX),
+            is_stopping: AtomicBool::new(false),
+            has_orders: AtomicBool::new(false),
+            orders: Mutex::default(),
+            stats: Board::new(),
+            idlest: AtomicU64::new(u64::MAX),
+            waker,
+        }
+    }
+
+    /// Puts something into the mailbox, and wakes the reactor if that is needed.
+    pub(crate) fn post<I>(
+        &self,
+        item: I,
+        weight: usize,
+        wrap: impl FnOnce(I) -> Job<H, N>,
+    ) -> Result<(), (I, NotTaken)> {
+        if self.mailbox.push(item, weight, wrap)? && !self.wake() {
+            self.mailbox.not_woken();
+        }
+        Ok(())
+    }
+
+    /// Hands a connection over, or returns it if the reactor has stopped.
+    pub(super) fn hand_over(&self, arrival: Arrival<N::Stream>) -> Option<Arrival<N::Stream>> {
+        match self.arrivals.push(arrival, 0, |arrival| arrival) {
+            Ok(must_wake) => {
+                if must_wake && !self.wake() {
+                    self.arrivals.not_woken();
+                }
+                None
+            }
+            Err((arrival, _)) => Some(arrival),
+        }
+    }
+
+    /// Returns whether it could be woken.
+    fn wake(&self) -> bool {
+        let woken: io::Result<()> = self.waker.wake();
+        if let Err(error) = &woken {
+            log::error!("a reactor that waits could not be woken: {error}");
+        }
+        woken.is_ok()
+    }
+
+    /// Takes nothing in any more.
+    pub(crate) fn close(&self) {
+        self.mailbox.close();
+        self.arrivals.close();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether the reactor must not wait.
+    pub(super) fn has_some(&self) -> bool {
+        self.mailbox.has_some()
+            || self.arrivals.has_some()
+            || self.has_orders.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_orders(&self) -> Orders {
+        if !self.has_orders.swap(false, Ordering::AcqRel) {
+            return Orders::default();
+        }
+        std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn publish(&self, stats: Stats) {
+        self.stats.write(stats.to_numbers());
+    }
+}
+
+impl<H: Handler, N: Net> fmt::Debug for Group<H, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("reactors", &self.remotes.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Who takes how long.
+
+use std::time::{Duration, Instant};
+
+use super::Reactor;
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::Net;
+
+/// What a part of a turn was spent on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Served {
+    Conn(ConnId),
+    /// A timer of the reactor itself.
+    Tick,
+    Message,
+}
+
+/// The time of a turn, divided up.
+#[derive(Debug)]
+pub(super) struct Laps {
+    last: Instant,
+    longest: Option<(Duration, Served)>,
+}
+
+impl Laps {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last: now, longest: None }
+    }
+}
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    /// What has passed of this turn since the last lap was this one's. The clock is read for it: for the
+    /// name of who blocks there is no cheaper way, and it costs no system call.
+    pub(super) fn lap(&mut self, served: Served) {
+        if self.table.config().slow_turn.is_none() {
+            return;
+        }
+        let now = self.net.now();
+        let took = now - self.laps.last;
+        self.laps.last = now;
+        if self.laps.longest.is_none_or(|(longest, _)| longest < took) {
+            self.laps.longest = Some((took, served));
+        }
+    }
+
+    /// A turn is over. If it took long, everybody has waited: says for whom.
+    pub(super) fn judge_turn(&mut self, now: Instant) {
+        let took = now - self.table.now();
+        if self.table.config().slow_turn.is_none_or(|limit| took <= limit) {
+            return;
+        }
+        self.table.stats.slow_turns += 1;
+        let Some(times) = self.complaints.slow.count(self.table.now()) else { return };
+        let why = match self.laps.longest {
+            None => "nobody was served in it".to_owned(),
+            Some((time, served)) => format!("{} took {time:.1?} of it", self.describe(served)),
+        };
+        log::warn!(
+            "{times} turns were slow, and everybody waited; the last took {took:.1?}: {why}"
+        );
+    }
+
+    fn describe(&self, served: Served) -> String {
+        match served {
+            Served::Conn(id) => match self.table.get(id) {
+                Some(entry) => format!("{id} {}", entry.peer()),
+                None => format!("{id}, which has ended,"),
+            },
+            Served::Tick => "a timer of the reactor".to_owned(),
+            Served::Message => "a message of another thread".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What other threads want.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Reactor;
+use super::callback::panic_message;
+use super::group::{Arrival, Job};
+use super::laps::Served;
+use crate::close_reason::BoxError;
+use crate::conn::{Conn, Gone};
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::Net;
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    /// Does what cannot be refused, and can wait for nothing.
+    pub(super) fn take_orders(&mut self) {
+        let orders = self.group.remotes[self.index].take_orders();
+        if let Some(config) = orders.config {
+            self.apply(config);
+        }
+        if let Some(timeout) = orders.drain {
+            self.begin_drain(timeout);
+        }
+    }
+
+    /// Takes in the connections that others have accepted for this reactor.
+    pub(super) fn receive(&mut self) {
+        if !self.group.remotes[self.index].arrivals.has_some() {
+            return;
+        }
+        let mut arrivals = Vec::new();
+        let budget = self.table.config().accept_budget;
+        self.group.remotes[self.index].arrivals.take(budget, &mut arrivals);
+        for Arrival { stream, peer, listener, evicts } in arrivals {
+            if evicts {
+                self.evict_idlest();
+            }
+            self.admit(listener, stream, peer);
+        }
+    }
+
+    /// Runs what was posted, within the budget.
+    pub(super) fn read_messages(&mut self) {
+        let budget = self.table.config().message_budget;
+        self.run_jobs(budget);
+        let is_left = self.group.remotes[self.index].mailbox.has_some();
+        self.table.stats.exhausted.messages += u64::from(is_left);
+    }
+
+    pub(super) fn run_jobs(&mut self, most: usize) {
+        let mut jobs = std::mem::take(&mut self.jobs);
+        self.group.remotes[self.index].mailbox.take(most, &mut jobs);
+        for job in jobs.drain(..) {
+            self.run_job(job);
+        }
+        self.jobs = jobs;
+    }
+
+    fn run_job(&mut self, job: Job<H, N>) {
+        self.table.stats.messages += 1;
+        // The reactor is in order whenever user's code runs, and whatever that throws.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(self))) {
+            self.table.stats.panics += 1;
+            log::error!("what was posted to the reactor panicked: {}", panic_message(payload));
+        }
+        self.lap(Served::Message);
+    }
+
+    /// Does something to one connection as its callbacks do: with its handler, its [`Conn`] and its state.
+    /// What the closure sends goes out when it returns. If it panics, that ends the connection.
+    ///
+    /// # Errors
+    /// [`Gone`] if the connection has ended or is about to, or if the closure panics.
+    ///
+    /// # Examples
+    /// ```
+    /// # use readyloop::{ConnId, Gone, Reactor, Handler};
+    /// struct Account { name: String }
+    /// # struct Bank;
+    /// # impl Handler for Bank {
+    /// #     type State = Account;
+    /// #     fn on_open(&mut self, _: &mut readyloop::Conn<'_>) -> Result<Account, readyloop::BoxError> { Err("".into()) }
+    /// #     fn on_data(&mut self, _: &mut readyloop::Conn<'_>, _: &mut Account, _: &mut readyloop::Input<'_>) -> Result<(), readyloop::BoxError> { Ok(()) }
+    /// # }
+    ///
+    /// fn rename(reactor: &mut Reactor<Bank>, id: ConnId, name: &str) -> Result<(), Gone> {
+    ///     reactor.with(id, |_bank, conn, account| {
+    ///         account.name = name.to_owned();
+    ///         conn.send(b"you have a new name\n");
+    ///     })
+    /// }
+    /// ```
+    pub fn with<R>(
+        &mut self,
+        id: ConnId,
+        act: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> R,
+    ) -> Result<R, Gone> {
+        self.refresh();
+        let is_there = |entry: &crate::table::Entry| entry.phase.is_before_the_end();
+        if !self.table.get(id).is_some_and(is_there) {
+            return Err(Gone);
+        }
+        self.begin(id);
+        let mut result = Err(Gone);
+        self.callback(id, |handler, conn, state| {
+            result = Ok(act(handler, conn, state));
+            Ok::<(), BoxError>(())
+        });
+        self.relist(id);
+        result
+    }
+}

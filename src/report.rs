@@ -1,0 +1,45 @@
+//! How it ended.
+
+use std::fmt;
+
+/// How the connections fared that were there when a reactor, or all of a server, began to drain or was
+/// stopped.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use std::time::Duration;
+/// use readyloop::{Config, Reactor, services::Echo};
+///
+/// let mut reactor = Reactor::new(Config::new(), Echo)?;
+/// reactor.drain(Duration::from_secs(10));
+/// let report = reactor.run()?;
+/// assert_eq!((report.finished, report.cut, report.unsent), (0, 0, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Connections that came to their end by themselves or were closed in order.
+    pub finished: u64,
+    /// Connections that were still busy at the deadline or at the stop, or lost bytes that were queued.
+    pub cut: u64,
+    /// Bytes that were queued for them and that nobody has got.
+    pub unsent: u64,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.finished += other.finished;
+        self.cut += other.cut;
+        self.unsent += other.unsent;
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { finished, cut, unsent } = self;
+        write!(f, "{finished} connections finished, {cut} were cut off with {unsent} bytes unsent")
+    }
+}

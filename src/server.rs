@@ -1,0 +1,204 @@
+//! A reactor on every core.
+
+use std::any::Any;
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use crate::close_reason::BoxError;
+use crate::config::Config;
+use crate::core::admission::Balance;
+use crate::error::Error;
+use crate::handle::Handle;
+use crate::handler::Handler;
+use crate::net::{ListenOptions, Os};
+use crate::reactor::Reactor;
+use crate::reactor::group::Group;
+use crate::report::Report;
+
+/// Several reactors that serve together, each on a thread of its own with a handler of its own.
+///
+/// The first one accepts, and gives each newcomer to the reactor with the fewest connections: so the load is
+/// even and every limit exact, which `SO_REUSEPORT` does not give, as the kernel spreads by a hash. A
+/// connection stays with its reactor. [`Config`] speaks of all of them together; of the
+/// [`queue_budget`](Config::queue_budget) each has an equal part, and of the connections that
+/// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest) looks at, each tells of its idlest once a turn.
+///
+/// Handlers share nothing unless they are made to: each is made by the reactor's thread and stays there. They
+/// reach each other's connections by a [`Handle`].
+///
+/// # Examples
+/// ```no_run
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Config, Server, services::Echo};
+///
+/// let cores = std::thread::available_parallelism().map_or(1, usize::from);
+/// let mut server = Server::new(Config::new(), cores, |_reactor| Echo)?;
+/// println!("listening on {}", server.listen("127.0.0.1:7000")?);
+/// let report = server.run()?;
+/// println!("{report}");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server<H: Handler> {
+    first: Reactor<H>,
+    others: Vec<Os>,
+    group: Arc<Group<H, Os>>,
+    make: Arc<dyn Fn(usize) -> H + Send + Sync>,
+}
+
+impl<H: Handler> Server<H> {
+    /// Makes a server of so many reactors. `make` is called for each handler, with the number of its reactor:
+    /// for the first here, for the others on their threads when they run.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if settings contradict each other or there is to be no reactor or more than 65,536;
+    /// [`Error::Setup`] if the system gives no event queue, most often for want of descriptors.
+    pub fn new(
+        config: Config,
+        reactors: usize,
+        make: impl Fn(usize) -> H + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        if !(1..=1 << 16).contains(&reactors) {
+            return Err(Error::Config(format!("{reactors} reactors: not from 1 to 65,536")));
+        }
+        let nets: Result<Vec<_>, _> = (0..reactors).map(|_| Os::new()).collect();
+        let mut nets = nets.map_err(Error::Setup)?;
+        let group = Group::new(&config, &nets);
+        let others = nets.split_off(1);
+        let net = nets.pop().expect("there is at least one");
+        let first = Reactor::member(Arc::clone(&group), 0, net, config, make(0));
+        Ok(Self { first, others, group, make: Arc::new(make) })
+    }
+
+    /// Which reactor gets a newcomer. Default [`Balance::Fewest`].
+    pub fn balance(&mut self, balance: Balance) {
+        self.group.set_balance(balance);
+    }
+
+    /// Listens on an address, as [`Reactor::listen`] does.
+    ///
+    /// # Errors
+    /// As [`Reactor::listen`].
+    pub fn listen(&mut self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
+        self.first.listen(addr)
+    }
+
+    /// Listens on an address, as [`Reactor::listen_with`] does.
+    ///
+    /// # Errors
+    /// As [`Reactor::listen_with`].
+    pub fn listen_with(
+        &mut self,
+        addr: impl ToSocketAddrs,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr, Error> {
+        self.first.listen_with(addr, options)
+    }
+
+    /// A handle to all reactors.
+    #[must_use]
+    pub fn handle(&self) -> Handle<H> {
+        self.first.handle()
+    }
+
+    /// Serves until all reactors have drained or were stopped, as [`Reactor::run`] does: the first on this
+    /// thread, each other on one of its own. Returns how all connections fared.
+    ///
+    /// # Errors
+    /// [`Error::Reactor`] if one fails, or its handler's making panics; the others are stopped then.
+    /// [`Error::Setup`] if the system gives no thread.
+    pub fn run(mut self) -> Result<Report, Error> {
+        let config = self.first.config().clone();
+        let others: Vec<_> = (1..).zip(std::mem::take(&mut self.others)).collect();
+        thread::scope(|scope| {
+            let mut running = Vec::new();
+            let mut failure = None;
+            for (index, net) in others {
+                let member = Member {
+                    index,
+                    group: Arc::clone(&self.group),
+                    make: Arc::clone(&self.make),
+                    config: config.clone(),
+                };
+                let thread = thread::Builder::new().name(format!("reactor {index}"));
+                match thread.spawn_scoped(scope, move || member.run(net)) {
+                    Ok(thread) => running.push((index, thread)),
+                    Err(error) => {
+                        self.group.stop();
+                        self.group.remotes[index].close();
+                        failure.get_or_insert(Error::Setup(error));
+                    }
+                }
+            }
+            let first = self.first.run();
+            if first.is_err() {
+                self.group.stop();
+            }
+            let mut report = Report::default();
+            let first = (0, first.map_err(BoxError::from));
+            let results = running.into_iter().map(|(index, thread)| {
+                (index, thread.join().unwrap_or_else(|payload| Err(describe(payload))))
+            });
+            for (index, result) in std::iter::once(first).chain(results) {
+                match result {
+                    Ok(more) => report.add(more),
+                    Err(source) => {
+                        failure.get_or_insert(Error::Reactor { index, source });
+                    }
+                }
+            }
+            failure.map_or(Ok(report), Err)
+        })
+    }
+}
+
+/// One of the other reactors, before it has a thread.
+struct Member<H: Handler> {
+    index: usize,
+    group: Arc<Group<H, Os>>,
+    make: Arc<dyn Fn(usize) -> H + Send + Sync>,
+    config: Config,
+}
+
+impl<H: Handler> Member<H> {
+    /// Whatever ends it, all end, and it takes nothing in any more.
+    fn run(self, net: Os) -> Result<Report, BoxError> {
+        let group = Arc::clone(&self.group);
+        let serve = || {
+            let handler = (self.make)(self.index);
+            Reactor::member(self.group, self.index, net, self.config, handler).run()
+        };
+        let result = match catch_unwind(AssertUnwindSafe(serve)) {
+            Ok(result) => result.map_err(BoxError::from),
+            Err(payload) => Err(describe(payload)),
+        };
+        if let Err(error) = &result {
+            log::error!("reactor {} has failed, so all stop: {error}", self.index);
+            group.remotes[self.index].close();
+            group.stop();
+        }
+        result
+    }
+}
+
+fn describe(payload: Box<dyn Any + Send>) -> BoxError {
+    crate::reactor::panic_message(payload).into()
+}
+
+impl<H: Handler> Drop for Server<H> {
+    /// What was posted to reactors that never ran is dropped; nothing more is taken in.
+    fn drop(&mut self) {
+        self.group.remotes.iter().for_each(crate::reactor::group::Remote::close);
+    }
+}
+
+impl<H: Handler> fmt::Debug for Server<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reactors = &self.group.remotes.len();
+        f.debug_struct("Server").field("reactors", reactors).field("first", &self.first).finish()
+    }
+}
