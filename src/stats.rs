@@ -39,7 +39,8 @@ impl Counters {
 /// [`open`](Self::open) and [`waiting_bytes`](Self::waiting_bytes).
 ///
 /// At the end of every turn, `accepted = open + closed + unregistered + refused_full + refused_per_ip +
-/// refused_rate`.
+/// refused_rate`. With several reactors that holds for their sum, but for those connections that are on their
+/// way from the one which accepted them to the one that will serve them.
 ///
 /// # Examples
 /// ```
@@ -62,7 +63,8 @@ pub struct Stats {
     pub open: u64,
     /// Connections that `accept` returned.
     pub accepted: u64,
-    /// Connections whose slot was given back.
+    /// Connections whose slot was given back, and those that were on their way from one reactor to another
+    /// when that stopped.
     pub closed: u64,
     /// Connections that `on_open` refused, by an error or a panic. They count as closed too.
     pub refused: u64,

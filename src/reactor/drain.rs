@@ -43,7 +43,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     ///    unread or of which the rest is missing), and its peer has been quiet for
     ///    [`drain_quiet`](crate::Config::drain_quiet). Until then it is served as before.
     /// 4. After `timeout` what is left is cut off, with
-    ///    [`CloseReason::DrainTimeout`](crate::CloseReason::DrainTimeout).
+    ///    [`CloseReason::DrainTimeout`].
     ///
     /// [`run`](Self::run) then returns, as soon as nobody is left. It says how many were cut. To drain once
     /// more sets another timeout, from now on.

@@ -416,7 +416,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Whether nobody is known to have work, so that the next turn waits.
     #[cfg(feature = "sim")]
     pub(crate) fn is_waiting(&self) -> bool {
-        self.patience(None, self.net.now()) != Some(Duration::ZERO)
+        self.waits_for() != Some(Duration::ZERO)
+    }
+
+    /// How long the next turn waits if nothing happens.
+    #[cfg(feature = "sim")]
+    pub(crate) fn waits_for(&self) -> Option<Duration> {
+        self.patience(None, self.net.now())
     }
 
     /// Returns whether everything that had happened was told.

@@ -115,6 +115,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for arrival in arrivals {
             self.net.reset(arrival.stream);
             self.table.turned_away(arrival.peer);
+            self.table.stats.closed += 1;
             self.report.cut += 1;
         }
     }

@@ -1,12 +1,12 @@
 //! The handler under test: it does what the scenario says and checks every call that it gets.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use readyloop::{BoxError, CloseReason, Conn, ConnId, Handler, Input};
+use readyloop::{BoxError, CloseReason, Conn, ConnId, Context, Handler, Input, TimerKey};
 
 use crate::scenario::{Limits, Reaction, WhenFull};
 
@@ -58,11 +58,14 @@ pub(crate) struct Life {
     pub(crate) owed_a_drain: bool,
     /// It had closed in order after its peer had finished: then every byte has to arrive, and a FIN.
     pub(crate) owed_a_fin: bool,
+    /// The timers that are set, and when they are due.
+    pub(crate) timers: BTreeMap<u64, Instant>,
+    told_to_drain: bool,
 }
 
 impl Life {
     /// No callback but `on_close` may follow.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.asked_to_close || self.asked_to_abort || self.asked_to_fail || self.asked_to_panic
     }
 
@@ -81,6 +84,10 @@ impl Life {
         if calls == Some(0) {
             self.paused_at = Some(now);
         }
+    }
+
+    fn set_timer(&mut self, key: u64, due: Instant) {
+        self.timers.insert(key, due);
     }
 
     fn spend_call(&mut self, now: Instant) {
@@ -107,6 +114,15 @@ pub(crate) struct Ledger {
     pub(crate) peers: HashMap<SocketAddr, PeerDid>,
     pub(crate) violations: Vec<String>,
     pub(crate) stopping: bool,
+    /// Nothing new is begun any more.
+    pub(crate) calm: bool,
+    /// Nobody is to be let in. With several reactors somebody may be on the way.
+    pub(crate) suspended: bool,
+    /// Since when the reactors drain.
+    pub(crate) draining: Option<Instant>,
+    /// The timers of the reactors themselves.
+    pub(crate) ticks: BTreeMap<(usize, u64), Instant>,
+    pub(crate) posts_run: usize,
     calls: usize,
 }
 
@@ -134,13 +150,25 @@ pub(crate) struct Actor {
     /// Those that were in force before: who has ended by them may still linger.
     pub(crate) former: Vec<Limits>,
     pub(crate) reactions: Vec<Reaction>,
+    /// How often a handler has taken over.
+    pub(crate) version: u32,
+    /// There are other reactors.
+    pub(crate) has_company: bool,
 }
 
 /// Panics when it is dropped, if it was told to.
 #[derive(Debug)]
 pub(crate) struct State {
-    id: ConnId,
+    pub(crate) id: ConnId,
+    pub(crate) version: u32,
     panics_in_drop: bool,
+}
+
+impl State {
+    /// What the next version of the handler keeps.
+    pub(crate) fn migrated(&self) -> Self {
+        Self { id: self.id, version: self.version + 1, panics_in_drop: self.panics_in_drop }
+    }
 }
 
 impl Drop for State {
@@ -165,6 +193,22 @@ impl Actor {
 
     fn had(&self, so: impl Fn(&Limits) -> bool) -> bool {
         self.former.iter().chain([&self.limits]).any(so)
+    }
+
+    fn check_state(&self, ledger: &mut Ledger, id: ConnId, state: &State) {
+        ledger.expect(state.id == id, id, "another connection's state");
+        ledger.expect(state.version == self.version, id, "another handler's state");
+    }
+
+    /// What a posted closure does to a connection.
+    pub(crate) fn posted(&self, conn: &mut Conn<'_>, state: &State) {
+        self.enter(conn, "a posted closure");
+        self.check_state(&mut self.ledger.borrow_mut(), conn.id(), state);
+        let reaction = self.next();
+        if reaction != Reaction::Fail {
+            self.react(conn, reaction).expect("only one reaction fails");
+        }
+        self.leave(conn);
     }
 
     fn next(&self) -> Reaction {
@@ -364,6 +408,32 @@ impl Actor {
                     self.note(other, |life| life.resume(calls, now));
                 }
             }
+            Reaction::SetTimer { key, millis } => {
+                let after = Duration::from_millis(millis);
+                self.note(id, |life| life.set_timer(key, conn.now() + after));
+                conn.set_timer(after, TimerKey(key));
+            }
+            Reaction::CancelTimer { key } => {
+                let was_set = conn.cancel_timer(TimerKey(key));
+                let mut ledger = self.ledger.borrow_mut();
+                let life = ledger.lives.get_mut(&id).expect("it was opened");
+                let agreed = life.timers.remove(&key).is_some() == was_set;
+                ledger.expect(agreed, id, "a timer is not as set as it should be");
+            }
+            Reaction::SetTimerOf { other, key, millis } => {
+                let after = Duration::from_millis(millis);
+                if let Some(other) = self.choose(other)
+                    && conn.others().set_timer_of(other, after, TimerKey(key)).is_ok()
+                {
+                    self.note(other, |life| life.set_timer(key, conn.now() + after));
+                }
+            }
+            Reaction::SetTick { key, millis } => {
+                let after = Duration::from_millis(millis);
+                let due = conn.now() + after;
+                self.ledger.borrow_mut().ticks.insert((id.reactor(), key), due);
+                conn.others().set_timer(after, TimerKey(key));
+            }
             Reaction::Stop => {
                 self.ledger.borrow_mut().stopping = true;
                 conn.stop_reactor();
@@ -406,6 +476,8 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let known = ledger.lives.contains_key(&id);
             ledger.expect(!known, id, "it was opened twice");
+            let may_come = !(ledger.suspended || ledger.draining.is_some()) || self.has_company;
+            ledger.expect(may_come, id, "it was let in though nobody was to be");
             ledger.ids.push(id);
             let life = Life {
                 peer: Some(conn.peer_addr()),
@@ -419,7 +491,7 @@ impl Handler for Actor {
         let reaction = self.next();
         self.react(conn, reaction)?;
         self.note(id, |life| (life.opened, life.refused) = (true, false));
-        Ok(State { id, panics_in_drop: reaction == Reaction::PanicInDrop })
+        Ok(State { id, version: self.version, panics_in_drop: reaction == Reaction::PanicInDrop })
     }
 
     fn on_data(
@@ -439,7 +511,7 @@ impl Handler for Actor {
             let may_be_called = !ledger.lives[&id].is_paused();
             ledger.expect(may_be_called, id, "on_data while it is paused");
             ledger.expect(!finished, id, "on_data after on_eof");
-            ledger.expect(state.id == id, id, "another connection's state");
+            self.check_state(&mut ledger, id, state);
             ledger.expect(!input.is_empty(), id, "on_data without data");
             ledger.expect(input.len() <= self.limits.max_input + READ, id, "too much input");
         }
@@ -498,6 +570,57 @@ impl Handler for Actor {
         result
     }
 
+    fn on_timer(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut State,
+        key: TimerKey,
+    ) -> Result<(), BoxError> {
+        self.enter(conn, "on_timer");
+        let id = conn.id();
+        {
+            let mut ledger = self.ledger.borrow_mut();
+            let life = ledger.lives.get_mut(&id).expect("it was opened");
+            let due = life.timers.remove(&key.0);
+            ledger.expect(due.is_some(), id, "a timer that was not set");
+            let is_due = due.is_none_or(|due| due <= conn.now());
+            ledger.expect(is_due, id, "a timer that is early");
+            self.check_state(&mut ledger, id, state);
+        }
+        if self.ledger.borrow().calm {
+            return Ok(());
+        }
+        let reaction = self.next();
+        let result = self.react(conn, reaction);
+        self.leave(conn);
+        result
+    }
+
+    fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
+        let mut ledger = self.ledger.borrow_mut();
+        let due = ledger.ticks.remove(&(reactor.reactor(), key.0));
+        if due.is_none_or(|due| due > reactor.now()) {
+            ledger.violations.push(format!("a timer of the reactor that was to come at {due:?}"));
+        }
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_>, state: &mut State) -> Result<(), BoxError> {
+        self.enter(conn, "on_drain");
+        let id = conn.id();
+        {
+            let mut ledger = self.ledger.borrow_mut();
+            let (drains, twice) = (ledger.draining.is_some(), ledger.lives[&id].told_to_drain);
+            ledger.expect(drains, id, "on_drain though nobody drains");
+            ledger.expect(!twice, id, "on_drain twice");
+            self.check_state(&mut ledger, id, state);
+        }
+        self.note(id, |life| life.told_to_drain = true);
+        let reaction = self.next();
+        let result = self.react(conn, reaction);
+        self.leave(conn);
+        result
+    }
+
     fn on_close(&mut self, conn: &mut Conn<'_>, state: State, reason: &CloseReason) {
         self.enter(conn, "on_close");
         let id = conn.id();
@@ -542,14 +665,24 @@ impl Handler for Actor {
                 CloseReason::MaxAge { limit } => {
                     conn.age() >= *limit / 10 * 9 && self.had(|was| was.max_age == Some(*limit))
                 }
+                CloseReason::Drained => {
+                    life.told_to_drain
+                        && !unsent
+                        && life.shown == life.taken
+                        && after(life.heard_at, &self.limits.drain_quiet)
+                }
+                CloseReason::DrainTimeout { limit } => after(ledger.draining, limit),
                 CloseReason::Evicted => self.limits.when_full == WhenFull::Evict,
                 CloseReason::Stopped => ledger.stopping,
                 _ => false,
             };
             ledger.expect(right, id, &format!("closed for no reason: {reason:?}"));
-            ledger.expect(state.id == id, id, "another connection's state");
+            self.check_state(&mut ledger, id, &state);
         }
-        let orderly = matches!(reason, CloseReason::PeerFinished | CloseReason::Closed);
+        let orderly = matches!(
+            reason,
+            CloseReason::PeerFinished | CloseReason::Closed | CloseReason::Drained
+        );
         self.note(id, |life| {
             life.closed = true;
             life.owed_a_fin = orderly && life.finished;

@@ -10,6 +10,8 @@ use readyloop::{Config, Overflow};
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
+    /// How many serve together.
+    pub(crate) reactors: usize,
     pub(crate) limits: Limits,
     /// Whether anything goes wrong but what the script says.
     pub(crate) faults: bool,
@@ -35,6 +37,9 @@ pub(crate) struct Limits {
     pub(crate) call_budget: usize,
     pub(crate) timer_budget: usize,
     pub(crate) queue_budget: usize,
+    pub(crate) message_budget: usize,
+    pub(crate) mailbox_limit: usize,
+    pub(crate) drain_quiet: Duration,
     pub(crate) connections: usize,
     pub(crate) when_full: WhenFull,
     pub(crate) per_ip: Option<u32>,
@@ -81,6 +86,9 @@ impl Limits {
             .call_budget(self.call_budget)
             .timer_budget(self.timer_budget)
             .queue_budget(self.queue_budget)
+            .message_budget(self.message_budget)
+            .mailbox_limit(self.mailbox_limit)
+            .drain_quiet(self.drain_quiet)
     }
 
     /// All deadlines that do not wait for others have passed after this.
@@ -126,6 +134,21 @@ pub(crate) enum Step {
     },
     BreakListener,
     StopFromOutside,
+    /// Another thread has a closure run for a connection.
+    Post {
+        conn: usize,
+    },
+    Suspend {
+        close: bool,
+    },
+    Resume,
+    Drain {
+        millis: u64,
+    },
+    /// Another handler takes over, or its migration panics.
+    Replace {
+        panics: bool,
+    },
 }
 
 /// What the handler does in one call, as far as that call can.
@@ -167,6 +190,23 @@ pub(crate) enum Reaction {
         other: usize,
         calls: Option<u16>,
     },
+    SetTimer {
+        key: u64,
+        millis: u64,
+    },
+    CancelTimer {
+        key: u64,
+    },
+    SetTimerOf {
+        other: usize,
+        key: u64,
+        millis: u64,
+    },
+    /// A timer of the reactor itself.
+    SetTick {
+        key: u64,
+        millis: u64,
+    },
     Stop,
 }
 
@@ -178,7 +218,8 @@ impl Scenario {
         let mild = rng.below(3) == 0;
         let scenario = Self {
             seed,
-            limits: Limits::draw(rng),
+            reactors: one_of(&mut Rng::new(seed ^ 0x7ea3), &[1, 1, 1, 2, 3]),
+            limits: Limits::draw(rng).with_messages(&mut Rng::new(seed ^ 0x3e55)),
             faults: rng.below(10) != 0,
             script: std::iter::once(Step::Dial { ip: 0 })
                 .chain((0..steps).map(|_| Step::draw(rng)))
@@ -225,7 +266,9 @@ impl Scenario {
         let reactions = 1 + usize::from(reactions % 12);
         Some(Self {
             seed: u64::from_le_bytes(*seed),
-            limits: Limits::draw(&mut Rng::new(u64::from(limits))),
+            reactors: 1 + usize::from(faults / 4 % 4 == 0),
+            limits: Limits::draw(&mut Rng::new(u64::from(limits)))
+                .with_messages(&mut Rng::new(u64::from(limits))),
             faults: faults % 4 != 0,
             reactions: draws
                 .by_ref()
@@ -257,14 +300,18 @@ impl Scenario {
         let reaction = any::<u64>().prop_map(|seed| Reaction::draw(&mut Rng::new(seed), false));
         (
             any::<u64>(),
-            any::<u64>().prop_map(|seed| Limits::draw(&mut Rng::new(seed))),
+            1..3usize,
+            any::<u64>().prop_map(|seed| {
+                let rng = &mut Rng::new(seed);
+                Limits::draw(rng).with_messages(rng)
+            }),
             any::<bool>(),
             prop::collection::vec(from_seed(Step::draw), 0..40),
             prop::collection::vec(reaction, 1..12),
         )
-            .prop_map(|(seed, limits, faults, mut script, reactions)| {
+            .prop_map(|(seed, reactors, limits, faults, mut script, reactions)| {
                 script.insert(0, Step::Dial { ip: 0 });
-                Self { seed, limits, faults, script, reactions }
+                Self { seed, reactors, limits, faults, script, reactions }
             })
     }
 }
@@ -304,12 +351,25 @@ impl Limits {
             call_budget: one_of(rng, &[1, 2, 64]),
             timer_budget: one_of(rng, &[1, 2, 256]),
             queue_budget: one_of(rng, &[1, 200, 5_000, 1 << 28, 1 << 28, 1 << 28]),
+            message_budget: 256,
+            mailbox_limit: 1 << 14,
+            drain_quiet: Duration::from_millis(250),
             connections: one_of(rng, &[1, 2, 3, 100, 100]),
             when_full: [WhenFull::Wait, WhenFull::Reject, WhenFull::Evict][rng.size_below(3)],
             per_ip: [None, None, Some(1), Some(2)][rng.size_below(4)],
             rate: [None, None, Some((2, 2))][rng.size_below(3)],
             backlog: [1, 2, 1_024][rng.size_below(3)],
             enough: 20_000,
+        }
+    }
+
+    /// What other threads do to the reactor.
+    fn with_messages(self, rng: &mut Rng) -> Self {
+        Self {
+            message_budget: one_of(rng, &[1, 3, 256]),
+            mailbox_limit: one_of(rng, &[1, 2, 100]),
+            drain_quiet: Duration::from_millis(rng.below(2_000)),
+            ..self
         }
     }
 
@@ -329,6 +389,9 @@ impl Limits {
             rate: self.rate,
             backlog: self.backlog,
             enough: self.enough,
+            message_budget: self.message_budget,
+            mailbox_limit: self.mailbox_limit,
+            drain_quiet: self.drain_quiet,
             ..other
         }
     }
@@ -352,7 +415,14 @@ impl Step {
                     how: [Reading::AtOnce, Reading::Never, slowly][rng.size_below(3)],
                 }
             }
-            69..97 => {
+            69..74 => match rng.below(10) {
+                0 | 1 => Self::Suspend { close: rng.below(2) == 0 },
+                2 | 3 => Self::Resume,
+                4 => Self::Drain { millis: rng.below(20_000) },
+                5 => Self::Replace { panics: rng.below(3) == 0 },
+                _ => Self::Post { conn: peer },
+            },
+            74..97 => {
                 let most = [100, 10_000, 3_000_000][rng.size_below(3)];
                 Self::Run { micros: 1 + rng.below(most) }
             }
@@ -370,7 +440,8 @@ impl Reaction {
             0..25 => Self::Echo,
             25..40 => Self::EchoSome(size(rng)),
             40..50 => Self::Take(size(rng)),
-            50..53 => Self::Leave,
+            50..52 => Self::Leave,
+            52 => Self::SetTimer { key: rng.below(3), millis: rng.below(300) },
             53..60 => Self::Send(size(rng)),
             60..64 => Self::TrySend(size(rng)),
             64..67 => Self::Produce,
@@ -384,7 +455,11 @@ impl Reaction {
             88..93 => Self::SendToOther { other, bytes: size(rng) },
             93..96 => Self::CloseOther { other },
             96..98 => Self::AbortOther { other },
-            98 => match rng.below(5) {
+            98 => match rng.below(9) {
+                4 | 5 => Self::SetTimer { key: rng.below(3), millis: rng.below(5_000) },
+                6 => Self::CancelTimer { key: rng.below(3) },
+                7 => Self::SetTimerOf { other, key: rng.below(3), millis: rng.below(5_000) },
+                8 => Self::SetTick { key: rng.below(3), millis: rng.below(5_000) },
                 0 => Self::Pause,
                 1 => Self::Resume,
                 2 => Self::ResumeFor(rng.below(4) as u16),

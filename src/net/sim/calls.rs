@@ -5,8 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::kernel::{Action, Change, Kernel, LinkId, Listener};
-use super::link::ServerEnd;
-use crate::net::Token;
+use super::link::{ServerEnd, Watched};
 
 /// Errors of accept(2) that pass: ECONNABORTED, EPERM, EPROTO, ENOPROTOOPT, ENETDOWN, EHOSTDOWN,
 /// ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EMFILE, ENFILE, ENOMEM, ENOBUFS.
@@ -20,7 +19,7 @@ impl Kernel {
         &mut self,
         addr: SocketAddr,
         backlog: usize,
-        token: Token,
+        watched: Watched,
     ) -> io::Result<SocketAddr> {
         let mut addr = addr;
         if addr.port() == 0 {
@@ -32,7 +31,7 @@ impl Kernel {
         }
         self.listeners.push(Listener {
             addr,
-            token,
+            watched,
             backlog,
             queue: VecDeque::new(),
             edge: None,
@@ -91,12 +90,12 @@ impl Kernel {
         Ok((id, self.links[id].peer_addr))
     }
 
-    pub(super) fn register(&mut self, id: LinkId, token: Token) -> io::Result<()> {
+    pub(super) fn register(&mut self, id: LinkId, watched: Watched) -> io::Result<()> {
         if self.rng.happens(self.faults.register_refused) {
             let error = if self.rng.happens(128) { ENOSPC } else { ENOMEM };
             return Err(io::Error::from_raw_os_error(error));
         }
-        self.links[id].token = Some(token);
+        self.links[id].watched = Some(watched);
         self.owe(id, Change::HungUp); // what is so already is told too, armed or not
         Ok(())
     }
@@ -235,10 +234,10 @@ impl Kernel {
 
     fn forget_token(&mut self, id: LinkId) {
         self.links[id].edge = None;
-        if let Some(token) = self.links[id].token.take()
+        if let Some(watched) = self.links[id].watched.take()
             && self.faults.stale > 0
         {
-            self.stale.push(token);
+            self.stale.push(watched);
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::faults::Faults;
-use super::link::{Link, ServerEnd};
+use super::link::{Link, ServerEnd, Watched};
 use super::rng::Rng;
 use crate::net::{Event, Token};
 
@@ -39,7 +39,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) addr: SocketAddr,
-    pub(super) token: Token,
+    pub(super) watched: Watched,
     pub(super) backlog: usize,
     pub(super) queue: VecDeque<LinkId>,
     pub(super) edge: Option<u64>,
@@ -54,7 +54,6 @@ pub(super) struct Kernel {
     pub(super) rng: Rng,
     pub(super) faults: Faults,
     pub(super) links: Vec<Link>,
-    pub(super) woken: bool,
     /// A hash over all that has happened, word by word in the manner of FNV-1a.
     pub(super) trace: u64,
     /// How many bytes the server has read and written.
@@ -67,7 +66,7 @@ pub(super) struct Kernel {
     agenda: BinaryHeap<Reverse<(u64, u64, Action)>>,
     /// Links with an edge owed; may name one twice, or in vain.
     owed: Vec<LinkId>,
-    pub(super) stale: Vec<Token>,
+    pub(super) stale: Vec<Watched>,
     sequence: u64,
     pub(super) ports: u16,
 }
@@ -79,7 +78,6 @@ impl Kernel {
             rng: Rng::new(seed),
             faults: Faults::none(),
             links: Vec::new(),
-            woken: false,
             trace: 0xcbf2_9ce4_8422_2325,
             traffic: (0, 0),
             calls: (0, 0),
@@ -124,9 +122,17 @@ impl Kernel {
 
     /// When something happens next without anybody's doing, if ever.
     pub(super) fn next_time(&self) -> Option<u64> {
+        self.next_time_of(|_| true)
+    }
+
+    /// The same, but of the edges only those that are told to some reactors.
+    fn next_time_of(&self, counts: impl Fn(&Watched) -> bool) -> Option<u64> {
         let agenda = self.agenda.peek().map(|Reverse((at, ..))| *at);
-        let links = self.owed.iter().filter_map(|link| self.links[*link].edge);
-        let listeners = self.listeners.iter().filter_map(|listener| listener.edge);
+        let links = self.owed.iter().map(|link| &self.links[*link]);
+        let links = links.filter(|link| link.watched.as_ref().is_some_and(&counts));
+        let links = links.filter_map(|link| link.edge);
+        let listeners = self.listeners.iter().filter(|listener| counts(&listener.watched));
+        let listeners = listeners.filter_map(|listener| listener.edge);
         agenda.into_iter().chain(links).chain(listeners).min()
     }
 
@@ -180,7 +186,7 @@ impl Kernel {
             Change::Writable => !link.write_armed,
             Change::HungUp => false,
         };
-        if link.token.is_none() || (strict && unarmed) {
+        if link.watched.is_none() || (strict && unarmed) {
             return;
         }
         if link.edge.is_none() {
@@ -195,8 +201,11 @@ impl Kernel {
         self.now.saturating_add(if late { self.rng.below(50_000_000) } else { 0 })
     }
 
+    /// The wait of the reactor `by`, which somebody may have woken.
     pub(super) fn poll(
         &mut self,
+        by: usize,
+        woken: bool,
         events: &mut Vec<Event>,
         timeout: Option<Duration>,
     ) -> io::Result<bool> {
@@ -207,28 +216,31 @@ impl Kernel {
         };
         self.pass(self.now.saturating_add(TURN + slept));
         self.interrupted()?;
-        self.wait(events, timeout.map(|time| self.now.saturating_add(nanos(time))));
-        let is_due = |link: &LinkId| self.links[*link].edge.is_some_and(|due| due <= self.now);
+        self.wait(by, woken, events, timeout.map(|time| self.now.saturating_add(nanos(time))));
+        let is_due = |link: &LinkId| {
+            let link = &self.links[*link];
+            link.is_watched_by(by) && link.edge.is_some_and(|due| due <= self.now)
+        };
         let events_are_left = self.owed.iter().any(is_due);
-        self.disturb(events);
+        self.disturb(by, events);
         self.note_events(events);
         Ok(!events_are_left)
     }
 
     /// Lets time pass until there is an event, a wake-up, or the deadline.
-    fn wait(&mut self, events: &mut Vec<Event>, deadline: Option<u64>) {
+    fn wait(&mut self, by: usize, woken: bool, events: &mut Vec<Event>, deadline: Option<u64>) {
         loop {
-            self.collect(events);
-            if !events.is_empty() || std::mem::take(&mut self.woken) {
+            self.collect(by, events);
+            if !events.is_empty() || woken {
                 return;
             }
-            match (self.next_time(), deadline) {
+            match (self.next_time_of(|watched| watched.by == by), deadline) {
                 (Some(next), deadline) if deadline.is_none_or(|deadline| next <= deadline) => {
                     self.pass(next);
                 }
                 (_, Some(deadline)) => {
                     self.pass(deadline);
-                    return self.collect(events);
+                    return self.collect(by, events);
                 }
                 (_, None) => panic!("the reactor waits for ever: nothing will happen by itself"),
             }
@@ -248,11 +260,12 @@ impl Kernel {
     }
 
     /// Moves the edges that are due into the batch, as far as they fit.
-    fn collect(&mut self, events: &mut Vec<Event>) {
+    fn collect(&mut self, by: usize, events: &mut Vec<Event>) {
         let batch = self.faults.batch.max(1);
         for listener in &mut self.listeners {
-            if listener.open && listener.edge.take_if(|due| *due <= self.now).is_some() {
-                events.push(event(listener.token, listener.shut_down));
+            let is_here = listener.open && listener.watched.by == by;
+            if is_here && listener.edge.take_if(|due| *due <= self.now).is_some() {
+                events.push(event(listener.watched.token, listener.shut_down));
             }
         }
         let mut owed = std::mem::take(&mut self.owed);
@@ -260,6 +273,7 @@ impl Kernel {
             let link = &mut self.links[*id];
             match link.edge {
                 None => false,
+                Some(_) if link.watched.is_some() && !link.is_watched_by(by) => true,
                 Some(due) if due > self.now || events.len() >= batch => true,
                 Some(_) => {
                     link.edge = None;
@@ -272,10 +286,12 @@ impl Kernel {
     }
 
     /// Does to a batch what a kernel may do.
-    fn disturb(&mut self, events: &mut Vec<Event>) {
+    fn disturb(&mut self, by: usize, events: &mut Vec<Event>) {
         if self.rng.happens(self.faults.spurious) && !self.links.is_empty() {
             let id = self.rng.size_below(self.links.len());
-            if let Some(token) = self.links[id].token {
+            if let Some(Watched { token, .. }) =
+                self.links[id].watched.filter(|watched| watched.by == by)
+            {
                 let (readable, writable) = (self.rng.happens(128), self.rng.happens(128));
                 let more_follows = readable && self.rng.happens(64);
                 events.push(Event { readable, writable, more_follows, ..event(token, false) });
@@ -283,7 +299,10 @@ impl Kernel {
         }
         if self.rng.happens(self.faults.stale) && !self.stale.is_empty() {
             let index = self.rng.size_below(self.stale.len());
-            events.push(event(self.stale.swap_remove(index), self.rng.happens(128)));
+            if self.stale[index].by == by {
+                let token = self.stale.swap_remove(index).token;
+                events.push(event(token, self.rng.happens(128)));
+            }
         }
         for index in 0..events.len() {
             if self.rng.happens(self.faults.doubled) {

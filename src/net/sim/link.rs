@@ -6,6 +6,13 @@ use std::time::Duration;
 
 use crate::net::{Event, Token};
 
+/// Whom an edge is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    pub(super) by: usize,
+    pub(super) token: Token,
+}
+
 /// How a peer reads what the server sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -86,7 +93,8 @@ pub(super) struct Link {
     /// `SO_ERROR`: the number that the next call to ask takes away.
     pub(super) error: Option<i32>,
 
-    pub(super) token: Option<Token>,
+    /// Which reactor has it watched, and how it wants it called.
+    pub(super) watched: Option<Watched>,
     /// When the edge that is owed may be told.
     pub(super) edge: Option<u64>,
     /// A read or a write has said `WouldBlock` since the last event.
@@ -125,7 +133,7 @@ impl Link {
             fin_at_server: false,
             is_reset: false,
             error: None,
-            token: None,
+            watched: None,
             edge: None,
             read_armed: true,
             write_armed: true,
@@ -148,10 +156,14 @@ impl Link {
         flows && !self.is_reset && (!self.sending.is_empty() || fin)
     }
 
+    pub(super) fn is_watched_by(&self, by: usize) -> bool {
+        self.watched.is_some_and(|watched| watched.by == by)
+    }
+
     /// The event that tells how the socket is now, if there is anything to tell: as epoll_wait does,
     /// it says all that is so, not only what has changed.
     pub(super) fn tell(&mut self) -> Option<Event> {
-        let token = self.token?;
+        let token = self.watched?.token;
         let hung_up = self.is_reset || (self.fin_at_server && self.server_finished);
         let more_follows = hung_up || self.fin_at_server;
         let readable = more_follows || !self.queue.is_empty();

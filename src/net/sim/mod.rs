@@ -75,7 +75,8 @@
 //! made by [`Peer::vanish`].
 //!
 //! What it does not do: give up on a peer that has vanished (no ETIMEDOUT, no keep-alive), urgent data,
-//! wildcard addresses (`0.0.0.0:7` is an address like any other), and time that a callback takes.
+//! and wildcard addresses (`0.0.0.0:7` is an address like any other). A callback takes no time unless it
+//! is given a [`Clock`].
 
 mod calls;
 mod faults;
@@ -95,16 +96,19 @@ use std::time::{Duration, Instant};
 
 use super::{Event, ListenError, ListenOptions, Net, Token, Wake, sealed};
 use kernel::{Kernel, LinkId};
+use link::Watched;
 
 pub use faults::Faults;
 pub use link::{Ending, Reading};
 pub use rng::Rng;
-pub use world::{Peer, World};
+pub use world::{Clock, Peer, World};
 
 /// The simulated system, as a reactor sees it; a [`World`] makes one.
 #[derive(Debug)]
 pub struct Sim {
     kernel: Rc<RefCell<Kernel>>,
+    /// Which of the reactors in its world has it.
+    index: usize,
     start: Instant,
     waker: Arc<Bell>,
 }
@@ -131,8 +135,8 @@ impl Wake for Bell {
 }
 
 impl Sim {
-    fn new(kernel: Rc<RefCell<Kernel>>) -> Self {
-        Self { kernel, start: Instant::now(), waker: Arc::default() }
+    fn new(kernel: Rc<RefCell<Kernel>>, index: usize, start: Instant) -> Self {
+        Self { kernel, index, start, waker: Arc::default() }
     }
 }
 
@@ -165,9 +169,10 @@ impl Net for Sim {
     }
 
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
-        let mut kernel = self.kernel.borrow_mut();
-        kernel.woken |= self.waker.0.swap(false, Ordering::AcqRel);
-        kernel.poll(events, timeout)
+        let woken = self.waker.0.load(Ordering::Acquire);
+        let saw_all = self.kernel.borrow_mut().poll(self.index, woken, events, timeout)?;
+        self.waker.0.store(false, Ordering::Release); // if a signal came first, it is still to be told
+        Ok(saw_all)
     }
 
     fn listen(
@@ -180,7 +185,7 @@ impl Net for Sim {
         let addr = self
             .kernel
             .borrow_mut()
-            .listen(addr, backlog, token)
+            .listen(addr, backlog, Watched { by: self.index, token })
             .map_err(|source| ListenError { step: "bind", source })?;
         Ok((SimListener { kernel: Rc::clone(&self.kernel), addr }, addr))
     }
@@ -191,7 +196,7 @@ impl Net for Sim {
     }
 
     fn register(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
-        self.kernel.borrow_mut().register(stream.0, token)
+        self.kernel.borrow_mut().register(stream.0, Watched { by: self.index, token })
     }
 
     fn read(&mut self, stream: &mut SimStream, into: &mut [u8]) -> io::Result<usize> {

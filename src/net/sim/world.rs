@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Sim;
 use super::faults::Faults;
@@ -15,6 +16,8 @@ use crate::error::Error;
 use crate::handler::Handler;
 use crate::net::ListenOptions;
 use crate::reactor::Reactor;
+use crate::reactor::group::Group;
+use crate::report::Report;
 use crate::stats::Stats;
 
 /// A reactor in a simulated network, with as many peers as a test likes.
@@ -41,10 +44,11 @@ use crate::stats::Stats;
 /// ```
 #[derive(Debug)]
 pub struct World<H: Handler> {
-    reactor: Reactor<H, Sim>,
+    reactors: Vec<Reactor<H, Sim>>,
+    /// Of each reactor, once it has drained or was stopped.
+    reports: Vec<Option<Report>>,
     kernel: Rc<RefCell<Kernel>>,
     dialled: u32,
-    stopped: bool,
 }
 
 impl<H: Handler> World<H> {
@@ -53,10 +57,35 @@ impl<H: Handler> World<H> {
     /// # Errors
     /// [`Error::Config`] if settings contradict each other.
     pub fn new(seed: u64, config: Config, handler: H) -> Result<Self, Error> {
+        let mut handler = Some(handler);
+        Self::of_many(seed, config, 1, |_| handler.take().expect("there is one reactor"))
+    }
+
+    /// A world with so many reactors that serve together, as those of a [`Server`](crate::Server) do; `make`
+    /// gives each its handler. Here they are no threads but take turns, in an order that the seed says.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// If there is to be no reactor.
+    pub fn of_many(
+        seed: u64,
+        config: Config,
+        reactors: usize,
+        mut make: impl FnMut(usize) -> H,
+    ) -> Result<Self, Error> {
         config.validate()?;
         let kernel = Rc::new(RefCell::new(Kernel::new(seed)));
-        let reactor = Reactor::on(Sim::new(Rc::clone(&kernel)), config, handler);
-        Ok(Self { reactor, kernel, dialled: 0, stopped: false })
+        let start = Instant::now();
+        let sim = |index| Sim::new(Rc::clone(&kernel), index, start);
+        let nets: Vec<_> = (0..reactors).map(sim).collect();
+        let group = Group::new(&config, &nets);
+        let member = |(index, net)| {
+            Reactor::member(Arc::clone(&group), index, net, config.clone(), make(index))
+        };
+        let members = nets.into_iter().enumerate().map(member).collect();
+        Ok(Self { reactors: members, reports: vec![None; reactors], kernel, dialled: 0 })
     }
 
     /// From now on these faults happen.
@@ -76,7 +105,7 @@ impl<H: Handler> World<H> {
     /// # Errors
     /// As [`Reactor::listen`].
     pub fn listen(&mut self, addr: &str) -> Result<SocketAddr, Error> {
-        self.reactor.listen(addr)
+        self.reactors[0].listen(addr)
     }
 
     /// Has the reactor listen on an address, as [`Reactor::listen_with`] does; of the options, only
@@ -89,7 +118,7 @@ impl<H: Handler> World<H> {
         addr: &str,
         options: &ListenOptions,
     ) -> Result<SocketAddr, Error> {
-        self.reactor.listen_with(addr, options)
+        self.reactors[0].listen_with(addr, options)
     }
 
     /// Shuts a listener down behind the reactor's back, so that `accept` fails with EINVAL.
@@ -115,19 +144,42 @@ impl<H: Handler> World<H> {
         Peer { kernel: Rc::clone(&self.kernel), link }
     }
 
-    /// What the reactor has counted so far.
+    /// What the reactors have counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.reactor.stats()
+        let mut sum = Stats::default();
+        self.reactors.iter().for_each(|reactor| sum.add(reactor.stats()));
+        sum
     }
 
     /// The reactor, to look at and to speak to. Its own `run` and `turn` are not for here: they know
     /// nothing of the peers, and [`run_for`](Self::run_for) and the like make its turns.
     pub fn reactor(&mut self) -> &mut Reactor<H, Sim> {
-        &mut self.reactor
+        &mut self.reactors[0]
     }
 
-    /// Lets a time pass. Returns [`ControlFlow::Break`] if the reactor has been stopped; the peers go on
+    /// All reactors, as [`reactor`](Self::reactor).
+    pub fn reactors(&mut self) -> &mut [Reactor<H, Sim>] {
+        &mut self.reactors
+    }
+
+    /// How it ended, once all reactors have drained or were stopped.
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        let mut sum = Report::default();
+        for report in &self.reports {
+            sum.add((*report)?);
+        }
+        Some(sum)
+    }
+
+    /// What lets time pass while a callback runs.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Clock { kernel: Rc::clone(&self.kernel) }
+    }
+
+    /// Lets a time pass. Returns [`ControlFlow::Break`] if the reactor has drained or was stopped; the peers go on
     /// all the same.
     ///
     /// # Panics
@@ -145,7 +197,7 @@ impl<H: Handler> World<H> {
     /// Lets time pass until nothing moves any more: no byte is on its way, nobody reads, and the
     /// reactor waits. What waits for a deadline does not count as moving.
     ///
-    /// Returns [`ControlFlow::Break`] if the reactor has been stopped.
+    /// Returns [`ControlFlow::Break`] if the reactor has drained or was stopped.
     ///
     /// # Panics
     /// After ten million turns: a server that produces without end never stands still. Else as
@@ -164,28 +216,51 @@ impl<H: Handler> World<H> {
     /// After which time something moves by itself; `None` if nothing does, deadlines aside.
     #[must_use]
     pub fn next_move(&self) -> Option<Duration> {
-        if !self.stopped && !self.reactor.is_waiting() {
+        if self.running().any(|reactor| !reactor.is_waiting()) {
             return Some(Duration::ZERO);
         }
         let next = self.kernel.borrow().next_time().map(Duration::from_nanos);
         next.map(|at| at.saturating_sub(self.now()))
     }
 
-    /// Has the reactor make one turn, in which it waits at most so long: for tests that look at each.
-    /// Returns [`ControlFlow::Break`] if the reactor has been stopped.
+    fn running(&self) -> impl Iterator<Item = &Reactor<H, Sim>> {
+        let all = self.reactors.iter().zip(&self.reports);
+        all.filter(|(_, report)| report.is_none()).map(|(reactor, _)| reactor)
+    }
+
+    /// Has each reactor make one turn, in which it waits at most so long: for tests that look at each.
+    /// Returns [`ControlFlow::Break`] if all have drained or were stopped.
     ///
     /// # Panics
     /// As [`run_for`](Self::run_for).
     pub fn turn(&mut self, timeout: Duration) -> ControlFlow<()> {
-        if !self.stopped {
-            let flow = self.reactor.turn(Some(timeout));
-            self.stopped = flow.expect("the simulated poll only fails with EINTR").is_break();
-        } else {
-            let mut kernel = self.kernel.borrow_mut();
-            let until = kernel.now.saturating_add(nanos(timeout));
-            kernel.pass(until);
+        match self.running().count() {
+            0 => self.pass(timeout),
+            1 if self.reactors.len() == 1 => self.turn_of(0, timeout),
+            // One that waits by itself would let time pass for all.
+            _ => {
+                let waits = self.running().filter_map(Reactor::waits_for);
+                let wait = waits.chain(self.next_move()).chain([timeout]).min();
+                self.pass(wait.unwrap_or_default());
+                let first = self.kernel.borrow_mut().rng.size_below(self.reactors.len());
+                for index in 0..self.reactors.len() {
+                    self.turn_of((first + index) % self.reactors.len(), Duration::ZERO);
+                }
+            }
         }
-        if self.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.report().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn turn_of(&mut self, index: usize, timeout: Duration) {
+        if self.reports[index].is_none() {
+            let flow = self.reactors[index].turn(Some(timeout));
+            let flow = flow.expect("the simulated poll only fails with EINTR");
+            self.reports[index] = flow.break_value();
+        }
+    }
+
+    fn pass(&self, time: Duration) {
+        self.clock().pass(time);
     }
 
     /// The time since the world began.
@@ -216,6 +291,44 @@ impl<H: Handler> World<H> {
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         self.kernel.borrow().traffic
+    }
+}
+
+/// Lets time pass while a callback runs, which takes none by itself. A handler that has one can be as slow
+/// as a test likes.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
+/// use readyloop::{Config, from_fn, net::sim::{Clock, World}};
+///
+/// let clock: Rc<RefCell<Option<Clock>>> = Rc::default();
+/// let hands = Rc::clone(&clock);
+/// let slow = from_fn(move |conn, input| {
+///     hands.borrow().as_ref().unwrap().pass(Duration::from_secs(1));
+///     conn.send(input.take());
+/// });
+/// let mut world = World::new(1, Config::new(), slow)?;
+/// *clock.borrow_mut() = Some(world.clock());
+/// let addr = world.listen("10.0.0.1:7")?;
+/// world.dial(addr).send(b"hello");
+/// let _ = world.run_until_still();
+/// assert_eq!(world.stats().slow_turns, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Clock {
+    kernel: Rc<RefCell<Kernel>>,
+}
+
+impl Clock {
+    /// Lets so much time pass; peers go on meanwhile.
+    pub fn pass(&self, time: Duration) {
+        let mut kernel = self.kernel.borrow_mut();
+        let until = kernel.now.saturating_add(nanos(time));
+        kernel.pass(until);
     }
 }
 
