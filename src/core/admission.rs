@@ -162,9 +162,9 @@ impl Admission {
         self.last
     }
 
-    /// Whether a reactor has connections.
-    pub(crate) fn has_some(&self, reactor: usize) -> bool {
-        self.shares[reactor].open > 0
+    /// How many connections a reactor has.
+    pub(crate) fn open(&self, reactor: usize) -> usize {
+        self.shares[reactor].open
     }
 
     /// A newcomer is let in, and counts from now on, wherever it is on its way to its reactor.

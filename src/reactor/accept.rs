@@ -165,15 +165,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.hand_over(to, Arrival { stream, peer, listener, evicts });
     }
 
-    /// The reactor that has the connection which was silent the longest, as far as others have told.
+    /// The reactor that has the connection which was silent the longest, as of the last turns. One that was
+    /// asked to let its idlest go has to tell of the next one before it is asked again, unless all have.
     fn who_has_the_idlest(&self, door: &Admission) -> usize {
-        let reactors = 0..self.group.remotes.len();
-        let silent_since = |index: &usize| match *index {
-            own if own == self.index => self.table.idlest().map_or(u64::MAX, |(_, since)| since),
-            other => self.group.remotes[other].idlest.load(Ordering::Relaxed),
-        };
-        let idlest = reactors.filter(|index| door.has_some(*index)).min_by_key(silent_since);
-        idlest.unwrap_or(self.index)
+        let remotes = &self.group.remotes;
+        let silent_since = |index: usize| remotes[index].idlest.load(Ordering::Relaxed);
+        let candidates = (0..remotes.len()).filter(|index| door.open(*index) > 0);
+        let chosen = candidates.min_by_key(|index| (silent_since(*index), door.open(*index)));
+        let chosen = chosen.unwrap_or(self.index);
+        remotes[chosen].idlest.store(u64::MAX, Ordering::Relaxed);
+        chosen
     }
 
     /// Gives a newcomer to its reactor. If that has stopped, this one serves it.

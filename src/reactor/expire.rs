@@ -6,6 +6,7 @@ use super::Reactor;
 use super::laps::Served;
 use crate::close_reason::CloseReason;
 use crate::core::deadlines::Deadline;
+use crate::core::phase::Phase;
 use crate::core::wheel::{SECOND_HALF, Step};
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -81,12 +82,30 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 let limit = limit(config.max_age);
                 (CloseReason::MaxAge { limit }, |expired| &mut expired.age)
             }
-            Deadline::Quiet => return self.end_in_time(id, CloseReason::Drained),
+            Deadline::Quiet => return self.close_if_quiet(id),
             Deadline::Write => return self.write_timed_out(id, limit(config.write_timeout)),
             Deadline::Linger => return self.linger_timed_out(id),
         };
         *count(&mut self.table.stats.expired) += 1;
         self.end_in_time(id, reason);
+    }
+
+    /// While draining. That nobody has told of input does not mean that there is none: so it is asked.
+    fn close_if_quiet(&mut self, id: ConnId) {
+        let entry = self.table.entry(id);
+        entry.readable |= entry.phase == Phase::Open;
+        self.begin(id);
+        self.read(id);
+        let now = self.table.passed();
+        match self.table.next_deadline(id) {
+            Some((time, Deadline::Quiet)) if time <= now => {
+                self.end_in_time(id, CloseReason::Drained);
+            }
+            _ => {
+                self.relist(id);
+                self.table.watch(id);
+            }
+        }
     }
 
     fn end_in_time(&mut self, id: ConnId, reason: CloseReason) {

@@ -65,7 +65,7 @@ pub(crate) struct Life {
 
 impl Life {
     /// No callback but `on_close` may follow.
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.asked_to_close || self.asked_to_abort || self.asked_to_fail || self.asked_to_panic
     }
 

@@ -9,6 +9,7 @@
 
 mod actor;
 mod costs;
+mod life;
 mod oracle;
 mod protection;
 mod rows;

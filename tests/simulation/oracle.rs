@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use readyloop::net::sim::{Ending, Peer, Reading, Sim, World};
 use readyloop::{ListenOptions, Reactor, Suspension};
@@ -343,7 +343,10 @@ impl Run {
 
     /// All that is owed has arrived.
     fn check_liveness(&mut self) -> Result<(), String> {
+        let now = self.world.reactor().context().now();
         let ledger = self.ledger.borrow();
+        let is_late = |due: &Instant| *due + Duration::from_millis(10) < now;
+        expect(!ledger.ticks.values().any(is_late), || "a reactor's timer is late".to_owned())?;
         let (mut open, mut kept, mut held_back) = (0, 0, false);
         for id in &ledger.ids {
             let life = &ledger.lives[id];
@@ -367,6 +370,7 @@ impl Run {
                 held_back = true;
                 continue; // it may have ended too, but for the bytes that it does not take
             }
+            expect(!life.timers.values().any(is_late), || format!("{id}: a timer is late"))?;
             let Limits { first_byte, idle, max_age, .. } = self.limits;
             expect(max_age.is_none(), || format!("{id}: it is too old"))?;
             expect(idle.is_none() || life.is_paused(), || format!("{id}: it is idle"))?;
@@ -404,7 +408,6 @@ impl Run {
             })?;
         }
         drop(ledger);
-        self.check_timers()?;
         self.check_everybody_was_accepted()?;
         let stats = self.world.stats();
         let waiting = stats.waiting_bytes;
@@ -415,17 +418,6 @@ impl Run {
         expect(stats.open == open, || {
             format!("{} slots are taken by {open} connections", stats.open)
         })
-    }
-
-    /// No timer is overdue.
-    fn check_timers(&mut self) -> Result<(), String> {
-        let now = self.world.reactor().context().now();
-        let ledger = self.ledger.borrow();
-        let open =
-            ledger.lives.values().filter(|life| life.opened && !life.closed && !life.is_over());
-        let timers = open.flat_map(|life| life.timers.values()).chain(ledger.ticks.values());
-        let late = timers.filter(|due| **due + Duration::from_millis(10) < now).count();
-        expect(late == 0, || format!("{late} timers have not come"))
     }
 
     fn check_everybody_was_accepted(&mut self) -> Result<(), String> {

@@ -1,0 +1,817 @@
+//! Timers, other threads, suspension, draining, several reactors, a handler replaced: by the rows of
+//! `tests/README.md`, and what else belongs to a server's life.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use readyloop::net::sim::{Clock, Ending, Faults, Peer, Reading, Rng, Sim, World};
+use readyloop::services::{Chargen, Echo};
+use readyloop::{
+    BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Error, Handle, Handler, Input,
+    Overflow, Reactor, Refusal, Report, Suspension, TimerKey, from_fn,
+};
+
+const ADDR: &str = "10.0.0.1:7000";
+const SECOND: Duration = Duration::from_secs(1);
+const KEY: TimerKey = TimerKey(7);
+
+fn noise(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * at / 7 + at) as u8).collect()
+}
+
+fn echo_world(config: Config) -> (World<Echo>, SocketAddr) {
+    let mut world = World::new(1, config, Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    (world, addr)
+}
+
+fn report(finished: u64, cut: u64, unsent: u64) -> (u64, u64, u64) {
+    (finished, cut, unsent)
+}
+
+fn figures(report: Option<Report>) -> (u64, u64, u64) {
+    let Report { finished, cut, unsent, .. } = report.expect("it has ended");
+    (finished, cut, unsent)
+}
+
+/// A turn takes next to no time here, so that what is on a slow wire would miss many.
+fn no_latency() -> Faults {
+    Faults { latency: Duration::from_nanos(1), ..Faults::none() }
+}
+
+#[derive(Default)]
+struct Journal(Rc<RefCell<Vec<String>>>);
+
+impl Journal {
+    fn note(&self, what: impl Into<String>) {
+        self.0.borrow_mut().push(what.into());
+    }
+}
+
+/// Sets timers as its input says, and writes down what comes.
+#[derive(Default)]
+struct Alarms {
+    journal: Journal,
+    opened: Option<std::time::Instant>,
+}
+
+impl Handler for Alarms {
+    type State = ();
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        self.opened = Some(conn.now());
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        while let Some(line) = input.take_until(b"\n") {
+            let line = std::str::from_utf8(line)?;
+            let (what, key) = line.split_at(1);
+            let key = TimerKey(key.parse()?);
+            match what {
+                "c" => self.journal.note(format!("cancelled: {}", conn.cancel_timer(key))),
+                // After as many seconds as its key says; "m" moves it to one second from now.
+                "s" => conn.set_timer(Duration::from_secs(key.0), key),
+                "m" => conn.set_timer(SECOND, key),
+                "r" => conn.others().set_timer(Duration::from_secs(key.0), key),
+                "x" => conn.close(),
+                other => return Err(format!("what is {other}?").into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        key: TimerKey,
+    ) -> Result<(), BoxError> {
+        let age = conn.age().as_secs();
+        self.journal.note(format!("{} timer {} at {age} s", conn.id(), key.0));
+        conn.send(b"!");
+        Ok(())
+    }
+
+    fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
+        let count = reactor.ids().count();
+        self.journal.note(format!("tick {} of {count}", key.0));
+    }
+
+    fn on_start(&mut self, reactor: &mut Context<'_>) {
+        reactor.set_timer(100 * SECOND, TimerKey(100));
+        self.journal.note("start");
+    }
+
+    fn on_stop(&mut self, reactor: &mut Context<'_>) {
+        assert_eq!(reactor.ids().count(), 0, "all have had their on_close");
+        self.journal.note("stop");
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, (): (), _reason: &CloseReason) {
+        conn.set_timer(SECOND, KEY); // which never comes
+    }
+}
+
+fn alarms() -> (World<Alarms>, Peer, Rc<RefCell<Vec<String>>>) {
+    let handler = Alarms::default();
+    let journal = Rc::clone(&handler.journal.0);
+    let config = Config::new().idle_timeout(None).linger_timeout(SECOND / 10);
+    let mut world = World::new(1, config, handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    (world, peer, journal)
+}
+
+#[test]
+fn timers_come_in_their_order_move_and_can_be_taken_back() {
+    let (mut world, peer, journal) = alarms();
+    peer.send(b"s5\ns3\ns9\ns2\nc3\nc4\nm9\nr4\n");
+    let _ = world.run_for(10 * SECOND);
+    let expected = [
+        "start",
+        "cancelled: true",
+        "cancelled: false",
+        "#1 timer 9 at 1 s",
+        "#1 timer 2 at 2 s",
+        "tick 4 of 1",
+        "#1 timer 5 at 5 s",
+    ];
+    assert_eq!(*journal.borrow(), expected);
+    assert_eq!((peer.received(), world.stats().timers_fired), (b"!!!".to_vec(), 4));
+}
+
+#[test]
+fn a_timer_goes_with_its_connection_and_that_of_the_reactor_stays() {
+    let (mut world, peer, journal) = alarms();
+    peer.send(b"s5\nr6\nx0\n");
+    peer.finish();
+    let _ = world.run_for(SECOND);
+    assert_eq!(world.stats().open, 0);
+    // Another has its slot now.
+    let next = world.dial(peer_addr());
+    next.send(b"s9\n");
+    let _ = world.run_for(200 * SECOND);
+    world.reactor().handle().stop();
+    assert!(world.run_for(SECOND).is_break());
+    let expected = ["start", "tick 6 of 1", "#2 timer 9 at 9 s", "tick 100 of 1", "stop"];
+    assert_eq!(*journal.borrow(), expected);
+    assert_eq!(next.received(), b"!");
+}
+
+fn peer_addr() -> SocketAddr {
+    ADDR.parse().unwrap()
+}
+
+#[test]
+fn a_timer_that_lies_months_ahead_comes_when_it_is_due() {
+    let (mut world, peer, journal) = alarms();
+    let days = 60 * 24 * 3_600;
+    peer.send(format!("s{days}\n").as_bytes());
+    let _ = world.run_for(Duration::from_secs(days - 1));
+    assert!(!journal.borrow().iter().any(|line| line.contains("timer")));
+    let _ = world.run_for(2 * SECOND);
+    assert_eq!(journal.borrow().last().unwrap(), &format!("#1 timer {days} at {days} s"));
+}
+
+/// Blocks for a while when it is told to.
+struct Blocks(Rc<RefCell<Option<Clock>>>);
+
+impl Handler for Blocks {
+    type State = ();
+
+    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        if input.peek() == b"block" {
+            self.0.borrow().as_ref().expect("the test has set it").pass(5 * SECOND);
+        }
+        conn.send(input.take());
+        Ok(())
+    }
+}
+
+#[test]
+fn row_29_a_callback_that_blocks_is_counted_and_not_held_against_peers() {
+    let clock = Rc::default();
+    let config = Config::new().idle_timeout(Some(2 * SECOND)).write_timeout(Some(SECOND));
+    let mut world = World::new(1, config, Blocks(Rc::clone(&clock))).unwrap();
+    *clock.borrow_mut() = Some(world.clock());
+    let addr = world.listen(ADDR).unwrap();
+    let (blocker, neighbour) = (world.dial(addr), world.dial(addr));
+    blocker.send(b"hello");
+    neighbour.send(b"hello");
+    let _ = world.run_for(SECOND);
+    blocker.send(b"block");
+    neighbour.send(b"me too"); // arrives while nobody is served
+    let _ = world.run_for(6 * SECOND);
+    assert_eq!(world.stats().slow_turns, 1);
+    assert_eq!((world.stats().open, world.stats().expired.idle), (2, 0));
+    assert_eq!(neighbour.received(), b"hellome too");
+}
+
+#[test]
+fn row_33_a_hundred_thousand_timers_at_one_instant_all_come_and_others_are_served() {
+    const TIMERS: u64 = 100_000;
+    #[derive(Default)]
+    struct Many(Rc<Cell<u64>>);
+    impl Handler for Many {
+        type State = ();
+
+        fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+            if conn.id().to_string() == "#1" {
+                for key in 0..TIMERS / 2 {
+                    conn.set_timer(SECOND, TimerKey(key));
+                    conn.others().set_timer(SECOND, TimerKey(key));
+                }
+            }
+            Ok(())
+        }
+
+        fn on_data(
+            &mut self,
+            conn: &mut Conn<'_>,
+            (): &mut (),
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            conn.send(input.take());
+            Ok(())
+        }
+
+        fn on_timer(&mut self, _: &mut Conn<'_>, (): &mut (), _: TimerKey) -> Result<(), BoxError> {
+            self.0.set(self.0.get() + 1);
+            Ok(())
+        }
+
+        fn on_tick(&mut self, _: &mut Context<'_>, _: TimerKey) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let handler = Many::default();
+    let fired = Rc::clone(&handler.0);
+    let mut world = World::new(1, Config::new(), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let _setter = world.dial(addr);
+    let _ = world.run_until_still();
+    let neighbour = world.dial(addr);
+    let _ = world.run_for(SECOND / 2);
+    world.set_faults(no_latency());
+    let mut answered = 0;
+    while fired.get() < TIMERS {
+        let before = world.stats().turns;
+        neighbour.send(b"x");
+        while neighbour.take_received().is_empty() {
+            let _ = world.turn(SECOND);
+        }
+        let waited = world.stats().turns - before;
+        assert!(waited <= 4, "an answer has taken {waited} turns");
+        answered += u32::from(fired.get() > 0);
+    }
+    assert!(answered > 50, "others were served meanwhile, {answered} times");
+    assert_eq!((fired.get(), world.stats().timers_fired), (TIMERS, TIMERS));
+}
+
+fn count(run: &AtomicUsize) {
+    run.fetch_add(1, Ordering::Relaxed);
+}
+
+#[test]
+fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
+    let config = Config::new().mailbox_limit(1_000).message_budget(10).queue_budget(10_000);
+    let (mut world, addr) = echo_world(config);
+    world.set_faults(no_latency());
+    let peer = world.dial(addr);
+    peer.send(b"hello");
+    let _ = world.run_until_still();
+    let handle = world.reactor().handle();
+    let run = Arc::new(AtomicUsize::new(0));
+    let mut returned = 0;
+    for _ in 0..1_500 {
+        let run = Arc::clone(&run);
+        if let Err(refused) = handle.post(move |_| count(&run)) {
+            assert_eq!(refused.why, Refusal::Full);
+            drop(refused.returned); // the closure
+            returned += 1;
+        }
+    }
+    assert_eq!(returned, 500);
+    peer.send(b", hello");
+    while peer.received().len() < 12 {
+        let _ = world.turn(SECOND);
+    }
+    assert!(run.load(Ordering::Relaxed) < 100, "the peer did not wait for all of them");
+    let _ = world.run_until_still();
+    assert_eq!((run.load(Ordering::Relaxed), world.stats().messages), (1_000, 1_000));
+    assert_eq!(world.stats().exhausted.messages, 99);
+    // Bytes are bounded as well.
+    let id = world.reactor().context().ids().next().unwrap();
+    assert!(handle.send(id, noise(9_000)).is_ok());
+    let refused = handle.send(id, noise(1_001)).unwrap_err();
+    assert_eq!((refused.returned, refused.why), (noise(1_001), Refusal::Full));
+}
+
+#[test]
+fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
+    let (mut world, _addr) = echo_world(Config::new());
+    let handle = world.reactor().handle();
+    let run = Arc::new(AtomicUsize::new(0));
+    for _ in 0..1_000 {
+        let run = Arc::clone(&run);
+        handle.post(move |_| count(&run)).unwrap();
+    }
+    handle.stop();
+    assert!(world.turn(SECOND).is_break());
+    assert_eq!(run.load(Ordering::Relaxed), 1_000);
+    let refused = handle.post(|_| ()).unwrap_err();
+    assert_eq!(refused.why, Refusal::Stopped);
+    assert_eq!(handle.send(ghost(&handle), *b"who?").unwrap_err().returned, b"who?");
+    let error = handle.call(|_| (), SECOND).unwrap_err();
+    assert_eq!(error, CallError::Refused(Refusal::Stopped));
+}
+
+/// The id of a connection that is long gone.
+fn ghost(_: &Handle<Echo, Sim>) -> ConnId {
+    let (mut world, addr) = echo_world(Config::new());
+    let _peer = world.dial(addr);
+    let _ = world.run_until_still();
+    world.reactor().context().ids().next().unwrap()
+}
+
+#[test]
+fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_other() {
+    struct Counts;
+    impl Handler for Counts {
+        type State = usize;
+
+        fn on_open(&mut self, _: &mut Conn<'_>) -> Result<usize, BoxError> {
+            Ok(0)
+        }
+
+        fn on_data(
+            &mut self,
+            _: &mut Conn<'_>,
+            count: &mut usize,
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            *count += input.take().len();
+            Ok(())
+        }
+    }
+    crate::oracle::silence_scripted_panics();
+    let mut world = World::new(1, Config::new(), Counts).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peers = [world.dial(addr), world.dial(addr), world.dial(addr)];
+    for (peer, tens) in peers.iter().zip(1..) {
+        peer.send(&noise(tens * 10));
+    }
+    let _ = world.run_until_still();
+    let handle = world.reactor().handle();
+    let ids: Vec<_> = world.reactor().context().ids().collect();
+    for id in ids.clone() {
+        handle
+            .post(move |reactor| {
+                let answered = reactor.with(id, |_, conn, count| {
+                    conn.send(count.to_string().as_bytes());
+                });
+                assert!(answered.is_ok());
+            })
+            .unwrap();
+    }
+    let panics: fn(&mut Reactor<Counts, Sim>) = |_| std::panic::panic_any(crate::actor::SCRIPTED);
+    handle.post(panics).unwrap();
+    let third = ids[2];
+    handle
+        .post(move |reactor| {
+            let panics = |_: &mut Counts, _: &mut Conn<'_>, _: &mut usize| {
+                std::panic::panic_any(crate::actor::SCRIPTED)
+            };
+            assert!(reactor.with::<()>(third, panics).is_err());
+            assert!(reactor.with(third, |_, _, _| ()).is_err(), "it is gone");
+            assert!(matches!(reactor.turn(None), Err(Error::InTurn)));
+            assert!(matches!(reactor.run(), Err(Error::InTurn)));
+        })
+        .unwrap();
+    let _ = world.run_until_still();
+    assert_eq!(peers[0].received(), b"10");
+    assert_eq!(peers[1].received(), b"20");
+    assert_eq!((peers[2].ending(), world.stats().open), (Some(Ending::Reset), 2));
+    assert_eq!(world.stats().panics, 2);
+    handle.send(ids[0], *b", and a word").unwrap();
+    handle.close(ids[0]).unwrap();
+    let _ = world.run_until_still();
+    assert_eq!(
+        (peers[0].received(), peers[0].ending()),
+        (b"10, and a word".to_vec(), Some(Ending::Fin))
+    );
+}
+
+#[test]
+fn a_call_from_a_callback_or_a_post_is_refused_instead_of_waiting_for_itself() {
+    let (mut world, _addr) = echo_world(Config::new());
+    let handle = world.reactor().handle();
+    let inner = handle.clone();
+    handle
+        .post(move |_| {
+            assert_eq!(inner.call(|_| (), SECOND), Err(CallError::OwnThread));
+            assert!(inner.connections(SECOND).is_err());
+            assert!(inner.replace(|_| Echo, |_, ()| None, SECOND).is_err());
+        })
+        .unwrap();
+    let _ = world.run_until_still();
+    assert_eq!(world.stats().panics, 0);
+}
+
+#[test]
+fn suspended_newcomers_wait_or_are_refused_and_come_in_afterwards() {
+    for how in [Suspension::KeepListening, Suspension::CloseListeners] {
+        let (mut world, addr) = echo_world(Config::new());
+        let resident = world.dial(addr);
+        let _ = world.run_until_still();
+        world.reactor().suspend(how);
+        let newcomer = world.dial(addr);
+        newcomer.send(b"hello");
+        resident.send(b"still here");
+        let _ = world.run_for(10 * SECOND);
+        assert_eq!((world.stats().open, newcomer.received()), (1, vec![]), "{how:?}");
+        assert_eq!(resident.received(), b"still here", "{how:?}");
+        let refused = (how == Suspension::CloseListeners).then_some(Ending::Refused);
+        assert_eq!(newcomer.ending(), refused);
+        world.reactor().resume().unwrap();
+        let late = world.dial(addr);
+        late.send(b"hello");
+        let _ = world.run_for(10 * SECOND);
+        assert_eq!(late.received(), b"hello", "{how:?}: the port is the same");
+        assert_eq!(newcomer.received().is_empty(), refused.is_some(), "{how:?}");
+    }
+}
+
+#[test]
+fn an_address_that_was_taken_meanwhile_is_named_and_can_be_tried_again() {
+    let (mut world, addr) = echo_world(Config::new());
+    world.reactor().suspend(Suspension::CloseListeners);
+    let other = world.listen(ADDR).unwrap(); // in the place of another process
+    let error = world.reactor().resume().unwrap_err();
+    assert!(error.to_string().contains(&other.to_string()), "{error}");
+    world.reactor().suspend(Suspension::CloseListeners);
+    // Of two that want the same, one gets it.
+    assert!(world.reactor().resume().is_err());
+    let peer = world.dial(addr);
+    peer.send(b"hello");
+    let _ = world.run_until_still();
+    assert_eq!(peer.received(), b"hello");
+}
+
+#[test]
+fn a_listener_that_has_died_is_back_after_a_resume() {
+    let (mut world, addr) = echo_world(Config::new());
+    world.break_listener(addr);
+    let _ = world.run_until_still();
+    assert_eq!(world.stats().listeners_lost, 1);
+    world.reactor().resume().unwrap();
+    let peer = world.dial(addr);
+    peer.send(b"hello");
+    let _ = world.run_until_still();
+    assert_eq!(peer.received(), b"hello");
+}
+
+/// Says goodbye when it drains, and writes down what it was told.
+struct Polite(Journal);
+
+impl Handler for Polite {
+    type State = ();
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        if let Some(line) = input.take_until(b"\n") {
+            conn.send(line);
+        }
+        Ok(())
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
+        self.0.note(format!("drain {}", conn.id()));
+        conn.send(b"goodbye");
+        Ok(())
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
+        self.0.note(format!("close {}: {reason}", conn.id()));
+    }
+}
+
+#[test]
+fn draining_tells_each_once_closes_who_is_quiet_and_waits_for_who_is_not() {
+    let journal = Journal::default();
+    let lines = Rc::clone(&journal.0);
+    let config = Config::new().drain_quiet(SECOND);
+    let mut world = World::new(1, config, Polite(journal)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let (idle, busy, half) = (world.dial(addr), world.dial(addr), world.dial(addr));
+    let _ = world.run_for(5 * SECOND);
+    half.send(b"unfinished");
+    busy.send(b"word\n");
+    let _ = world.run_until_still();
+    world.reactor().drain(60 * SECOND);
+    world.reactor().drain(30 * SECOND); // the later one counts
+    let _ = world.turn(SECOND);
+    let _ = world.turn(SECOND);
+    assert_eq!(idle.ending().or(world.dial(addr).ending()), None);
+    let refused = world.dial(addr);
+    for _ in 0..20 {
+        busy.send(b"word\n");
+        let _ = world.run_for(SECOND / 2);
+    }
+    assert_eq!((refused.ending(), idle.ending()), (Some(Ending::Refused), Some(Ending::Fin)));
+    assert_eq!(idle.received(), b"goodbye");
+    assert_eq!(busy.ending(), None, "it was never quiet for a second");
+    idle.close();
+    let _ = world.run_for(5 * SECOND);
+    busy.close();
+    assert_eq!(busy.received(), [&b"wordgoodbye"[..], &b"word".repeat(20)].concat());
+    assert!(world.run_for(30 * SECOND).is_break());
+    assert_eq!(figures(world.report()), report(2, 1, 0));
+    let expected = [
+        "drain #1",
+        "drain #2",
+        "drain #3",
+        "close #1: the server drains, and nothing was left to do",
+        "close #2: the server drains, and nothing was left to do",
+        "close #3: it was still busy when the server had drained for 30s",
+    ];
+    assert_eq!(*lines.borrow(), expected);
+}
+
+#[test]
+fn row_36_drain_with_stuck_peers_gives_everybody_else_every_byte_and_ends_at_the_deadline() {
+    for seed in 0..100 {
+        let mut world = World::of_many(seed, Config::new(), 2, |_| Echo).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        let bytes = noise(10_000);
+        let peers: Vec<Peer> = (0..50).map(|_| world.dial(addr)).collect();
+        let _ = world.run_until_still();
+        let faults = Faults::swarm(&mut Rng::new(seed));
+        let (latency, buffer) = (SECOND / 1_000, 1_000);
+        world.set_faults(Faults { time_jump: 0, tiny_segments: false, latency, buffer, ..faults });
+        for (number, peer) in peers.iter().enumerate() {
+            let slowly = Reading::Slowly { bytes: 4_000, every: SECOND / 50 };
+            peer.read(if number % 10 == 0 { Reading::Never } else { slowly });
+            peer.send(&bytes);
+        }
+        let _ = world.run_for(SECOND / 100);
+        let began = world.now();
+        world.reactor().drain(10 * SECOND);
+        while world.turn(SECOND).is_continue() {}
+        let took = world.now() - began;
+        assert!((10 * SECOND..11 * SECOND).contains(&took), "seed {seed}: {took:?}");
+        let (finished, cut, unsent) = figures(world.report());
+        assert_eq!((finished, cut), (45, 5), "seed {seed}");
+        assert!(unsent > 0, "seed {seed}");
+        for (number, peer) in peers.iter().enumerate().filter(|(number, _)| number % 10 != 0) {
+            assert!(
+                peer.received() == bytes,
+                "seed {seed}: peer {number}: {} {:?}",
+                peer.received().len(),
+                peer.ending()
+            );
+            assert_eq!(peer.ending(), Some(Ending::Fin), "seed {seed}: peer {number}");
+        }
+    }
+}
+
+#[test]
+fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both() {
+    let (mut world, _addr) = echo_world(Config::new());
+    world.reactor().drain(SECOND);
+    assert!(world.run_until_still().is_break());
+    assert_eq!(figures(world.report()), report(0, 0, 0));
+
+    let mut world = World::new(1, Config::new(), Chargen).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let (reads, stuck) = (world.dial(addr), world.dial(addr));
+    stuck.read(Reading::Never);
+    let _ = world.run_for(SECOND);
+    world.reactor().drain(60 * SECOND);
+    let _ = world.run_for(SECOND);
+    reads.finish();
+    let _ = world.run_for(SECOND);
+    world.reactor().handle().stop();
+    assert!(world.run_for(SECOND).is_break());
+    let (finished, cut, unsent) = figures(world.report());
+    assert_eq!((finished, cut), (1, 1));
+    assert!(unsent > 0);
+    assert_eq!(reads.ending(), Some(Ending::Fin));
+}
+
+/// Says which it is, and counts what it has seen in its state.
+struct Version(u32);
+
+impl Handler for Version {
+    type State = (u32, usize);
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(u32, usize), BoxError> {
+        Ok((self.0, 0))
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (version, count): &mut (u32, usize),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        assert_eq!(*version, self.0, "the state is this version's");
+        *count += input.take().len();
+        conn.send(format!("{}:{count} ", self.0).as_bytes());
+        conn.set_timer(SECOND, KEY);
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        conn: &mut Conn<'_>,
+        _: &mut (u32, usize),
+        _: TimerKey,
+    ) -> Result<(), BoxError> {
+        conn.send(format!("timer of {} ", self.0).as_bytes());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_handler_is_replaced_with_connections_states_bytes_and_timers_in_place() {
+    let mut world = World::new(1, Config::new(), Version(1)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let (peer, other) = (world.dial(addr), world.dial(addr));
+    peer.send(b"abc");
+    other.send(b"x");
+    let _ = world.run_until_still();
+    let migrate = |_: ConnId, &(version, count): &(u32, usize)| Some((version + 1, count));
+    let former = world.reactor().replace(Version(2), migrate).unwrap();
+    assert_eq!(former.0, 1);
+    peer.send(b"de");
+    let _ = world.run_until_still();
+    assert_eq!(peer.received(), b"1:3 2:5 ");
+    let _ = world.run_for(2 * SECOND);
+    assert_eq!(other.received(), b"1:1 timer of 2 ");
+    // One that breaks half-way has not happened.
+    let mut states = 0;
+    let breaks = |_: ConnId, &(version, count): &(u32, usize)| {
+        states += 1;
+        assert!(states < 2, "scripted");
+        Some((version + 1, count))
+    };
+    crate::oracle::silence_scripted_panics();
+    let error = world.reactor().replace(Version(3), breaks).map(drop).unwrap_err();
+    assert!(error.contains("scripted"), "{error}");
+    peer.send(b"f");
+    let _ = world.run_until_still();
+    assert!(peer.received().ends_with(b"2:6 "), "the old one goes on");
+}
+
+/// How many connections each reactor has.
+fn shares(world: &mut World<Echo>) -> Vec<u64> {
+    world.reactors().iter().map(|reactor| reactor.stats().open).collect()
+}
+
+#[test]
+fn several_reactors_have_equally_many_and_their_figures_add_up() {
+    let mut world = World::of_many(1, Config::new(), 3, |_| Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peers: Vec<Peer> = (0..100).map(|_| world.dial(addr)).collect();
+    for peer in &peers {
+        peer.send(b"hello");
+    }
+    let _ = world.run_until_still();
+    assert!(shares(&mut world).iter().all(|share| (33..=34).contains(share)));
+    assert!(peers.iter().all(|peer| peer.received() == b"hello"));
+    let ids: Vec<ConnId> =
+        world.reactors().iter_mut().flat_map(|r| r.context().ids().collect::<Vec<_>>()).collect();
+    let reactor_of =
+        |id: &ConnId| ids.iter().filter(|other| other.reactor() == id.reactor()).count();
+    assert!(ids.iter().all(|id| (33..=34).contains(&reactor_of(id))));
+    assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
+    // From outside, and each at its reactor.
+    let handle = world.reactor().handle();
+    for id in &ids {
+        handle.send(*id, *b", you").unwrap();
+    }
+    let _ = world.run_until_still();
+    assert!(peers.iter().all(|peer| peer.received() == b"hello, you"));
+    let stats = handle.stats();
+    assert_eq!((stats.accepted, stats.open), (100, 100));
+    assert_eq!((stats.traffic.bytes_in, stats.traffic.bytes_out), world.traffic());
+    assert_eq!(stats, world.stats());
+    for id in ids.iter().step_by(2) {
+        handle.close(*id).unwrap();
+    }
+    let _ = world.run_until_still();
+    peers.iter().filter(|peer| peer.ending().is_some()).for_each(Peer::close);
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!(handle.stats().open, 50);
+    // Newcomers fill up what is uneven.
+    let more: Vec<Peer> = (0..40).map(|_| world.dial(addr)).collect();
+    let _ = world.run_until_still();
+    assert_eq!(shares(&mut world), [30, 30, 30]);
+    drop(more);
+}
+
+#[test]
+fn caps_are_exact_over_several_reactors_and_each_overflow_does_what_it_says() {
+    for overflow in
+        [Overflow::Wait, Overflow::Reject { last_words: b"full".to_vec() }, Overflow::EvictIdlest]
+    {
+        for seed in 0..30 {
+            let config = Config::new().max_connections(10).overflow(overflow.clone());
+            let config = config.linger_timeout(SECOND / 10);
+            let mut world = World::of_many(seed, config, 3, |_| Echo).unwrap();
+            world.set_faults(no_latency()); // who dials later comes later
+            let addr = world.listen(ADDR).unwrap();
+            let mut rng = Rng::new(seed);
+            let mut peers: Vec<Peer> = Vec::new();
+            for _ in 0..200 {
+                match rng.below(4) {
+                    0 | 1 => peers.push(world.dial(addr)),
+                    2 if !peers.is_empty() => {
+                        peers.swap_remove(rng.size_below(peers.len())).close();
+                    }
+                    _ => {
+                        let _ = world.turn(SECOND / 1_000);
+                    }
+                }
+                let open = world.stats().open;
+                assert!(open <= 10, "{overflow:?}, seed {seed}: {open}");
+            }
+            peers.extend((0..20).map(|_| world.dial(addr)));
+            let _ = world.run_for(5 * SECOND);
+            let open = world.stats().open;
+            let alive = peers.iter().filter(|peer| peer.ending().is_none()).count() as u64;
+            match overflow {
+                // Those in the backlog do not know that they wait.
+                Overflow::Wait => {
+                    assert!(open == 10 && alive >= 10, "seed {seed}: {open}, {alive}")
+                }
+                // One may have left after all others were turned away.
+                Overflow::Reject { .. } => assert_eq!(alive, open, "seed {seed}"),
+                _ => assert_eq!((open, alive), (10, 10), "seed {seed}"),
+            }
+            if overflow == Overflow::EvictIdlest {
+                // Which is the idlest of all is known as of the last turn; but never the newest.
+                assert_eq!(peers.last().unwrap().ending(), None, "seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_reactor_that_stops_or_drains_takes_all_with_it() {
+    let stops = |conn: &mut Conn<'_>, input: &mut Input<'_>| match input.take() {
+        b"stop" => conn.stop_reactor(),
+        _ => conn.send(b"?"),
+    };
+    let mut world = World::of_many(1, Config::new(), 3, |_| from_fn(stops)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peers: Vec<Peer> = (0..6).map(|_| world.dial(addr)).collect();
+    let _ = world.run_until_still();
+    peers[4].send(b"stop");
+    assert!(world.run_for(SECOND).is_break());
+    assert_eq!(figures(world.report()), report(0, 6, 0));
+    assert!(peers.iter().all(|peer| peer.ending().is_some()));
+}
+
+#[test]
+fn limits_change_for_all_reactors_at_once() {
+    let mut world = World::of_many(1, Config::new(), 2, |_| Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let handle = world.reactor().handle();
+    assert!(handle.set_limits(&Config::new().max_connections(0)).is_err());
+    handle.set_limits(&Config::new().max_connections(5).idle_timeout(Some(SECOND))).unwrap();
+    let _ = world.run_until_still();
+    let _peers: Vec<Peer> = (0..10).map(|_| world.dial(addr)).collect();
+    let _ = world.run_until_still();
+    assert_eq!(handle.stats().open, 5);
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!(handle.stats().expired.idle, 10, "the first five have made room");
+}
