@@ -1,12 +1,15 @@
 //! The real binary: what it prints, how it ends, what it refuses.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
 
+use crate::many::alone;
 use crate::util::*;
 
 fn command(args: &[&str]) -> Command {
@@ -233,6 +236,8 @@ fn wrong_usage_is_one_line_that_names_the_flag_and_exit_code_2() {
         (&["--backlog", "0"], "--backlog", "not a number of connections"),
         (&["--backlog", "99999999999"], "--backlog", "not a number of connections"),
         (&["--backlog"], "--backlog", "a value is required"),
+        (&["--reactors", "0"], "--reactors", "not a number from 1"),
+        (&["--drain-timeout", "off"], "--drain-timeout", "not a time with its unit"),
         (&["--frobnicate"], "--frobnicate", "unexpected argument"),
         (&["-v", "--log-level", "info"], "--log-level", "cannot be used with"),
     ] {
@@ -309,6 +314,175 @@ fn nobody_has_to_read_where_it_listens() {
     echo(&mut connect(addr_in_log(log.path())), b"hello");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Clients that send as much as goes in and read nothing, with small buffers.
+fn stuck_clients(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let stuck = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.set_send_buffer_size(16_384).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        TcpStream::from(socket)
+    };
+    let mut clients: Vec<_> = std::iter::repeat_with(stuck).take(count).collect();
+    let chunk = noise(65_536);
+    let mut full = std::collections::HashSet::new();
+    let mut last = Instant::now();
+    // The server's queues are full when nothing goes in for a while.
+    while full.len() < count || last.elapsed() < Duration::from_millis(200) {
+        for (index, client) in clients.iter_mut().enumerate() {
+            match client.write(&chunk) {
+                Ok(_) => last = Instant::now(),
+                Err(_) => drop(full.insert(index)),
+            }
+        }
+    }
+    clients
+}
+
+#[test]
+fn row_36_sigterm_gives_all_who_read_every_byte_ends_at_the_deadline_and_says_how_many_were_cut() {
+    let _alone = alone();
+    const DRAIN: Duration = Duration::from_secs(2);
+    let args = ["--listen", "127.0.0.1:0", "--drain-timeout", "2s", "--reactors", "2"];
+    let mut binary = Binary::start_with(&args, Stdio::piped());
+    let stuck = stuck_clients(binary.addr(), 100);
+    let mut clients: Vec<_> = (0..900).map(|_| connect(binary.addr())).collect();
+    clients.iter_mut().for_each(|client| echo(client, b"hello"));
+    // All that they send waits in the kernel when the signal comes.
+    binary.signal(Signal::STOP);
+    let bytes = noise(50_000);
+    clients.iter_mut().for_each(|client| client.write_all(&bytes).unwrap());
+    let begin = Instant::now();
+    binary.signal(Signal::TERM);
+    binary.signal(Signal::CONT);
+    let complete = clients.iter_mut().filter_map(|client| {
+        let all = read_to_end(client); // to the FIN, not to a RST
+        client.shutdown(Shutdown::Both).ok();
+        (all == bytes).then_some(())
+    });
+    assert_eq!(complete.count(), 900);
+    let mut said = String::new();
+    binary.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let status = binary.child.wait().unwrap();
+    let took = begin.elapsed();
+    assert_eq!(status.code(), Some(3), "{said}");
+    let line = said.lines().find(|line| line.starts_with("readyloop: ")).expect("one line");
+    assert!(line.contains("100 clients were cut off"), "{line}");
+    assert!(took >= DRAIN && took < DRAIN + DEADLINE / 3, "{took:?}");
+    println!("{line}; after {took:?}");
+    drop(stuck);
+}
+
+#[test]
+fn row_37_a_second_signal_stops_at_once_and_the_exit_code_says_so() {
+    let args = ["--listen", "127.0.0.1:0", "--drain-timeout", "1h"];
+    let mut binary = Binary::start_with(&args, Stdio::piped());
+    let stuck = stuck_clients(binary.addr(), 3);
+    let addr = binary.addr();
+    binary.signal(Signal::TERM);
+    wait_until("it drains", || TcpStream::connect(addr).is_err());
+    assert!(binary.child.try_wait().unwrap().is_none(), "somebody is not finished");
+    binary.signal(Signal::INT);
+    let mut said = String::new();
+    binary.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(binary.child.wait().unwrap().code(), Some(3), "{said}");
+    let line = said.lines().last().unwrap();
+    assert!(line.contains("a second signal") && line.contains("3 clients were cut off"), "{line}");
+    drop(stuck);
+}
+
+#[test]
+fn sighup_opens_the_log_file_again_and_sigusr1_says_how_things_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, old) = (folder.path().join("log"), folder.path().join("log.1"));
+    let args = ["--log-file", log.to_str().unwrap(), "--reactors", "2", "--max-per-ip", "77"];
+    let binary = Binary::start(&args);
+    let mut client = connect(binary.addr());
+    echo(&mut client, b"hello");
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    std::fs::rename(&log, &old).unwrap();
+    binary.signal(Signal::HUP);
+    wait_until("it is opened again", || read(&log).contains("the log goes on here"));
+    assert!(read(&old).contains("listening on") && !read(&old).contains("goes on"));
+    binary.signal(Signal::USR1);
+    wait_until("it says how things stand", || read(&log).contains("limits: "));
+    let text = read(&log);
+    for expected in ["stats of 2 reactors: ", "open: 1,", "bytes_in: 5,", "max_per_ip: Some(77)"] {
+        assert!(text.contains(expected), "{expected} is not in the log:\n{text}");
+    }
+    // Where that cannot be, the old file is better than none.
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    binary.signal(Signal::HUP);
+    echo(&mut client, b"hello");
+    drop(client);
+    assert!(binary.terminate().success());
+}
+
+#[test]
+fn sighup_does_not_end_a_server_without_a_log_file() {
+    let binary = Binary::start(&[]);
+    binary.signal(Signal::HUP);
+    binary.signal(Signal::USR1);
+    echo(&mut connect(binary.addr()), b"hello");
+    assert!(binary.terminate().success());
+}
+
+#[test]
+fn two_processes_share_a_port_if_both_say_so() {
+    let first = Binary::start(&["--reuse-port"]);
+    let addr = first.addr().to_string();
+    let second = Binary::start_with(&["--listen", &addr, "--reuse-port"], Stdio::null());
+    let idle = (first.open_files(), second.open_files());
+    let mut clients: Vec<_> = (0..64).map(|_| connect(first.addr())).collect();
+    clients.iter_mut().for_each(|client| echo(client, b"hello"));
+    let (one, other) = (first.open_files() - idle.0, second.open_files() - idle.1);
+    assert_eq!(one + other, 64);
+    assert!(one > 0 && other > 0, "{one} and {other}");
+}
+
+#[test]
+fn row_39_with_closed_standard_streams_and_a_log_on_a_full_disk_it_serves_on() {
+    // A folder on a file system that is full would be the same: ENOSPC for each write.
+    let folder = tempfile::tempdir().unwrap();
+    let ready = folder.path().join("ready");
+    let line = "exec 3>\"$1\"; shift; exec \"$@\" 0<&- 1>&3 2>&-";
+    let mut command = Command::new("bash");
+    command.args(["-c", line, "bash", ready.to_str().unwrap(), env!("CARGO_BIN_EXE_readyloop")]);
+    command.args(["--listen", "127.0.0.1:0", "-vv", "--log-file", "/dev/full"]);
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let mut addr: Option<SocketAddr> = None;
+    wait_until("it listens", || {
+        let text = std::fs::read_to_string(&ready).unwrap_or_default();
+        addr = text.trim().strip_prefix("listening on ").and_then(|addr| addr.parse().ok());
+        addr.is_some()
+    });
+    for _ in 0..100 {
+        echo(&mut connect(addr.unwrap()), b"hello");
+    }
+    let _ = kill_process(Pid::from_child(&child), Signal::USR1);
+    let _ = kill_process(Pid::from_child(&child), Signal::HUP);
+    echo(&mut connect(addr.unwrap()), b"hello");
+    let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn row_39_with_all_three_standard_streams_closed_it_serves_on() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new("bash");
+    command.args(["-c", "exec \"$@\" 0<&- 1>&- 2>&-", "bash", env!("CARGO_BIN_EXE_readyloop")]);
+    command.args(["--listen", "127.0.0.1:0", "-vv", "--log-file", log.path().to_str().unwrap()]);
+    let mut child = command.spawn().unwrap();
+    let addr = addr_in_log(log.path());
+    for _ in 0..100 {
+        echo(&mut connect(addr), b"hello");
+    }
+    let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod util;
 mod faults;
 mod handlers;
 mod library;
+mod life;
 
 #[cfg(feature = "cli")]
 mod binary;

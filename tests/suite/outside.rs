@@ -247,6 +247,45 @@ fn row_16_newcomers_that_cannot_be_watched_are_reset_and_leak_nothing() {
     terminate_traced(&mut binary);
 }
 
+#[test]
+#[ignore = "needs faketime"]
+fn row_34_a_wall_clock_that_jumps_a_day_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, clock) = (folder.path().join("log"), folder.path().join("clock"));
+    let jump = |by: &str| std::fs::write(&clock, by).unwrap();
+    jump("+0");
+    // The program `faketime` stays between the server and its signals; its library is enough.
+    let library =
+        Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+    let library = String::from_utf8(library.expect("there is a faketime").stdout).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));
+    command.args(["--listen", "127.0.0.1:0", "-v", "--log-file", log.to_str().unwrap()]);
+    command.args(["--idle-timeout", "1h", "--first-byte-timeout", "1h", "--max-age", "12h"]);
+    command.env("LD_PRELOAD", library.trim()).env("FAKETIME_TIMESTAMP_FILE", &clock);
+    // Of all clocks only the one on the wall.
+    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let binary = Binary::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), 1);
+    let (mut client, mut silent) = (connect(binary.addr()), connect(binary.addr()));
+    echo(&mut client, b"before");
+    for by in ["+1d", "-1d"] {
+        let days = |text: &str| {
+            let mut days: Vec<_> = text.lines().filter_map(|line| line.split('T').next()).collect();
+            days.dedup();
+            days.len()
+        };
+        let before = days(&std::fs::read_to_string(&log).unwrap());
+        jump(by);
+        wait_until("the log tells of another day", || {
+            echo(&mut connect(binary.addr()), b"x");
+            days(&std::fs::read_to_string(&log).unwrap()) > before
+        });
+        echo(&mut client, b"after");
+    }
+    echo(&mut silent, b"still here");
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(!text.contains("nothing came") && !text.contains("not a byte"), "{text}");
+}
+
 /// Two networks of their own with a wire between them, that are gone when this is dropped.
 struct Wire {
     near: String,
