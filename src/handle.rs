@@ -235,7 +235,8 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// which returns the one to have from now on, or `None` if that is the same. Then all take over, between
     /// two callbacks, or none does. Connections, queued bytes, input and timers stay.
     ///
-    /// To change from one type of handler to another, have a reactor of `Box<dyn Handler<State = S>>`.
+    /// To change from one type of handler to another, have a reactor of `Box<dyn Handler<State = S>>` (with
+    /// `+ Send`, if it is to be made in one thread and to run in another).
     ///
     /// Reactors wait for each other with it, at most for `timeout`.
     ///

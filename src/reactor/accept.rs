@@ -256,6 +256,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.insert(peer, listener);
         self.put_socket(id.slot as usize, Socket { stream, state: None });
         log::debug!("{id} {peer} opened");
+        self.lap(Served::Conn(id));
         let handler = &mut self.handler;
         let state =
             guarded(&mut self.table, id, |table| handler.on_open(&mut Conn::new(table, id)));
@@ -267,7 +268,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.watch(id);
         self.relist(id);
         self.tell_late(id);
-        self.lap(Served::Conn(id));
     }
 
     fn put_socket(&mut self, slot: usize, socket: Socket<N::Stream, H::State>) {

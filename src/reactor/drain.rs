@@ -79,6 +79,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Does the next thing that draining needs.
     pub(super) fn go_on_draining(&mut self) {
+        if self.drain.is_none() {
+            return;
+        }
         self.tell();
         let Some(drain) = &mut self.drain else { return };
         if drain.stage == Stage::Telling && drain.to_tell.is_empty() {
@@ -99,10 +102,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let next = self.drain.as_mut().and_then(|drain| drain.to_tell.pop_front());
             let Some(id) = next else { return };
             if self.table.get(id).is_some_and(|entry| entry.phase.is_before_the_end()) {
+                self.lap(Served::Conn(id));
                 self.begin(id);
                 self.callback(id, |handler, conn, state| handler.on_drain(conn, state));
                 self.relist(id);
-                self.lap(Served::Conn(id));
             }
         }
     }

@@ -49,16 +49,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         match self.table.ring(slot) {
             Some((Owner::Reactor, key)) => {
                 self.table.stats.timers_fired += 1;
-                self.callback_of_reactor(|handler, context| handler.on_tick(context, key));
                 self.lap(Served::Tick);
+                self.callback_of_reactor(|handler, context| handler.on_tick(context, key));
             }
             Some((Owner::Conn(slot), key)) => {
                 let Some(id) = self.table.id_in(slot) else { return };
                 self.begin(id);
                 if self.table.entry(id).phase.is_before_the_end() {
                     self.table.stats.timers_fired += 1;
-                    self.callback(id, |handler, conn, state| handler.on_timer(conn, state, key));
                     self.lap(Served::Conn(id));
+                    self.callback(id, |handler, conn, state| handler.on_timer(conn, state, key));
                 }
                 self.relist(id);
             }

@@ -137,13 +137,15 @@ impl<H: Handler, N: Net> Group<H, N> {
         IN_TURN.get() == std::ptr::from_ref(self) as usize
     }
 
-    /// While `turn` runs, [`is_in_turn_here`](Self::is_in_turn_here).
-    pub(super) fn in_turn<R>(&self, turn: impl FnOnce() -> R) -> R {
-        let before = IN_TURN.replace(std::ptr::from_ref(self) as usize);
-        let result = turn();
-        IN_TURN.set(before);
-        result
+    /// This thread begins to make a turn. Returns what [`turn_ends`] needs.
+    pub(super) fn turn_begins(&self) -> usize {
+        IN_TURN.replace(std::ptr::from_ref(self) as usize)
     }
+}
+
+/// A turn ends that has begun on this thread; whoever made one around it still does.
+pub(super) fn turn_ends(before: usize) {
+    IN_TURN.set(before);
 }
 
 impl<H: Handler, N: Net> Remote<H, N> {
@@ -207,15 +209,15 @@ impl<H: Handler, N: Net> Remote<H, N> {
 
     /// Whether the reactor must not wait.
     pub(super) fn has_some(&self) -> bool {
-        self.mailbox.has_some()
-            || self.arrivals.has_some()
-            || self.has_orders.load(Ordering::Acquire)
+        self.mailbox.has_some() || self.arrivals.has_some() || self.has_orders()
+    }
+
+    pub(super) fn has_orders(&self) -> bool {
+        self.has_orders.load(Ordering::Acquire)
     }
 
     pub(super) fn take_orders(&self) -> Orders {
-        if !self.has_orders.swap(false, Ordering::AcqRel) {
-            return Orders::default();
-        }
+        self.has_orders.store(false, Ordering::Release); // before they are read, or one could be missed
         std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -19,28 +19,37 @@ pub(super) enum Served {
 /// The time of a turn, divided up.
 #[derive(Debug)]
 pub(super) struct Laps {
-    last: Instant,
+    /// Since when the turn is spent on what.
+    begun: Instant,
+    current: Option<Served>,
     longest: Option<(Duration, Served)>,
 }
 
 impl Laps {
     pub(super) fn new(now: Instant) -> Self {
-        Self { last: now, longest: None }
+        Self { begun: now, current: None, longest: None }
+    }
+
+    fn begin(&mut self, served: Option<Served>, now: Instant) {
+        if let Some(former) = std::mem::replace(&mut self.current, served) {
+            let took = now - self.begun;
+            if self.longest.is_none_or(|(longest, _)| longest < took) {
+                self.longest = Some((took, former));
+            }
+        }
+        self.begun = now;
     }
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// What has passed of this turn since the last lap was this one's. The clock is read for it: for the
+    /// From now on the turn is spent on this. The clock is read for it, but for the first in a turn: for the
     /// name of who blocks there is no cheaper way, and it costs no system call.
     pub(super) fn lap(&mut self, served: Served) {
-        if self.table.config().slow_turn.is_none() {
-            return;
-        }
-        let now = self.net.now();
-        let took = now - self.laps.last;
-        self.laps.last = now;
-        if self.laps.longest.is_none_or(|(longest, _)| longest < took) {
-            self.laps.longest = Some((took, served));
+        if self.laps.current.is_none() {
+            self.laps.current = Some(served);
+        } else if self.table.config().slow_turn.is_some() {
+            let now = self.net.now();
+            self.laps.begin(Some(served), now);
         }
     }
 
@@ -50,6 +59,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.config().slow_turn.is_none_or(|limit| took <= limit) {
             return;
         }
+        self.laps.begin(None, now);
         self.table.stats.slow_turns += 1;
         let Some(times) = self.complaints.slow.count(self.table.now()) else { return };
         let why = match self.laps.longest {

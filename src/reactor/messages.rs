@@ -15,6 +15,9 @@ use crate::net::Net;
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.
     pub(super) fn take_orders(&mut self) {
+        if !self.group.remotes[self.index].has_orders() {
+            return;
+        }
         let orders = self.group.remotes[self.index].take_orders();
         if let Some(config) = orders.config {
             self.apply(config);
@@ -42,6 +45,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Runs what was posted, within the budget.
     pub(super) fn read_messages(&mut self) {
+        if !self.group.remotes[self.index].mailbox.has_some() {
+            return;
+        }
         let budget = self.table.config().message_budget;
         self.run_jobs(budget);
         let is_left = self.group.remotes[self.index].mailbox.has_some();
@@ -59,12 +65,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn run_job(&mut self, job: Job<H, N>) {
         self.table.stats.messages += 1;
+        self.lap(Served::Message);
         // The reactor is in order whenever user's code runs, and whatever that throws.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(self))) {
             self.table.stats.panics += 1;
             log::error!("what was posted to the reactor panicked: {}", panic_message(payload));
         }
-        self.lap(Served::Message);
     }
 
     /// Does something to one connection as its callbacks do: with its handler, its [`Conn`] and its state.

@@ -276,8 +276,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return Err(Error::InTurn);
         }
         self.is_in_turn = true;
-        let group = Arc::clone(&self.group);
-        let result = group.in_turn(|| self.make_turn(timeout));
+        let before = self.group.turn_begins();
+        let result = self.make_turn(timeout);
+        group::turn_ends(before);
         self.is_in_turn = false;
         result
     }

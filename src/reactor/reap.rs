@@ -38,8 +38,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         contain(|| self.log_close(id, &reason));
         if let Some(state) = socket.state {
-            self.call_on_close(id, state, &reason);
             self.lap(Served::Conn(id));
+            self.call_on_close(id, state, &reason);
         }
         contain(|| drop(reason));
         self.table.remove(id);

@@ -36,13 +36,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.swap_ready(&mut working);
         let leftovers = working.len().max(LEFTOVERS).min(self.table.leftovers());
         for id in working.drain(..) {
-            self.serve(id);
             self.lap(Served::Conn(id));
+            self.serve(id);
         }
         for _ in 0..leftovers {
             let Some(id) = self.table.next_leftover() else { break };
-            self.serve(id);
             self.lap(Served::Conn(id));
+            self.serve(id);
         }
         self.working = working;
     }

@@ -334,8 +334,8 @@ fn stuck_clients(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
     while full.len() < count || last.elapsed() < Duration::from_millis(200) {
         for (index, client) in clients.iter_mut().enumerate() {
             match client.write(&chunk) {
-                Ok(_) => last = Instant::now(),
-                Err(_) => drop(full.insert(index)),
+                Ok(1..) => last = Instant::now(),
+                _ => _ = full.insert(index),
             }
         }
     }

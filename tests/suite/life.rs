@@ -363,7 +363,7 @@ fn two_reactors_under_load_share_evenly_keep_the_cap_and_their_figures_are_what_
 #[test]
 fn connections_of_two_reactors_talk_to_each_other_by_the_handle() {
     /// Tells all what it hears, wherever they are.
-    struct Room(Arc<Mutex<Option<readyloop::Handle<Room>>>>);
+    struct Room(Arc<Mutex<Option<readyloop::Handle<Self>>>>);
     impl Handler for Room {
         type State = ();
 
