@@ -418,6 +418,11 @@ impl Config {
         }
     }
 
+    /// What one of so many reactors has of the budget for what waits.
+    pub(crate) fn budget_of_one(&self, reactors: usize) -> usize {
+        (self.queue_budget / reactors).max(1)
+    }
+
     /// Whether the idlest may have to go.
     pub(crate) fn evicts(&self) -> bool {
         self.overflow == Overflow::EvictIdlest

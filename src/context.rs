@@ -141,9 +141,10 @@ impl<'a> Context<'a> {
     /// Sets a timer of a connection, as [`Conn::set_timer`](crate::Conn::set_timer) does.
     ///
     /// # Errors
-    /// [`Gone`] if it has ended.
+    /// [`Gone`] if it has ended, or is about to.
     pub fn set_timer_of(&mut self, id: ConnId, after: Duration, key: TimerKey) -> Result<(), Gone> {
-        self.table.get(id).ok_or(Gone)?;
+        let entry = self.table.get(id).filter(|entry| entry.phase.is_before_the_end());
+        entry.ok_or(Gone)?;
         self.table.set_timer(Owner::Conn(id.slot), after, key);
         Ok(())
     }

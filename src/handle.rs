@@ -196,11 +196,11 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// full its mailbox is.
     ///
     /// # Errors
-    /// [`Error::Config`] if settings contradict each other; then nothing changes.
+    /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more;
+    /// then nothing changes.
     pub fn set_limits(&self, config: &Config) -> Result<(), Error> {
         config.validate()?;
-        self.group.order_config(config);
-        Ok(())
+        if self.group.order_config(config) { Ok(()) } else { Err(Error::Stopped) }
     }
 
     /// Takes nobody in from now on, as [`Reactor::suspend`] does; when this returns it is done.
@@ -296,15 +296,20 @@ impl<H: Handler, N: Net> Handle<H, N> {
         ballot.outcome()
     }
 
-    /// Calls all reactors, and waits for all answers.
+    /// Calls all reactors that run, and waits for all answers. One may have drained before the others.
     fn call_all<R: Send + 'static>(
         &self,
         closure: impl Fn(&mut Reactor<H, N>) -> R + Clone + Send + 'static,
         timeout: Duration,
     ) -> Result<Vec<R>, CallError> {
+        const STOPPED: CallError = CallError::Refused(Refusal::Stopped);
         let give_up = Instant::now().checked_add(timeout);
         let left = || give_up.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
-        (0..self.reactors()).map(|index| self.call_to(index, closure.clone(), left())).collect()
+        let answers = (0..self.reactors())
+            .map(|index| self.call_to(index, closure.clone(), left()))
+            .filter(|answer| !matches!(answer, Err(STOPPED)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if answers.is_empty() { Err(STOPPED) } else { Ok(answers) }
     }
 
     fn push<I>(

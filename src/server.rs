@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use crate::close_reason::BoxError;
+use crate::close_reason::{BoxError, OneLine};
 use crate::config::Config;
 use crate::core::admission::Balance;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::net::{ListenOptions, Os};
 use crate::reactor::Reactor;
-use crate::reactor::group::Group;
+use crate::reactor::group::{Group, Remote};
 use crate::report::Report;
 
 /// Several reactors that serve together, each on a thread of its own with a handler of its own.
@@ -129,17 +129,13 @@ impl<H: Handler> Server<H> {
                     Ok(thread) => running.push((index, thread)),
                     Err(error) => {
                         self.group.stop();
-                        self.group.remotes[index].close();
+                        self.group.remotes[index].discard();
                         failure.get_or_insert(Error::Setup(error));
                     }
                 }
             }
-            let first = self.first.run();
-            if first.is_err() {
-                self.group.stop();
-            }
+            let first = (0, contained(0, &self.group, || self.first.run()));
             let mut report = Report::default();
-            let first = (0, first.map_err(BoxError::from));
             let results = running.into_iter().map(|(index, thread)| {
                 (index, thread.join().unwrap_or_else(|payload| Err(describe(payload))))
             });
@@ -165,24 +161,30 @@ struct Member<H: Handler> {
 }
 
 impl<H: Handler> Member<H> {
-    /// Whatever ends it, all end, and it takes nothing in any more.
     fn run(self, net: Os) -> Result<Report, BoxError> {
-        let group = Arc::clone(&self.group);
-        let serve = || {
+        contained(self.index, &Arc::clone(&self.group), || {
             let handler = (self.make)(self.index);
             Reactor::member(self.group, self.index, net, self.config, handler).run()
-        };
-        let result = match catch_unwind(AssertUnwindSafe(serve)) {
-            Ok(result) => result.map_err(BoxError::from),
-            Err(payload) => Err(describe(payload)),
-        };
-        if let Err(error) = &result {
-            log::error!("reactor {} has failed, so all stop: {error}", self.index);
-            group.remotes[self.index].close();
-            group.stop();
-        }
-        result
+        })
     }
+}
+
+/// Whatever makes one reactor fail, all end, and nobody waits for this one.
+fn contained<H: Handler>(
+    index: usize,
+    group: &Group<H, Os>,
+    run: impl FnOnce() -> Result<Report, Error>,
+) -> Result<Report, BoxError> {
+    let result = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(BoxError::from),
+        Err(payload) => Err(describe(payload)),
+    };
+    if let Err(error) = &result {
+        log::error!("reactor {index} has failed, so all stop: {}", OneLine(&**error));
+        group.remotes[index].discard();
+        group.stop();
+    }
+    result
 }
 
 fn describe(payload: Box<dyn Any + Send>) -> BoxError {
@@ -192,7 +194,7 @@ fn describe(payload: Box<dyn Any + Send>) -> BoxError {
 impl<H: Handler> Drop for Server<H> {
     /// What was posted to reactors that never ran is dropped; nothing more is taken in.
     fn drop(&mut self) {
-        self.group.remotes.iter().for_each(crate::reactor::group::Remote::close);
+        self.group.remotes.iter().for_each(Remote::discard);
     }
 }
 

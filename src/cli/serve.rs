@@ -47,14 +47,15 @@ fn judge(ending: Option<Ending>, report: &Report) -> Result<(), Failure> {
     let Some(Ending { signal, at_once }) = ending else { return Ok(()) };
     log::info!("ended by {signal}");
     let Report { cut, unsent, .. } = report;
-    let how = if at_once {
-        "a second signal stopped the server at once"
-    } else {
-        "the time to drain was over"
-    };
-    if at_once || *cut > 0 {
+    if at_once {
         return Err(Failure::Cut(format!(
-            "{how}: {cut} clients were cut off, with {unsent} bytes unsent"
+            "stopped at once by a second signal: {cut} clients were cut off, with {unsent} bytes unsent"
+        )));
+    }
+    if *cut > 0 {
+        return Err(Failure::Cut(format!(
+            "{cut} clients were cut off, with {unsent} bytes unsent (--drain-timeout says how long they \
+             have to finish)"
         )));
     }
     Ok(())

@@ -114,6 +114,10 @@ impl<T> Mailbox<T> {
         self.lock().is_closed = true;
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inbox<T>> {
         // `wrap` allocates, and no more: nothing here panics half-way.
         self.inbox.lock().unwrap_or_else(crate::sync::PoisonError::into_inner)

@@ -99,17 +99,20 @@ impl<H: Handler, N: Net> Group<H, N> {
         }
     }
 
-    /// Has every reactor make an order its own.
-    pub(super) fn order(&self, change: impl Fn(&mut Orders)) {
+    /// Has every reactor make an order its own. Returns whether one is there to do so.
+    fn order(&self, change: impl Fn(&mut Orders)) -> bool {
+        let mut is_heard = false;
         for remote in &self.remotes {
+            is_heard |= !remote.mailbox.is_closed();
             change(&mut remote.orders.lock().unwrap_or_else(PoisonError::into_inner));
             remote.has_orders.store(true, Ordering::Release);
             remote.wake();
         }
+        is_heard
     }
 
-    pub(crate) fn order_config(&self, config: &Config) {
-        self.order(|orders| orders.config = Some(config.clone()));
+    pub(crate) fn order_config(&self, config: &Config) -> bool {
+        self.order(|orders| orders.config = Some(config.clone()))
     }
 
     pub(crate) fn order_drain(&self, timeout: Duration) {
@@ -151,7 +154,7 @@ pub(super) fn turn_ends(before: usize) {
 impl<H: Handler, N: Net> Remote<H, N> {
     fn new(config: &Config, reactors: usize, waker: Arc<dyn Wake>) -> Self {
         Self {
-            mailbox: Mailbox::new(config.mailbox_limit, config.queue_budget / reactors),
+            mailbox: Mailbox::new(config.mailbox_limit, config.budget_of_one(reactors)),
             arrivals: Mailbox::new(usize::MAX, usize::MAX),
             is_stopping: AtomicBool::new(false),
             has_orders: AtomicBool::new(false),
@@ -201,6 +204,13 @@ impl<H: Handler, N: Net> Remote<H, N> {
     pub(crate) fn close(&self) {
         self.mailbox.close();
         self.arrivals.close();
+    }
+
+    /// Takes nothing in any more, and drops what it has: there is no reactor to do it.
+    pub(crate) fn discard(&self) {
+        self.close();
+        self.mailbox.take(usize::MAX, &mut Vec::new());
+        self.arrivals.take(usize::MAX, &mut Vec::new());
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

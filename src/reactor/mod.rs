@@ -404,7 +404,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn apply(&mut self, config: Config) {
-        let share = config.queue_budget / self.group.remotes.len();
+        let share = config.budget_of_one(self.group.remotes.len());
         self.group.remotes[self.index].mailbox.set_limits(config.mailbox_limit, share);
         self.table.reconfigure(config, self.net.descriptor_limit());
         self.shed();

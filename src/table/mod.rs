@@ -102,7 +102,7 @@ impl Table {
             reactors,
             made_room: false,
             recency: config.evicts().then(Recency::new),
-            pressure: Pressure::new(config.queue_budget / reactors),
+            pressure: Pressure::new(config.budget_of_one(reactors)),
             is_relieved: false,
             alarms: Wheel::with_capacity(RESERVED),
             timers: Timers::default(),
@@ -164,7 +164,7 @@ impl Table {
             self.door().set_limits(limits);
             self.limit_newcomers(config.evicts());
         }
-        self.pressure.set_budget(config.queue_budget / self.reactors);
+        self.pressure.set_budget(config.budget_of_one(self.reactors));
         let quiet = self.timeouts.quiet.map(|_| millis(config.drain_quiet));
         self.timeouts = Timeouts { quiet, ..config.timeouts() };
         self.config = config;
