@@ -247,7 +247,8 @@ impl<'a> Conn<'a> {
         Context::new(self.table, Some(self.id))
     }
 
-    /// Stops the reactor at the end of this turn; [`run`](crate::Reactor::run) returns.
+    /// Stops the reactor at the end of this turn, and all that run beside it; [`run`](crate::Reactor::run)
+    /// returns. [`Context::drain`] finishes the work first.
     pub fn stop_reactor(&mut self) {
         self.table.stopping = true;
     }

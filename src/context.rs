@@ -178,6 +178,11 @@ impl<'a> Context<'a> {
         self.table.now()
     }
 
+    /// Begins an end that finishes the work, as [`Reactor::drain`](crate::Reactor::drain) does.
+    pub fn drain(&mut self, timeout: Duration) {
+        self.table.drains_within = Some(timeout);
+    }
+
     /// Stops this reactor at the end of this turn, and with it all that run beside it.
     pub fn stop(&mut self) {
         self.table.stopping = true;

@@ -15,6 +15,9 @@ use crate::net::Net;
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.
     pub(super) fn take_orders(&mut self) {
+        if let Some(timeout) = self.table.drains_within.take() {
+            self.drain(timeout);
+        }
         if !self.group.remotes[self.index].has_orders() {
             return;
         }

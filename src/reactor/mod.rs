@@ -465,6 +465,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn has_something_to_do(&self) -> bool {
         self.can_accept()
             || self.group.remotes[self.index].has_some()
+            || self.table.drains_within.is_some()
             || !self.closed.is_empty()
             || self.has_to_tell()
             || self.is_drained()

@@ -59,6 +59,8 @@ pub(crate) struct Table {
     stamp: u64,
     passed: u64,
     pub(crate) stopping: bool,
+    /// A callback wants the reactors to drain.
+    pub(crate) drains_within: Option<Duration>,
     /// Of all reactors of this server.
     door: Arc<Mutex<Admission>>,
     /// How many there are.
@@ -113,6 +115,7 @@ impl Table {
             stamp: 0,
             passed: 0,
             stopping: false,
+            drains_within: None,
             staged: Vec::new(),
             listeners: Vec::new(),
             entries: Slab::with_capacity(RESERVED),

@@ -798,6 +798,20 @@ fn one_reactor_that_stops_or_drains_takes_all_with_it() {
     assert!(world.run_for(SECOND).is_break());
     assert_eq!(figures(world.report()), report(0, 6, 0));
     assert!(peers.iter().all(|peer| peer.ending().is_some()));
+    // In order, by a callback.
+    let drains = |conn: &mut Conn<'_>, input: &mut Input<'_>| {
+        conn.send(input.take());
+        conn.others().drain(10 * SECOND);
+    };
+    let mut world = World::of_many(1, Config::new(), 3, |_| from_fn(drains)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peers: Vec<Peer> = (0..6).map(|_| world.dial(addr)).collect();
+    let _ = world.run_until_still();
+    peers[4].send(b"that was all");
+    assert!(world.run_for(10 * SECOND).is_break());
+    assert_eq!(figures(world.report()), report(6, 0, 0));
+    assert_eq!(peers[4].received(), b"that was all");
+    assert!(peers.iter().all(|peer| peer.ending() == Some(Ending::Fin)));
 }
 
 #[test]
