@@ -19,12 +19,60 @@ struct Votes {
     agreed: usize,
     /// How many of those who have agreed have not done it yet.
     undone: usize,
+    /// Votes that will be dropped, as their voters are absent.
+    excused: usize,
     outcome: Option<Result<(), ReplaceError>>,
+}
+
+/// One vote. To drop it unused is to reject: whoever had it could not vote.
+pub(crate) struct Voter(Option<Arc<Ballot>>);
+
+/// One who does what was agreed, until this is dropped.
+pub(crate) struct Doing(Arc<Ballot>);
+
+impl Voter {
+    /// Votes in favour, and waits. Returns something if it is to be done.
+    pub(crate) fn agree(mut self) -> Option<Doing> {
+        let ballot = self.0.take().expect("one vote is cast once");
+        let mut votes = ballot.lock();
+        votes.missing -= 1;
+        votes.agreed += 1;
+        votes.undone += 1;
+        ballot.close_if_complete(&mut votes);
+        let is_agreed = ballot.wait(votes).outcome == Some(Ok(()));
+        is_agreed.then(|| Doing(ballot))
+    }
+
+    pub(crate) fn reject(mut self, why: ReplaceError) {
+        if let Some(ballot) = self.0.take() {
+            ballot.reject(why);
+        }
+    }
+}
+
+impl Drop for Voter {
+    fn drop(&mut self) {
+        let Some(ballot) = self.0.take() else { return };
+        let mut votes = ballot.lock();
+        if votes.excused > 0 {
+            votes.excused -= 1;
+        } else {
+            drop(votes);
+            ballot.reject(CallError::NoAnswer.into());
+        }
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        self.0.lock().undone -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Ballot {
     pub(crate) fn new(voters: usize, timeout: Duration) -> Arc<Self> {
-        let votes = Votes { missing: voters, agreed: 0, undone: 0, outcome: None };
+        let votes = Votes { missing: voters, agreed: 0, undone: 0, excused: 0, outcome: None };
         Arc::new(Self {
             deadline: Instant::now().checked_add(timeout),
             votes: Mutex::new(votes),
@@ -32,30 +80,20 @@ impl Ballot {
         })
     }
 
-    /// Votes in favour, and waits. Returns whether it is to be done; then [`done`](Self::done) has to follow.
-    pub(crate) fn agree(&self) -> bool {
-        let mut votes = self.lock();
-        votes.missing -= 1;
-        votes.agreed += 1;
-        votes.undone += 1;
-        self.close_if_complete(&mut votes);
-        self.wait(votes).outcome == Some(Ok(()))
+    pub(crate) fn voter(self: &Arc<Self>) -> Voter {
+        Voter(Some(Arc::clone(self)))
     }
 
-    /// There is one voter less.
+    /// There is one voter less. The vote that was meant for it can be dropped.
     pub(crate) fn is_absent(&self) {
         let mut votes = self.lock();
         votes.missing -= 1;
+        votes.excused += 1;
         self.close_if_complete(&mut votes);
     }
 
     pub(crate) fn reject(&self, why: ReplaceError) {
         self.lock().outcome.get_or_insert(Err(why));
-        self.changed.notify_all();
-    }
-
-    pub(crate) fn done(&self) {
-        self.lock().undone -= 1;
         self.changed.notify_all();
     }
 
@@ -112,17 +150,18 @@ mod tests {
             let outcome = thread::scope(|scope| {
                 for _ in 0..2 {
                     scope.spawn(|| {
-                        if ballot.agree() {
+                        if let Some(_doing) = ballot.voter().agree() {
                             *did.lock().unwrap() += 1;
-                            ballot.done();
                         }
                     });
                 }
+                let third = ballot.voter();
                 if rejects {
                     ballot.reject(ReplaceError::Panicked("no".to_owned()));
                 } else {
                     ballot.is_absent();
                 }
+                drop(third);
                 ballot.outcome()
             });
             assert_eq!(outcome.is_err(), rejects);
@@ -133,9 +172,17 @@ mod tests {
     #[test]
     fn who_waits_too_long_does_not_do_it() {
         let ballot = Ballot::new(2, Duration::ZERO);
-        assert!(!ballot.agree());
-        assert!(!ballot.agree(), "not even if the last one comes after all");
+        assert!(ballot.voter().agree().is_none());
+        assert!(ballot.voter().agree().is_none(), "not even if the last one comes after all");
         assert_eq!(ballot.outcome(), Err(CallError::TimedOut.into()));
+    }
+
+    #[test]
+    fn who_cannot_vote_rejects() {
+        let ballot = Ballot::new(2, LONG);
+        drop(ballot.voter());
+        assert!(ballot.voter().agree().is_none());
+        assert_eq!(ballot.outcome(), Err(CallError::NoAnswer.into()));
     }
 
     #[test]

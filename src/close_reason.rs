@@ -66,7 +66,7 @@ pub enum CloseReason {
     /// More than [`queue_budget`](crate::Config::queue_budget) bytes waited in the whole reactor, and of
     /// those who did not take or complete theirs this one held the most. The peer sees a RST.
     Shed {
-        /// The budget, in bytes.
+        /// The reactor's part of the budget, in bytes.
         budget: usize,
     },
     /// Not a byte came within the [`first_byte_timeout`](crate::Config::first_byte_timeout). What was

@@ -11,6 +11,9 @@ const KIB: usize = 1024;
 /// How many descriptors are left for what is not a connection.
 const RESERVED: usize = 64;
 
+/// How many more each further reactor takes: for its event queue, and to be woken.
+const REACTOR: usize = 2;
+
 const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
 
 const DEFAULT_QUEUE_BUDGET: usize = 256 * 1024 * KIB;
@@ -268,7 +271,7 @@ impl Config {
         self
     }
 
-    /// While the reactor drains, a connection is closed when nothing waits for it and nothing has come from
+    /// While the reactor drains, a connection is closed when nothing is left to do for it and nothing has come from
     /// it for this time: what its peer had sent before it knew may still be on its way. Default 250 ms, a
     /// round trip to the other side of the world. See [`Reactor::drain`](crate::Reactor::drain).
     #[must_use]
@@ -356,8 +359,8 @@ impl Config {
     }
 
     /// How many connections there may be, those that linger included. Exact. Default: as many as the
-    /// limit of open files allows when the reactor is made, less 64 for listeners, logs and the like (or
-    /// half of it, if it is below 128); without limit where that cannot be known.
+    /// limit of open files allows when the reactor is made, less 64 for listeners, logs and the like and 2 for
+    /// each further reactor (or half of it, if that is more); without limit where that cannot be known.
     ///
     /// What a connection costs: 116 bytes and the handler's state while it is idle.
     #[must_use]
@@ -402,9 +405,20 @@ impl Config {
         self
     }
 
-    /// The limits on newcomers, if the system allows so many descriptors.
-    pub(crate) fn admission(&self, descriptors: Option<usize>) -> Limits {
-        let most = descriptors.map_or(usize::MAX, |most| most - RESERVED.min(most / 2));
+    /// The same, with what was not said put in.
+    pub(crate) fn in_force(&self, most_connections: usize) -> Self {
+        Self {
+            low_water: Some(self.low_water_bytes()),
+            queue_limit: Some(self.queue_limit_bytes()),
+            max_connections: Some(most_connections),
+            ..self.clone()
+        }
+    }
+
+    /// The limits on newcomers of so many reactors, if the system allows so many descriptors.
+    pub(crate) fn admission(&self, descriptors: Option<usize>, reactors: usize) -> Limits {
+        let reserved = RESERVED + REACTOR * (reactors - 1);
+        let most = descriptors.map_or(usize::MAX, |most| most - reserved.min(most / 2));
         Limits {
             connections: self.max_connections.unwrap_or(most),
             when_full: match self.overflow {

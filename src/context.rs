@@ -149,6 +149,15 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Takes a timer of a connection back, as [`Conn::cancel_timer`](crate::Conn::cancel_timer) does.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended.
+    pub fn cancel_timer_of(&mut self, id: ConnId, key: TimerKey) -> Result<bool, Gone> {
+        self.table.get(id).ok_or(Gone)?;
+        Ok(self.table.cancel_timer(Owner::Conn(id.slot), key))
+    }
+
     /// Has [`on_tick`](crate::Handler::on_tick) called after a time, with this key: a timer of the reactor
     /// itself, which no connection's end takes away. Else as [`Conn::set_timer`](crate::Conn::set_timer).
     pub fn set_timer(&mut self, after: Duration, key: TimerKey) {

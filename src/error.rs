@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::{error, fmt, io};
 
 use crate::close_reason::BoxError;
+use crate::handle::CallError;
 use crate::net::ListenError;
 
 /// Why a reactor could not be made, could not listen, or could not go on.
@@ -43,6 +44,8 @@ pub enum Error {
     Stopped,
     /// The caller's fault: a turn was to be made inside of a turn, from a callback or a posted closure.
     InTurn,
+    /// A reactor did not do what it was asked from another thread.
+    Call(CallError),
     /// One of the reactors of a [`Server`](crate::Server) has failed, and the others were stopped for it.
     Reactor {
         /// Its number.
@@ -61,6 +64,12 @@ impl Error {
     }
 }
 
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -70,6 +79,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {addr}: {step} was refused")
             }
             Self::Stopped => f.write_str("the reactor has been stopped, or drains"),
+            Self::Call(error) => error.fmt(f),
             Self::InTurn => f.write_str("a turn cannot be made inside of a turn"),
             Self::Reactor { index, .. } => write!(f, "reactor {index} has failed"),
             Self::Setup(_) => f.write_str("the system's event queue could not be made"),
@@ -81,7 +91,7 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Config(_) | Self::Stopped | Self::InTurn => None,
+            Self::Config(_) | Self::Stopped | Self::InTurn | Self::Call(_) => None,
             Self::Reactor { source, .. } => Some(&**source),
             Self::Listen { source, .. }
             | Self::Resolve(source)

@@ -24,8 +24,8 @@ use crate::sync::PoisonError;
 ///
 /// What it sends waits in the mailbox of a reactor, in order, until that has a turn; many messages cost one
 /// wake-up. The mailbox is bounded ([`mailbox_limit`](Config::mailbox_limit)), and what it does not take
-/// comes back: nothing that was taken is lost, not even by a stop. A handler's own worker threads answer by
-/// it, too.
+/// comes back; a closure that it has taken is run, even if the reactor stops. A handler's own worker threads
+/// answer by it, too.
 ///
 /// # Examples
 /// A server that is asked something while it runs:
@@ -66,8 +66,8 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// the reactor has is at hand: its connections ([`Reactor::with`], [`Reactor::context`]), its handler,
     /// its listeners.
     ///
-    /// The closure must not block, or everybody waits. If it panics that is logged and counted, and the
-    /// reactor goes on.
+    /// The closure must not block, or everybody waits; and it must leave the reactor in its place, instead of
+    /// swapping it for another. If it panics that is logged and counted, and the reactor goes on.
     ///
     /// # Errors
     /// [`Refused`], with the closure, if the mailbox is full or the reactor has stopped. A closure that was
@@ -101,13 +101,16 @@ impl<H: Handler, N: Net> Handle<H, N> {
     where
         F: FnOnce(&mut Reactor<H, N>) + Send + 'static,
     {
-        // Boxed before, so that nothing is allocated under the mailbox's lock.
+        // Boxed before: there may be a flood of these, so nothing is allocated under the mailbox's lock.
         let wrap = |closure: Box<F>| -> Job<H, N> { closure };
         self.push(reactor, Box::new(closure), 0, wrap)
             .map_err(|refused| Refused { returned: *refused.returned, why: refused.why })
     }
 
     /// Runs a closure as [`post`](Self::post) does, and waits for what it returns: Erlang's `call`.
+    ///
+    /// Not from the thread that makes the reactor's turns: inside of a turn that is an error, and between
+    /// turns the time runs out.
     ///
     /// # Errors
     /// [`CallError`]. After [`CallError::TimedOut`] the closure may still run; what it returns is dropped.
@@ -142,7 +145,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
         })?;
         answer.recv_timeout(timeout).map_err(|error| match error {
             RecvTimeoutError::Timeout => CallError::TimedOut,
-            RecvTimeoutError::Disconnected => CallError::Panicked,
+            RecvTimeoutError::Disconnected => CallError::NoAnswer,
         })
     }
 
@@ -150,8 +153,8 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// when they come to it they go where all goes that is sent to somebody who has just left.
     ///
     /// # Errors
-    /// [`Refused`], with the bytes, if the mailbox is full, has
-    /// [`queue_budget`](Config::queue_budget) bytes waiting in it, or the reactor has stopped.
+    /// [`Refused`], with the bytes, if the mailbox is full, has so many bytes waiting in it that these would go
+    /// over the reactor's part of the [`queue_budget`](Config::queue_budget), or the reactor has stopped.
     pub fn send(&self, id: ConnId, bytes: impl Into<Vec<u8>>) -> Result<(), Refused<Vec<u8>>> {
         let bytes = bytes.into();
         let weight = bytes.len();
@@ -193,7 +196,8 @@ impl<H: Handler, N: Net> Handle<H, N> {
     }
 
     /// Tells all reactors something else, as [`Reactor::reconfigure`] does: each at its next turn, however
-    /// full its mailbox is.
+    /// full its mailbox is. What is not said is as by default; to change one thing begin with what there is,
+    /// `handle.call(|reactor| reactor.config().clone(), timeout)`.
     ///
     /// # Errors
     /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more;
@@ -214,9 +218,9 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// Goes on taking newcomers in, as [`Reactor::resume`] does.
     ///
     /// # Errors
-    /// [`CallError`], if one of the reactors does not answer in time; within, what [`Reactor::resume`] says.
-    pub fn resume(&self, timeout: Duration) -> Result<Result<(), Error>, CallError> {
-        Ok(self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect())
+    /// As [`Reactor::resume`]; [`Error::Call`] if one of the reactors does not answer in time.
+    pub fn resume(&self, timeout: Duration) -> Result<(), Error> {
+        self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect()
     }
 
     /// Begins an end that finishes the work, on all reactors: see [`Reactor::drain`]. That cannot be refused.
@@ -280,10 +284,10 @@ impl<H: Handler, N: Net> Handle<H, N> {
         // Two that change all must come to all in the same order, or they would wait for each other.
         let in_concert = self.group.in_concert.lock().unwrap_or_else(PoisonError::into_inner);
         for index in 0..self.reactors() {
-            let (voter, with) = (Arc::clone(&ballot), Arc::clone(&with));
+            let (voter, with) = (ballot.voter(), Arc::clone(&with));
             let change = move |reactor: &mut Reactor<H, N>| {
                 let successor = reactor.prepare(|| (with.0)(index), &with.1);
-                reactor.take_over(successor, &voter);
+                reactor.take_over(successor, voter);
             };
             match self.post_to(index, change) {
                 Ok(()) => {}
@@ -426,8 +430,9 @@ pub enum CallError {
     Refused(Refusal),
     /// The answer did not come in time.
     TimedOut,
-    /// The closure has panicked; the log has the message.
-    Panicked,
+    /// The closure has ended without one: it has panicked (the log has the message), or its reactor has
+    /// failed or was dropped before it ran.
+    NoAnswer,
     /// The caller's fault: the call came from a callback or a posted closure of the same server, which would
     /// have waited for itself. What is needed is at hand there.
     OwnThread,
@@ -450,7 +455,7 @@ impl fmt::Display for CallError {
         match self {
             Self::Refused(why) => why.fmt(f),
             Self::TimedOut => f.write_str("the reactor did not answer in time"),
-            Self::Panicked => f.write_str("what was called has panicked"),
+            Self::NoAnswer => f.write_str("what was called has panicked, or was never run"),
             Self::OwnThread => f.write_str("a reactor was called from its own thread"),
         }
     }

@@ -130,7 +130,9 @@ pub trait Handler {
     /// The reactor has begun to [`drain`](crate::Reactor::drain): the place to say goodbye, or to close at
     /// once. Called once for each connection, unless it has been closed already.
     ///
-    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet.
+    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A
+    /// handler that still works at an answer, in another thread, keeps its connection
+    /// [paused](Conn::pause): that is not taken for quiet, and holds until the deadline.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).

@@ -21,9 +21,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Connections that came to their end by themselves or were closed in order.
+    /// Connections that were closed in order, or that their peers have ended, as with a reset.
     pub finished: u64,
-    /// Connections that were still busy at the deadline or at the stop, or lost bytes that were queued.
+    /// Connections that were busy at the deadline or open at the stop, or that were ended with bytes queued.
     pub cut: u64,
     /// Bytes that were queued for them and that nobody has got.
     pub unsent: u64,

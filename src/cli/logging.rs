@@ -15,18 +15,32 @@ use super::failure::Failure;
 
 /// Has the log file be opened again: who rotates logs has moved it away.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reopen(Arc<AtomicBool>);
+pub(crate) struct Reopen {
+    is_ordered: Arc<AtomicBool>,
+    is_possible: bool,
+}
 
 impl Reopen {
     /// Before the next line.
     pub(crate) fn order(&self) {
-        self.0.store(true, Ordering::Release);
+        self.is_ordered.store(true, Ordering::Release);
     }
+
+    /// Whether the log goes to a file.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.is_possible
+    }
+}
+
+/// Opens the file now if that was ordered, whatever the level of the log lets pass.
+pub(crate) fn go_on() {
+    log::info!("the log goes on here");
+    log::logger().flush();
 }
 
 /// Logs to standard error, or to the end of a file.
 pub(crate) fn start(level: LevelFilter, file: Option<&Path>) -> Result<Reopen, Failure> {
-    let reopen = Reopen::default();
+    let reopen = Reopen { is_possible: file.is_some(), ..Reopen::default() };
     let logger: Box<dyn SharedLogger> = match file {
         None => TermLogger::new(level, config(), TerminalMode::Stderr, color()),
         Some(path) => {
@@ -57,7 +71,10 @@ impl LogFile {
     }
 
     /// If that fails, the old file is better than none.
-    fn reopen(&mut self) {
+    fn reopen_if_ordered(&mut self) {
+        if !(self.is_at_line_start && self.reopen.is_ordered.swap(false, Ordering::AcqRel)) {
+            return;
+        }
         match append_to(&self.path) {
             Ok(file) => self.file = file,
             Err(error) => {
@@ -78,9 +95,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.is_at_line_start && self.reopen.0.swap(false, Ordering::AcqRel) {
-            self.reopen();
-        }
+        self.reopen_if_ordered();
         let written = self.file.write(bytes)?;
         if let Some(last) = bytes[..written].last() {
             self.is_at_line_start = *last == b'\n';
@@ -89,6 +104,7 @@ impl Write for LogFile {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.reopen_if_ordered();
         self.file.flush()
     }
 }

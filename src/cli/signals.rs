@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use readyloop::{Handle, Handler};
+use readyloop::{Handle, Handler, Reactor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::low_level::{exit, signal_name};
 
 use super::failure::{CUT, Failure};
-use super::logging::Reopen;
+use super::logging::{self, Reopen};
 use super::standing;
 
 /// So long may a stop at once take: a reactor may be held up for ever, for one by a log that nobody reads.
@@ -35,7 +35,8 @@ impl Signals {
     /// Waits for signals in a thread of its own, so that none interrupts a reactor at a bad moment:
     ///
     /// - SIGINT and SIGTERM drain; the second one stops at once, with exit code 3.
-    /// - SIGHUP opens the log file again, for those who have moved it away.
+    /// - SIGHUP opens the log file again, for those who have moved it away. Without one it ends the process,
+    ///   as by default: its terminal is gone.
     /// - SIGUSR1 logs how things stand.
     ///
     /// It does not log itself, as that may block.
@@ -51,21 +52,23 @@ impl Signals {
             flag::register_conditional_shutdown(signal, CUT.into(), Arc::clone(&is_second))
                 .map_err(refused)?;
         }
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
-            .map_err(refused)?;
+        let mut handled = vec![SIGINT, SIGTERM, SIGUSR1];
+        if log.is_possible() {
+            handled.push(SIGHUP);
+        }
+        let mut signals = signal_hook::iterator::Signals::new(handled).map_err(refused)?;
         let told = Self { first: Arc::clone(&first), is_second: Arc::clone(&is_second) };
         let wait = move || {
             for signal in signals.forever() {
                 match signal {
-                    // What is not logged now is not missed much: the mailbox is full.
                     SIGHUP => {
                         log.order();
-                        let _ = handle.post(|_| log::info!("the log goes on here"));
+                        post_to_any(&handle, |_| logging::go_on());
                     }
                     SIGUSR1 => {
                         let all = handle.clone();
-                        let _ = handle.post(move |reactor| {
-                            standing::log(&all.stats(), reactor.config(), all.reactors());
+                        post_to_any(&handle, move |reactor| {
+                            standing::log(&all.stats(), &reactor.config_in_force(), all.reactors());
                         });
                     }
                     _ if first.load(Ordering::Acquire) == 0 => {
@@ -89,5 +92,18 @@ impl Signals {
     pub(crate) fn ending(&self) -> Option<Ending> {
         let signal = signal_name(self.first.load(Ordering::Acquire))?;
         Some(Ending { signal, at_once: self.is_second.load(Ordering::Acquire) })
+    }
+}
+
+/// On the first reactor that takes it: one may have drained before the others, or have too much to do.
+fn post_to_any<H: Handler>(
+    handle: &Handle<H>,
+    closure: impl FnOnce(&mut Reactor<H>) + Send + 'static,
+) {
+    let mut closure = Some(closure);
+    for reactor in 0..handle.reactors() {
+        if let Some(wanted) = closure.take() {
+            closure = handle.post_to(reactor, wanted).err().map(|refused| refused.returned);
+        }
     }
 }

@@ -83,13 +83,18 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 struct Share {
     open: usize,
+    /// Who is on the way to it, of those that count as open.
+    arriving: Vec<IpAddr>,
+    /// How many of them come instead of one that it has.
+    evicting: usize,
     /// Kept only if there is a limit for an address.
     per_ip: Option<PerIp>,
 }
 
 impl Admission {
     pub(crate) fn new(limits: Limits, reactors: usize) -> Self {
-        let share = || Share { open: 0, per_ip: limits.new_per_ip() };
+        let share =
+            || Share { open: 0, arriving: Vec::new(), evicting: 0, per_ip: limits.new_per_ip() };
         Self {
             limits,
             bucket: limits.new_bucket(),
@@ -110,12 +115,18 @@ impl Admission {
         self.limits = limits;
     }
 
-    /// Counts the addresses of one reactor's connections anew.
+    /// Counts the addresses of one reactor's connections anew, those on their way to it included.
     pub(crate) fn recount(&mut self, reactor: usize, ips: impl Iterator<Item = IpAddr>) {
-        self.shares[reactor].per_ip = self.limits.new_per_ip();
-        if let Some(per_ip) = &mut self.shares[reactor].per_ip {
-            ips.for_each(|ip| per_ip.add(ip));
+        let share = &mut self.shares[reactor];
+        share.per_ip = self.limits.new_per_ip();
+        if let Some(per_ip) = &mut share.per_ip {
+            ips.chain(share.arriving.iter().copied()).for_each(|ip| per_ip.add(ip));
         }
+    }
+
+    /// How many there may be.
+    pub(crate) fn most_connections(&self) -> usize {
+        self.limits.connections
     }
 
     /// Whether newcomers have to stay in the kernel's queue for now.
@@ -162,19 +173,41 @@ impl Admission {
         self.last
     }
 
-    /// How many connections a reactor has.
-    pub(crate) fn open(&self, reactor: usize) -> usize {
-        self.shares[reactor].open
+    /// The reactor whose idlest connection has been silent the longest, of those that have one which no other
+    /// newcomer replaces. So no newcomer replaces another, and those that are on their way are bounded.
+    pub(crate) fn who_has_the_idlest(&self, silent_since: impl Fn(usize) -> u64) -> Option<usize> {
+        let can_evict = |index: &usize| {
+            let share = &self.shares[*index];
+            share.evicting < share.open - share.arriving.len()
+        };
+        (0..self.shares.len()).filter(can_evict).min_by_key(|index| silent_since(*index))
     }
 
-    /// A newcomer is let in, and counts from now on, wherever it is on its way to its reactor.
-    pub(crate) fn opened(&mut self, reactor: usize, ip: IpAddr) {
+    /// A newcomer is let in, and counts from now on, while it is on the way to its reactor.
+    pub(crate) fn opened(&mut self, reactor: usize, ip: IpAddr, evicts: bool) {
         self.open += 1;
         let share = &mut self.shares[reactor];
         share.open += 1;
+        share.arriving.push(ip);
+        share.evicting += usize::from(evicts);
         if let Some(per_ip) = &mut share.per_ip {
             per_ip.add(ip);
         }
+    }
+
+    /// A newcomer has come to its reactor.
+    pub(crate) fn arrived(&mut self, reactor: usize, ip: IpAddr, evicts: bool) {
+        let share = &mut self.shares[reactor];
+        let place = share.arriving.iter().position(|arriving| *arriving == ip);
+        share.arriving.swap_remove(place.expect("it was let in"));
+        share.evicting -= usize::from(evicts);
+    }
+
+    /// A newcomer goes to another reactor than it was meant for.
+    pub(crate) fn moves(&mut self, from: usize, to: usize, ip: IpAddr, evicts: bool) {
+        self.arrived(from, ip, evicts);
+        self.closed(from, ip);
+        self.opened(to, ip, evicts);
     }
 
     /// Returns whether there is room now that somebody was waiting for.
@@ -215,13 +248,18 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
+    fn open(admission: &mut Admission, reactor: usize, ip: IpAddr) {
+        admission.opened(reactor, ip, false);
+        admission.arrived(reactor, ip, false);
+    }
+
     #[test]
     fn the_cap_is_exact_and_room_is_used_again() {
         let mut admission = Admission::new(LIMITS, 1);
         let now = Instant::now();
         for _ in 0..2 {
             assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
-            admission.opened(0, ip(1));
+            open(&mut admission, 0, ip(1));
         }
         assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::Full));
         admission.closed(0, ip(1));
@@ -245,7 +283,7 @@ mod tests {
         let mut admission = Admission::new(Limits { when_full: WhenFull::Wait, ..LIMITS }, 1);
         for _ in 0..2 {
             assert!(!admission.keeps_waiting());
-            admission.opened(0, ip(1));
+            open(&mut admission, 0, ip(1));
         }
         assert!(admission.keeps_waiting());
         admission.closed(0, ip(1));
@@ -260,21 +298,21 @@ mod tests {
             let mut chosen = Vec::new();
             for _ in 0..count {
                 let reactor = admission.choose();
-                admission.opened(reactor, ip(1));
+                open(admission, reactor, ip(1));
                 chosen.push(reactor);
             }
             chosen
         };
-        let open = |admission: &Admission| -> Vec<usize> {
+        let shares = |admission: &Admission| -> Vec<usize> {
             admission.shares.iter().map(|share| share.open).collect()
         };
         fill(&mut admission, 10);
-        assert!(open(&admission).iter().all(|open| (3..=4).contains(open)));
+        assert!(shares(&admission).iter().all(|share| (3..=4).contains(share)));
         for _ in 0..3 {
             admission.closed(1, ip(1));
         }
         fill(&mut admission, 2);
-        assert!(open(&admission)[1] >= 2, "{:?}", open(&admission));
+        assert!(shares(&admission)[1] >= 2, "{:?}", shares(&admission));
         admission.balance = Balance::RoundRobin;
         let chosen = fill(&mut admission, 6);
         assert_eq!(chosen[..3], chosen[3..]);
@@ -282,12 +320,41 @@ mod tests {
     }
 
     #[test]
+    fn no_newcomer_takes_the_place_of_another_that_is_on_its_way() {
+        let limits = Limits { connections: 3, when_full: WhenFull::Evict, ..LIMITS };
+        let mut admission = Admission::new(limits, 2);
+        for reactor in [0, 1, 1] {
+            open(&mut admission, reactor, ip(1));
+        }
+        let idlest = |index| [5, 9][index];
+        let mut chosen = Vec::new();
+        while let Some(reactor) = admission.who_has_the_idlest(idlest) {
+            admission.opened(reactor, ip(2), true);
+            chosen.push(reactor);
+        }
+        assert_eq!(chosen, [0, 1, 1]);
+        admission.arrived(1, ip(2), true);
+        admission.closed(1, ip(1));
+        assert_eq!(admission.who_has_the_idlest(idlest), Some(1));
+    }
+
+    #[test]
+    fn who_is_on_its_way_is_counted_by_other_limits_too() {
+        let limits = Limits { connections: 100, ..LIMITS };
+        let mut admission = Admission::new(limits, 2);
+        admission.opened(1, ip(1), false);
+        admission.set_limits(Limits { per_ip: Some(1), ..limits });
+        admission.recount(1, std::iter::empty());
+        assert_eq!(admission.judge(ip(1), Instant::now()), Verdict::Refuse(Refusal::PerIp));
+    }
+
+    #[test]
     fn an_addresss_share_is_counted_over_all_reactors() {
         let limits = Limits { connections: 100, per_ip: Some(2), ..LIMITS };
         let mut admission = Admission::new(limits, 2);
         let now = Instant::now();
-        admission.opened(0, ip(1));
-        admission.opened(1, ip(1));
+        open(&mut admission, 0, ip(1));
+        open(&mut admission, 1, ip(1));
         assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::PerIp));
         admission.recount(1, std::iter::empty());
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
@@ -296,9 +363,9 @@ mod tests {
     #[test]
     fn who_is_in_goes_only_if_all_places_are_taken() {
         let mut admission = Admission::new(Limits { when_full: WhenFull::Evict, ..LIMITS }, 1);
-        admission.opened(0, ip(1));
+        open(&mut admission, 0, ip(1));
         assert_eq!(admission.judge(ip(3), Instant::now()), Verdict::Admit);
-        admission.opened(0, ip(2));
+        open(&mut admission, 0, ip(2));
         assert_eq!(admission.judge(ip(3), Instant::now()), Verdict::AdmitInsteadOfIdlest);
     }
 
@@ -308,7 +375,7 @@ mod tests {
         let mut admission = Admission::new(limits, 1);
         let now = Instant::now();
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
-        admission.opened(0, ip(1));
+        open(&mut admission, 0, ip(1));
         let later = now + std::time::Duration::from_secs(1);
         assert_eq!(admission.judge(ip(1), later), Verdict::Refuse(Refusal::PerIp));
         assert_eq!(admission.judge(ip(2), later), Verdict::Admit);

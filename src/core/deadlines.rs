@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::phase::Phase;
 
+/// Who is busy while the reactor drains is looked at so often, at most.
+const LOOK_AGAIN: u64 = 50;
+
 /// How long each thing may take; `None` for as long as it likes. In milliseconds, as all times here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeouts {
@@ -44,7 +47,7 @@ pub(crate) struct Standing {
     pub(crate) silent: bool,
     /// It is not read from for now, so that its silence means nothing.
     pub(crate) unheard: bool,
-    /// Input of it waits, to be read or for the rest of it.
+    /// There is something left to do for it.
     pub(crate) unfinished: bool,
     /// Since when the kernel has taken nothing of what is queued, if anything is.
     pub(crate) stalled: Option<u64>,
@@ -61,10 +64,13 @@ impl Timeouts {
                 let since = if of.unheard { now } else { of.since };
                 let first = if of.silent { self.first_byte } else { None };
                 let age = self.max_age.map(|most| shortened(most, of.serial));
-                let is_busy = of.unfinished || of.stalled.is_some();
-                let last_busy = if is_busy { now } else { of.since };
+                let quiet = if of.unfinished {
+                    due(Some(now), self.quiet.map(|quiet| quiet.max(LOOK_AGAIN)), Deadline::Quiet)
+                } else {
+                    due(Some(of.since), self.quiet, Deadline::Quiet)
+                };
                 let all = [
-                    due(Some(last_busy), self.quiet, Deadline::Quiet),
+                    quiet,
                     write,
                     due(Some(since), first, Deadline::FirstByte),
                     due(Some(since), self.idle, Deadline::Idle),
@@ -175,11 +181,8 @@ mod tests {
         let draining = Timeouts { quiet: Some(20), ..TIMEOUTS };
         let heard = Standing { silent: false, since: 7_890, opened: 7_500, ..STANDING };
         assert_eq!(draining.next(&heard, 7_900), Some((7_910, Deadline::Quiet)));
-        for busy in
-            [Standing { unfinished: true, ..heard }, Standing { stalled: Some(7_895), ..heard }]
-        {
-            assert_eq!(draining.next(&busy, 7_900), Some((7_920, Deadline::Quiet)));
-        }
+        let busy = Standing { unfinished: true, ..heard };
+        assert_eq!(draining.next(&busy, 7_900), Some((7_950, Deadline::Quiet)));
         let flushing = Phase::Flushing { peer_finished: false };
         assert_eq!(draining.next(&Standing { phase: flushing, ..heard }, 7_900), None);
     }

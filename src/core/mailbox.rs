@@ -72,7 +72,9 @@ impl<T> Mailbox<T> {
             return Err((item, NotTaken::Closed));
         }
         let total = inbox.weight.saturating_add(weight);
-        if inbox.items.len() >= inbox.most_items || total > inbox.most_weight {
+        // One that is too heavy for any room is taken if it is alone, or it never could be.
+        let is_too_heavy = total > inbox.most_weight && inbox.weight > 0;
+        if inbox.items.len() >= inbox.most_items || is_too_heavy {
             return Err((item, NotTaken::Full));
         }
         inbox.weight = total;
@@ -163,9 +165,12 @@ mod tests {
         assert!(push(&mailbox, 1).is_ok() && push(&mailbox, 2).is_ok());
         assert_eq!(push(&mailbox, 3), Err((3, NotTaken::Full)));
         mailbox.take(2, &mut Vec::new());
-        assert_eq!(mailbox.push(4, 26, |item| item), Err((4, NotTaken::Full)));
+        assert!(mailbox.push(4, 1, |item| item).is_ok());
+        assert_eq!(mailbox.push(5, 25, |item| item), Err((5, NotTaken::Full)));
         mailbox.set_limits(2, 26);
-        assert!(mailbox.push(4, 26, |item| item).is_ok());
+        assert!(mailbox.push(5, 25, |item| item).is_ok());
+        mailbox.take(2, &mut Vec::new());
+        assert!(mailbox.push(4, 1_000, |item| item).is_ok(), "too heavy for any room, but alone");
         mailbox.close();
         assert_eq!(push(&mailbox, 5), Err((5, NotTaken::Closed)));
         let mut taken = Vec::new();

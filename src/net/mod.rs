@@ -208,6 +208,10 @@ impl ListenOptions {
         self
     }
 
+    pub(crate) fn most_waiting(&self) -> usize {
+        usize::try_from(self.backlog).unwrap_or(usize::MAX)
+    }
+
     /// Whether to bind though connections of an earlier server are still in TIME_WAIT
     /// (`SO_REUSEADDR`, socket(7)). Default true: a server that was killed can start again at once.
     #[must_use]

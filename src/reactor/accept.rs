@@ -12,7 +12,7 @@ use crate::close_reason::CloseReason;
 use crate::config::Overflow;
 use crate::conn::Conn;
 use crate::core::accept_fault::AcceptFault;
-use crate::core::admission::{Admission, Refusal, Verdict};
+use crate::core::admission::{Refusal, Verdict};
 use crate::core::backoff::Backoff;
 use crate::core::log_limit::LogLimit;
 use crate::handler::Handler;
@@ -25,8 +25,6 @@ pub(super) struct Acceptor<L> {
     pub(super) listener: Option<L>,
     pub(super) addr: SocketAddr,
     pub(super) options: ListenOptions,
-    /// It was told to take nobody in.
-    pub(super) is_suspended: bool,
     /// Somebody may wait: sticky until `accept` says `WouldBlock`.
     ready: bool,
     /// For want of descriptors or memory it waits until then.
@@ -54,7 +52,6 @@ impl<L> Acceptor<L> {
             listener: Some(listener),
             addr,
             options,
-            is_suspended: false,
             ready: false,
             paused_until: None,
             backoff: Backoff::new(),
@@ -75,7 +72,7 @@ impl<L> Acceptor<L> {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.ready && self.paused_until.is_none() && self.listener.is_some() && !self.is_suspended
+        self.ready && self.paused_until.is_none() && self.listener.is_some()
     }
 
     pub(super) fn resumes_at(&self) -> Option<Instant> {
@@ -91,17 +88,30 @@ impl<L> Acceptor<L> {
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn accept(&mut self) {
+        if self.is_suspended {
+            return;
+        }
         let count = self.acceptors.len();
         // Each is the first in its turn: with one place free, that is the only one to get it.
         let first = self.table.stats.turns as usize;
         for index in (0..count).map(|step| first.wrapping_add(step) % count) {
             self.acceptors[index].resume_if_due(self.table.now());
-            self.accept_from(index);
+            self.accept_from(index, self.table.config().accept_budget);
         }
     }
 
-    fn accept_from(&mut self, index: usize) {
-        for _ in 0..self.table.config().accept_budget {
+    /// Takes in whoever waits, before the listeners are closed: they believe that they are connected.
+    pub(super) fn empty_the_backlog(&mut self) {
+        for index in 0..if self.is_suspended { 0 } else { self.acceptors.len() } {
+            let acceptor = &mut self.acceptors[index];
+            acceptor.ready = true;
+            let backlog = acceptor.options.most_waiting();
+            self.accept_from(index, backlog);
+        }
+    }
+
+    fn accept_from(&mut self, index: usize, budget: usize) {
+        for _ in 0..budget {
             let acceptor = &mut self.acceptors[index];
             if !acceptor.is_ready() || self.table.door().keeps_waiting() {
                 return;
@@ -150,31 +160,33 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn judge(&mut self, index: usize, stream: N::Stream, peer: SocketAddr) {
         self.table.stats.accepted += 1;
         let listener = self.acceptors[index].addr;
+        let now = self.table.now();
         let mut door = self.table.door();
-        let evicts = match door.judge(peer.ip(), self.table.now()) {
-            Verdict::Admit => false,
-            Verdict::AdmitInsteadOfIdlest => true,
-            Verdict::Refuse(refusal) => {
-                drop(door);
-                return self.refuse(stream, peer, refusal);
+        let verdict = match door.judge(peer.ip(), now) {
+            Verdict::Admit => Ok((door.choose(), false)),
+            Verdict::AdmitInsteadOfIdlest => {
+                let idlest = door.who_has_the_idlest(|index| self.idlest_of(index));
+                idlest.map(|index| (index, true)).ok_or(Refusal::Full)
             }
+            Verdict::Refuse(refusal) => Err(refusal),
         };
-        let to = if evicts { self.who_has_the_idlest(&door) } else { door.choose() };
-        door.opened(to, peer.ip());
+        if let Ok((to, evicts)) = verdict {
+            door.opened(to, peer.ip(), evicts);
+        }
         drop(door);
-        self.hand_over(to, Arrival { stream, peer, listener, evicts });
+        match verdict {
+            Ok((to, evicts)) => self.hand_over(to, Arrival { stream, peer, listener, evicts }),
+            Err(refusal) => self.refuse(stream, peer, refusal),
+        }
     }
 
-    /// The reactor that has the connection which was silent the longest, as of the last turns. One that was
-    /// asked to let its idlest go has to tell of the next one before it is asked again, unless all have.
-    fn who_has_the_idlest(&self, door: &Admission) -> usize {
-        let remotes = &self.group.remotes;
-        let silent_since = |index: usize| remotes[index].idlest.load(Ordering::Relaxed);
-        let candidates = (0..remotes.len()).filter(|index| door.open(*index) > 0);
-        let chosen = candidates.min_by_key(|index| (silent_since(*index), door.open(*index)));
-        let chosen = chosen.unwrap_or(self.index);
-        remotes[chosen].idlest.store(u64::MAX, Ordering::Relaxed);
-        chosen
+    /// Since when the idlest connection of a reactor is silent: of others, as of the end of their last turn.
+    fn idlest_of(&self, index: usize) -> u64 {
+        if index == self.index {
+            self.table.idlest().map_or(u64::MAX, |(_, since)| since)
+        } else {
+            self.group.remotes[index].idlest.load(Ordering::Relaxed)
+        }
     }
 
     /// Gives a newcomer to its reactor. If that has stopped, this one serves it.
@@ -183,23 +195,28 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             Some(arrival)
         } else {
             self.group.remotes[to].hand_over(arrival).inspect(|arrival| {
-                let (ip, mut door) = (arrival.peer.ip(), self.table.door());
-                door.closed(to, ip);
-                door.opened(self.index, ip);
+                self.table.door().moves(to, self.index, arrival.peer.ip(), arrival.evicts);
             })
         };
-        if let Some(Arrival { stream, peer, listener, evicts }) = kept {
-            if evicts {
-                self.evict_idlest();
-            }
-            self.admit(listener, stream, peer);
+        if let Some(arrival) = kept {
+            self.take_in(arrival);
         }
+    }
+
+    /// A connection that was let in is here.
+    pub(super) fn take_in(&mut self, arrival: Arrival<N::Stream>) {
+        let Arrival { stream, peer, listener, evicts } = arrival;
+        self.table.door().arrived(self.index, peer.ip(), evicts);
+        if evicts {
+            self.evict_idlest();
+        }
+        self.admit(listener, stream, peer);
     }
 
     /// Frees a slot before the turn ends, so that the count is never above the limit. That is safe here:
     /// all events have been marked and all work is done, so that nothing in this turn still means the
     /// slot's former tenant, and what is left on the lists carries its serial number.
-    pub(super) fn evict_idlest(&mut self) {
+    fn evict_idlest(&mut self) {
         let Some((id, _)) = self.table.idlest() else { return };
         self.table.stats.evicted += 1;
         let peer = self.table.entry(id).peer();

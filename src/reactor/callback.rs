@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
+use super::laps::Served;
 use crate::close_reason::{BoxError, CloseReason, OneLine};
 use crate::conn::Conn;
 use crate::context::Context;
@@ -24,6 +25,26 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let handler = &mut self.handler;
         guarded(&mut self.table, id, |table| call(handler, &mut Conn::new(table, id), state));
         self.settle(id);
+    }
+
+    /// Runs a callback that is not for anything the peer has done, unless the connection is about to end.
+    /// Returns whether it was run.
+    pub(super) fn visit(
+        &mut self,
+        id: ConnId,
+        call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
+    ) -> bool {
+        if self.table.get(id).is_none() {
+            return false;
+        }
+        self.lap(Served::Conn(id));
+        self.begin(id);
+        let can_be_called = self.table.entry(id).phase.is_before_the_end();
+        if can_be_called {
+            self.callback(id, call);
+        }
+        self.relist(id);
+        can_be_called
     }
 
     pub(super) fn call_on_close(&mut self, id: ConnId, state: H::State, reason: &CloseReason) {

@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Reactor;
-use super::laps::Served;
 use crate::close_reason::CloseReason;
-use crate::core::phase::Phase;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
@@ -17,41 +15,32 @@ use crate::report::Report;
 pub(super) struct Drain {
     timeout: Duration,
     /// `None` if that is beyond the end of time.
-    pub(super) deadline: Option<Instant>,
+    deadline: Option<Instant>,
     /// Whose handler has not been told yet.
     to_tell: VecDeque<ConnId>,
-    stage: Stage,
-}
-
-/// ```text
-///   Telling ──── everybody was told ───► Closing ──── the deadline ───► Cutting
-///   on_drain for each, within a budget   idle ones are closed           the rest is cut off
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Telling,
-    Closing,
-    Cutting,
+    /// All who were here at the beginning have been told, so that who is quiet is closed.
+    all_are_told: bool,
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Begins an end that finishes the work, on all reactors of the server:
+    /// Begins an end that finishes the work, on all reactors of the server, each with its next turn:
     ///
-    /// 1. The listeners are closed: nobody new comes in.
+    /// 1. Who waits in the backlog is taken in, as far as there is room, and the listeners are closed: nobody
+    ///    else comes in.
     /// 2. [`on_drain`](Handler::on_drain) tells each connection's handler, once.
     /// 3. A connection is closed in order as soon as nothing waits for it (no output, no input that is
     ///    unread or of which the rest is missing), and its peer has been quiet for
-    ///    [`drain_quiet`](crate::Config::drain_quiet). Until then it is served as before.
-    /// 4. After `timeout` what is left is cut off, with
-    ///    [`CloseReason::DrainTimeout`].
+    ///    [`drain_quiet`](crate::Config::drain_quiet). Until then it is served as before. While it is
+    ///    [paused](crate::Conn::pause) somebody works for it, and it is not closed.
+    /// 4. After `timeout` who still has something to do is cut off, with [`CloseReason::DrainTimeout`].
     ///
     /// [`run`](Self::run) then returns, as soon as nobody is left. It says how many were cut. To drain once
-    /// more sets another timeout, from now on.
+    /// more sets another timeout, from then on.
     pub fn drain(&mut self, timeout: Duration) {
         self.group.order_drain(timeout);
     }
 
-    /// Whether an end was begun that finishes the work.
+    /// Whether an end has begun that finishes the work.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.drain.is_some()
@@ -63,11 +52,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             (drain.timeout, drain.deadline) = (timeout, deadline);
             return;
         }
-        log::info!("draining: {} connections have {timeout:?} to finish", self.table.stats.open);
+        self.empty_the_backlog();
         self.acceptors.clear();
+        let (name, open) = (self.name(), self.table.stats.open);
+        log::info!("{name}draining: {open} connections have {timeout:?} to finish");
         self.report = Report::default();
         let to_tell = self.table.ids().collect();
-        self.drain = Some(Drain { timeout, deadline, to_tell, stage: Stage::Telling });
+        self.drain = Some(Drain { timeout, deadline, to_tell, all_are_told: false });
     }
 
     /// A connection has come in while draining: it was on its way from another reactor.
@@ -77,58 +68,50 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Does the next thing that draining needs.
+    /// Does what draining needs in this turn.
     pub(super) fn go_on_draining(&mut self) {
         if self.drain.is_none() {
             return;
         }
         self.tell();
         let Some(drain) = &mut self.drain else { return };
-        if drain.stage == Stage::Telling && drain.to_tell.is_empty() {
-            drain.stage = Stage::Closing;
+        if drain.to_tell.is_empty() && !drain.all_are_told {
+            drain.all_are_told = true;
             self.table.close_the_quiet();
         }
-        let Some(drain) = &mut self.drain else { return };
-        let is_over = drain.deadline.is_some_and(|deadline| deadline <= self.table.now());
-        if drain.stage != Stage::Cutting && is_over {
-            drain.stage = Stage::Cutting;
-            let limit = drain.timeout;
-            self.cut_the_rest(limit);
+        if self.drain_deadline().is_some_and(|deadline| deadline <= self.table.now()) {
+            self.cut_the_rest();
         }
+    }
+
+    /// When who is left is cut off.
+    pub(super) fn drain_deadline(&self) -> Option<Instant> {
+        self.drain.as_ref()?.deadline
     }
 
     fn tell(&mut self) {
         for _ in 0..self.table.config().timer_budget {
             let next = self.drain.as_mut().and_then(|drain| drain.to_tell.pop_front());
             let Some(id) = next else { return };
-            if self.table.get(id).is_some_and(|entry| entry.phase.is_before_the_end()) {
-                self.lap(Served::Conn(id));
-                self.begin(id);
-                self.callback(id, |handler, conn, state| handler.on_drain(conn, state));
-                self.relist(id);
-            }
+            self.visit(id, |handler, conn, state| handler.on_drain(conn, state));
         }
     }
 
-    /// Who only lingers has got everything.
-    fn cut_the_rest(&mut self, limit: Duration) {
-        let ids: Vec<_> = self.table.ids().collect();
-        for &id in &ids {
-            let entry = self.table.entry(id);
-            match entry.phase {
-                Phase::Lingering => entry.phase = entry.phase.after_linger(),
-                _ => entry.cut(CloseReason::DrainTimeout { limit }, false),
+    /// Also those who come late. Who has nothing to do has got everything.
+    fn cut_the_rest(&mut self) {
+        let Some(&Drain { timeout: limit, .. }) = self.drain.as_ref() else { return };
+        self.end_all(|entry| {
+            if entry.is_unfinished() {
+                CloseReason::DrainTimeout { limit }
+            } else {
+                CloseReason::Drained
             }
-        }
-        self.closed.extend(ids);
-        self.reap();
+        });
     }
 
     /// Whether there is something to do about draining now.
     pub(super) fn has_to_tell(&self) -> bool {
-        self.drain
-            .as_ref()
-            .is_some_and(|drain| !drain.to_tell.is_empty() || drain.stage == Stage::Telling)
+        self.drain.as_ref().is_some_and(|drain| !(drain.to_tell.is_empty() && drain.all_are_told))
     }
 
     /// Whether everybody has ended who was to.

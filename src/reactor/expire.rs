@@ -54,13 +54,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             Some((Owner::Conn(slot), key)) => {
                 let Some(id) = self.table.id_in(slot) else { return };
-                self.begin(id);
-                if self.table.entry(id).phase.is_before_the_end() {
-                    self.table.stats.timers_fired += 1;
-                    self.lap(Served::Conn(id));
-                    self.callback(id, |handler, conn, state| handler.on_timer(conn, state, key));
-                }
-                self.relist(id);
+                let called =
+                    self.visit(id, |handler, conn, state| handler.on_timer(conn, state, key));
+                self.table.stats.timers_fired += u64::from(called);
             }
             None => {}
         }
@@ -153,7 +149,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// that is so for a while. That is known when all who have ended anyway are gone.
     pub(super) fn shed(&mut self) {
         let Some(mut excess) = self.table.pressure.excess() else { return };
-        let budget = self.table.config().queue_budget;
+        let budget = self.table.budget();
         let mut held_up: Vec<(bool, usize, ConnId)> = self.table.held_up().collect();
         held_up.sort_unstable_by(|a, b| b.cmp(a));
         for (_, held, id) in held_up {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Reactor;
 use crate::config::Config;
-use crate::core::admission::Admission;
+use crate::core::admission::{Admission, Balance};
 use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::handler::Handler;
@@ -39,7 +39,8 @@ pub(crate) struct Group<H: Handler, N: Net> {
 /// One reactor, as other threads see it.
 pub(crate) struct Remote<H: Handler, N: Net> {
     pub(crate) mailbox: Mailbox<Job<H, N>>,
-    /// Bounded by the limit on connections, as they count as open.
+    /// Bounded by the limit on connections, twice: they count as open, and no more come in the place of others
+    /// than there are.
     pub(super) arrivals: Mailbox<Arrival<N::Stream>>,
     is_stopping: AtomicBool,
     has_orders: AtomicBool,
@@ -75,7 +76,7 @@ impl<H: Handler, N: Net> Group<H, N> {
     {
         let nets: Vec<&N> = nets.into_iter().collect();
         let first = nets.first().expect("a group has at least one reactor");
-        let limits = config.admission(first.descriptor_limit());
+        let limits = config.admission(first.descriptor_limit(), nets.len());
         Arc::new(Self {
             door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
             epoch: first.now(),
@@ -88,7 +89,7 @@ impl<H: Handler, N: Net> Group<H, N> {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_balance(&self, balance: crate::core::admission::Balance) {
+    pub(crate) fn set_balance(&self, balance: Balance) {
         self.door().balance = balance;
     }
 
@@ -165,30 +166,34 @@ impl<H: Handler, N: Net> Remote<H, N> {
         }
     }
 
-    /// Puts something into the mailbox, and wakes the reactor if that is needed.
+    /// Puts something into the mailbox, or returns it.
     pub(crate) fn post<I>(
         &self,
         item: I,
         weight: usize,
         wrap: impl FnOnce(I) -> Job<H, N>,
     ) -> Result<(), (I, NotTaken)> {
-        if self.mailbox.push(item, weight, wrap)? && !self.wake() {
-            self.mailbox.not_woken();
-        }
-        Ok(())
+        self.put(&self.mailbox, item, weight, wrap)
     }
 
     /// Hands a connection over, or returns it if the reactor has stopped.
     pub(super) fn hand_over(&self, arrival: Arrival<N::Stream>) -> Option<Arrival<N::Stream>> {
-        match self.arrivals.push(arrival, 0, |arrival| arrival) {
-            Ok(must_wake) => {
-                if must_wake && !self.wake() {
-                    self.arrivals.not_woken();
-                }
-                None
-            }
-            Err((arrival, _)) => Some(arrival),
+        let refused = self.put(&self.arrivals, arrival, 0, |arrival| arrival).err();
+        refused.map(|(arrival, _)| arrival)
+    }
+
+    /// Puts something in, and wakes the reactor if that is needed.
+    fn put<I, T>(
+        &self,
+        mailbox: &Mailbox<T>,
+        item: I,
+        weight: usize,
+        wrap: impl FnOnce(I) -> T,
+    ) -> Result<(), (I, NotTaken)> {
+        if mailbox.push(item, weight, wrap)? && !self.wake() {
+            mailbox.not_woken();
         }
+        Ok(())
     }
 
     /// Returns whether it could be woken.

@@ -4,9 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
 use super::callback::panic_message;
-use super::group::{Arrival, Job};
+use super::group::Job;
 use super::laps::Served;
-use crate::close_reason::BoxError;
 use crate::conn::{Conn, Gone};
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -38,11 +37,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let mut arrivals = Vec::new();
         let budget = self.table.config().accept_budget;
         self.group.remotes[self.index].arrivals.take(budget, &mut arrivals);
-        for Arrival { stream, peer, listener, evicts } in arrivals {
-            if evicts {
-                self.evict_idlest();
-            }
-            self.admit(listener, stream, peer);
+        for arrival in arrivals {
+            self.take_in(arrival);
         }
     }
 
@@ -106,17 +102,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         act: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> R,
     ) -> Result<R, Gone> {
         self.refresh();
-        let is_there = |entry: &crate::table::Entry| entry.phase.is_before_the_end();
-        if !self.table.get(id).is_some_and(is_there) {
-            return Err(Gone);
-        }
-        self.begin(id);
         let mut result = Err(Gone);
-        self.callback(id, |handler, conn, state| {
+        self.visit(id, |handler, conn, state| {
             result = Ok(act(handler, conn, state));
-            Ok::<(), BoxError>(())
+            Ok(())
         });
-        self.relist(id);
         result
     }
 }

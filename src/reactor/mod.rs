@@ -91,6 +91,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     report: Report,
     laps: Laps,
     is_in_turn: bool,
+    is_suspended: bool,
     is_started: bool,
     is_shut_down: bool,
     /// How many turns in a row have not seen all events.
@@ -155,6 +156,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             report: Report::default(),
             laps: Laps::new(latest),
             is_in_turn: false,
+            is_suspended: false,
             is_started: false,
             is_shut_down: false,
             blind_turns: 0,
@@ -189,7 +191,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # Errors
     /// [`Error::Resolve`] if there is no such address; [`Error::Listen`] if the system refuses: the
     /// address is in use or not this machine's, or the port is below 1024 and needs a privilege;
-    /// [`Error::Stopped`] after the reactor has stopped or has begun to drain.
+    /// [`Error::Stopped`] after the reactor has stopped or has begun to drain; [`Error::Config`] if it is not
+    /// the first of its [`Server`](crate::Server).
     pub fn listen_with(
         &mut self,
         addr: impl ToSocketAddrs,
@@ -197,6 +200,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     ) -> Result<SocketAddr, Error> {
         if self.is_shut_down || self.is_draining() {
             return Err(Error::Stopped);
+        }
+        if self.index != 0 {
+            return Err(Error::Config("only the first reactor of a server listens".to_owned()));
         }
         let mut refusal = Error::Resolve(io::Error::new(ErrorKind::NotFound, "no address"));
         for addr in addr.to_socket_addrs().map_err(Error::Resolve)? {
@@ -317,6 +323,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.publish();
     }
 
+    /// What log lines of this reactor begin with, if there are others.
+    fn name(&self) -> String {
+        match self.group.remotes.len() {
+            1 => String::new(),
+            _ => format!("reactor {}: ", self.index),
+        }
+    }
+
     /// Tells other threads how things stand.
     fn publish(&mut self) {
         let remote = &self.group.remotes[self.index];
@@ -379,7 +393,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.config()
     }
 
-    /// Tells this reactor something else ([`Handle::set_limits`] tells all of a server). Everything takes effect at once; who is connected stays, even
+    /// What is in force now: as [`config`](Self::config), with what follows from other settings or from the
+    /// system in the place of what was not said.
+    #[must_use]
+    pub fn config_in_force(&self) -> Config {
+        self.table.config().in_force(self.table.door().most_connections())
+    }
+
+    /// Tells this reactor something else. ([`Handle::set_limits`] tells all of a server; what concerns
+    /// newcomers is the same for all in any case.) Everything takes effect at once; who is connected stays, even
     /// above a limit that is lower now. Deadlines change for everybody, which takes time in proportion to
     /// their number.
     ///
@@ -407,6 +429,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let share = config.budget_of_one(self.group.remotes.len());
         self.group.remotes[self.index].mailbox.set_limits(config.mailbox_limit, share);
         self.table.reconfigure(config, self.net.descriptor_limit());
+        self.table.made_room = true; // others may wait for it
         self.shed();
     }
 
@@ -418,6 +441,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     #[cfg(feature = "sim")]
     pub(crate) fn is_waiting(&self) -> bool {
         self.waits_for() != Some(Duration::ZERO)
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn net(&self) -> &N {
+        &self.net
     }
 
     /// How long the next turn waits if nothing happens.
@@ -456,8 +484,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let deadline = |at: Instant| at.saturating_duration_since(now);
         let next = self.acceptors.iter().filter_map(Acceptor::resumes_at);
-        let drained = self.drain.as_ref().and_then(|drain| drain.deadline);
-        let next = next.chain(self.table.next_alarm()).chain(drained).min().map(deadline);
+        let next = next.chain(self.table.next_alarm()).chain(self.drain_deadline());
+        let next = next.min().map(deadline);
         [timeout, next].into_iter().flatten().min()
     }
 
@@ -472,7 +500,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn can_accept(&self) -> bool {
-        self.acceptors.iter().any(Acceptor::is_ready) && !self.table.door().keeps_waiting()
+        !self.is_suspended
+            && self.acceptors.iter().any(Acceptor::is_ready)
+            && !self.table.door().keeps_waiting()
     }
 
     fn mark(&mut self) {

@@ -9,6 +9,7 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 use crate::report::Report;
+use crate::table::Entry;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn reap(&mut self) {
@@ -63,8 +64,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// What the report at the end says of it.
     fn note_end(&mut self, reason: &CloseReason, unsent: usize) {
-        let is_cut = matches!(reason, CloseReason::Stopped | CloseReason::DrainTimeout { .. });
-        if is_cut || unsent > 0 {
+        let is_cut = match reason {
+            CloseReason::Stopped | CloseReason::DrainTimeout { .. } => true,
+            CloseReason::Io(_) => false, // its peer has ended it
+            _ => unsent > 0,
+        };
+        if is_cut {
             self.report.cut += 1;
             self.report.unsent += unsent as u64;
         } else {
@@ -72,17 +77,32 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
+    /// Ends all connections, for the reasons that are said. Who only lingers has got everything.
+    pub(super) fn end_all(&mut self, reason: impl Fn(&Entry) -> CloseReason) {
+        let ids: Vec<_> = self.table.ids().collect();
+        for &id in &ids {
+            let entry = self.table.entry(id);
+            match entry.phase {
+                Phase::Lingering => entry.phase = entry.phase.after_linger(),
+                _ => entry.cut(reason(entry), false),
+            }
+        }
+        self.closed.extend(ids);
+        self.reap();
+    }
+
     /// The end of the reactor: nothing is taken in any more, what was taken in is done, and all is closed.
     pub(super) fn shut_down(&mut self) {
         if std::mem::replace(&mut self.is_shut_down, true) {
             return;
         }
+        let name = self.name();
         if self.is_drained() {
-            log::info!("drained: {}", self.report);
+            log::info!("{name}drained: {}", self.report);
         } else {
             self.group.stop(); // one reactor does not outlive another
             if self.is_started {
-                log::info!("stopped, with {} connections still open", self.table.stats.open);
+                log::info!("{name}stopped, with {} connections open", self.table.stats.open);
             }
             if self.drain.is_none() {
                 self.report = Report::default();
@@ -93,16 +113,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.run_jobs(usize::MAX);
         self.acceptors.clear();
         self.turn_away_arrivals();
-        let ids: Vec<_> = self.table.ids().collect();
-        for &id in &ids {
-            let entry = self.table.entry(id);
-            match entry.phase {
-                Phase::Lingering => entry.phase = entry.phase.after_linger(),
-                _ => entry.cut(CloseReason::Stopped, false),
-            }
-        }
-        self.closed.extend(ids);
-        self.reap();
+        self.end_all(|_| CloseReason::Stopped);
         if self.is_started {
             self.callback_of_reactor(|handler, context| handler.on_stop(context));
         }
@@ -114,6 +125,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.group.remotes[self.index].arrivals.take(usize::MAX, &mut arrivals);
         for arrival in arrivals {
             self.net.reset(arrival.stream);
+            self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);
             self.table.turned_away(arrival.peer);
             self.table.stats.closed += 1;
             self.report.cut += 1;

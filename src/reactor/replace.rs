@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
 use super::callback::{contain, panic_message};
-use crate::ballot::Ballot;
+use crate::ballot::Voter;
 use crate::handle::ReplaceError;
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -25,7 +25,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// [`on_start`](Handler::on_start) and [`on_stop`](Handler::on_stop) are not called: the reactor goes on.
     ///
     /// # Errors
-    /// If `migrate` panics, what it says; then nothing has changed.
+    /// [`ReplaceError::Panicked`] if `migrate` panics; then nothing has changed.
     ///
     /// # Examples
     /// ```
@@ -42,7 +42,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         &mut self,
         new: H,
         migrate: impl FnMut(ConnId, &H::State) -> Option<H::State>,
-    ) -> Result<H, String> {
+    ) -> Result<H, ReplaceError> {
         let successor = self.prepare(|| new, migrate)?;
         Ok(self.hand_to(successor))
     }
@@ -52,29 +52,47 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         &mut self,
         new: impl FnOnce() -> H,
         mut migrate: impl FnMut(ConnId, &H::State) -> Option<H::State>,
-    ) -> Result<Successor<H>, String> {
-        let migrated = || {
+    ) -> Result<Successor<H>, ReplaceError> {
+        let mut states = Vec::new();
+        let make = || {
             let handler = new();
-            let ids = self.table.ids();
-            let states = ids.filter_map(|id| {
-                let state = self.sockets[id.slot as usize].as_ref()?.state.as_ref()?;
-                Some((id, migrate(id, state)?))
-            });
-            Successor { states: states.collect(), handler }
+            for id in self.table.ids() {
+                let socket = self.sockets[id.slot as usize].as_ref();
+                let state = socket.and_then(|socket| socket.state.as_ref());
+                if let Some(migrated) = state.and_then(|state| migrate(id, state)) {
+                    states.push((id, migrated));
+                }
+            }
+            handler
         };
-        catch_unwind(AssertUnwindSafe(migrated)).map_err(panic_message)
+        match catch_unwind(AssertUnwindSafe(make)) {
+            Ok(handler) => Ok(Successor { handler, states }),
+            Err(payload) => {
+                dismiss(states);
+                Err(ReplaceError::Panicked(panic_message(payload)))
+            }
+        }
     }
 
     /// Changes to the new handler if all reactors can.
-    pub(crate) fn take_over(&mut self, successor: Result<Successor<H>, String>, ballot: &Ballot) {
+    pub(crate) fn take_over(
+        &mut self,
+        successor: Result<Successor<H>, ReplaceError>,
+        voter: Voter,
+    ) {
         match successor {
-            Err(message) => ballot.reject(ReplaceError::Panicked(message)),
-            Ok(successor) if ballot.agree() => {
-                let former = self.hand_to(successor);
-                ballot.done();
-                contain(|| drop(former));
-            }
-            Ok(successor) => contain(|| drop(successor)),
+            Err(error) => voter.reject(error),
+            Ok(successor) => match voter.agree() {
+                Some(doing) => {
+                    let former = self.hand_to(successor);
+                    drop(doing);
+                    contain(|| drop(former));
+                }
+                None => {
+                    dismiss(successor.states);
+                    contain(|| drop(successor.handler));
+                }
+            },
         }
     }
 
@@ -86,5 +104,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         }
         std::mem::replace(&mut self.handler, successor.handler)
+    }
+}
+
+/// Drops states one by one: any of them may panic when it is dropped, and two at once would be too many.
+fn dismiss<S>(states: Vec<(ConnId, S)>) {
+    for (_, state) in states {
+        contain(|| drop(state));
     }
 }

@@ -37,11 +37,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// suspend in the other way while suspended changes to that way, as far as that can be: what was closed
     /// stays closed.
     pub fn suspend(&mut self, how: Suspension) {
-        for acceptor in &mut self.acceptors {
-            acceptor.is_suspended = true;
-            if how == Suspension::CloseListeners {
-                acceptor.listener = None;
-            }
+        self.is_suspended = true;
+        if how == Suspension::CloseListeners {
+            self.acceptors.iter_mut().for_each(|acceptor| acceptor.listener = None);
         }
         log::info!("suspended: nobody new is taken in");
     }
@@ -56,9 +54,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.is_shut_down || self.is_draining() {
             return Err(Error::Stopped);
         }
+        self.is_suspended = false;
         let mut result = Ok(());
         for (index, acceptor) in (0..).zip(&mut self.acceptors) {
-            acceptor.is_suspended = false;
             if acceptor.listener.is_some() {
                 continue;
             }

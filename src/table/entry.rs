@@ -351,16 +351,27 @@ impl Entry {
             || self.has_drained(marks)
     }
 
+    /// Whether there is something left to do for it: output, input that is unread or of which the rest is
+    /// missing, or what somebody works at who has paused it.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
+        !is_over && (self.waits() || self.kept() > 0 || self.queued() > 0 || self.is_paused())
+    }
+
+    /// Whether the handler has not seen all that has come.
+    fn waits(&self) -> bool {
+        self.phase.reads() == Reads::Deliver && (self.readable || self.undelivered)
+    }
+
     pub(super) fn standing(&self) -> Standing {
-        let waits = self.phase.reads() == Reads::Deliver && (self.readable || self.undelivered);
         let extra = self.extra.as_ref().filter(|extra| !extra.outbox.is_empty());
         Standing {
             phase: self.phase,
             opened: self.opened.get(),
             since: self.since.get(),
             silent: self.bytes_in == 0 && self.phase == Phase::Open,
-            unheard: waits || self.is_paused(),
-            unfinished: waits || self.kept() > 0,
+            unheard: self.waits() || self.is_paused(),
+            unfinished: self.is_unfinished(),
             stalled: extra.map(|extra| extra.stalled),
             serial: self.serial,
         }

@@ -130,6 +130,11 @@ impl Table {
         ConnId { serial: self.last_serial, slot: 0 }.reactor()
     }
 
+    /// How many bytes may wait here.
+    pub(crate) fn budget(&self) -> usize {
+        self.config.budget_of_one(self.reactors)
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         Stats { waiting_bytes: self.pressure.held() as u64, ..self.stats }
     }
@@ -162,8 +167,8 @@ impl Table {
 
     /// From now on it is told something else. Who is here stays, and has the new deadlines.
     pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
-        let limits = config.admission(descriptors);
-        if limits != self.config.admission(descriptors) {
+        let limits = config.admission(descriptors, self.reactors);
+        if limits != self.config.admission(descriptors, self.reactors) {
             self.door().set_limits(limits);
             self.limit_newcomers(config.evicts());
         }
@@ -568,12 +573,13 @@ mod tests {
 
     fn table() -> Table {
         let config = Config::new();
-        let door = Arc::new(Mutex::new(Admission::new(config.admission(None), 1)));
+        let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
         Table::new(config, &door, 1, Instant::now(), 0)
     }
 
     fn insert(table: &mut Table) -> ConnId {
-        table.door().opened(0, PEER.ip());
+        table.door().opened(0, PEER.ip(), false);
+        table.door().arrived(0, PEER.ip(), false);
         table.insert(PEER, PEER)
     }
 

@@ -118,8 +118,8 @@ pub(crate) struct Ledger {
     pub(crate) calm: bool,
     /// Nobody is to be let in. With several reactors somebody may be on the way.
     pub(crate) suspended: bool,
-    /// Since when the reactors drain.
-    pub(crate) draining: Option<Instant>,
+    /// Since when the reactors drain, and for how long at least.
+    pub(crate) draining: Option<(Instant, Duration)>,
     /// The timers of the reactors themselves.
     pub(crate) ticks: BTreeMap<(usize, u64), Instant>,
     pub(crate) posts_run: usize,
@@ -152,8 +152,8 @@ pub(crate) struct Actor {
     pub(crate) reactions: Vec<Reaction>,
     /// How often a handler has taken over.
     pub(crate) version: u32,
-    /// There are other reactors.
-    pub(crate) has_company: bool,
+    /// How many reactors there are.
+    pub(crate) reactors: usize,
 }
 
 /// Panics when it is dropped, if it was told to.
@@ -476,7 +476,7 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let known = ledger.lives.contains_key(&id);
             ledger.expect(!known, id, "it was opened twice");
-            let may_come = !(ledger.suspended || ledger.draining.is_some()) || self.has_company;
+            let may_come = !ledger.suspended || self.reactors > 1;
             ledger.expect(may_come, id, "it was let in though nobody was to be");
             ledger.ids.push(id);
             let life = Life {
@@ -644,7 +644,7 @@ impl Handler for Actor {
                 }
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
                 CloseReason::Shed { budget } => {
-                    self.had(|was| was.queue_budget == *budget)
+                    self.had(|was| (was.queue_budget / self.reactors).max(1) == *budget)
                         && (unsent || life.shown > life.taken)
                 }
                 CloseReason::FirstByteTimeout { limit } => {
@@ -666,12 +666,17 @@ impl Handler for Actor {
                     conn.age() >= *limit / 10 * 9 && self.had(|was| was.max_age == Some(*limit))
                 }
                 CloseReason::Drained => {
-                    life.told_to_drain
-                        && !unsent
+                    let (began, timeout) = ledger.draining.expect("somebody has asked for it");
+                    let is_quiet =
+                        life.told_to_drain && after(life.heard_at, &self.limits.drain_quiet);
+                    !unsent
                         && life.shown == life.taken
-                        && after(life.heard_at, &self.limits.drain_quiet)
+                        && !life.is_paused()
+                        && (is_quiet || after(Some(began), &timeout))
                 }
-                CloseReason::DrainTimeout { limit } => after(ledger.draining, limit),
+                CloseReason::DrainTimeout { limit } => {
+                    after(ledger.draining.map(|(began, _)| began), limit)
+                }
                 CloseReason::Evicted => self.limits.when_full == WhenFull::Evict,
                 CloseReason::Stopped => ledger.stopping,
                 _ => false,

@@ -161,7 +161,7 @@ fn a_timer_goes_with_its_connection_and_that_of_the_reactor_stays() {
     let next = world.dial(peer_addr());
     next.send(b"s9\n");
     let _ = world.run_for(200 * SECOND);
-    world.reactor().handle().stop();
+    world.handle().stop();
     assert!(world.run_for(SECOND).is_break());
     let expected = ["start", "tick 6 of 1", "#2 timer 9 at 9 s", "tick 100 of 1", "stop"];
     assert_eq!(*journal.borrow(), expected);
@@ -299,7 +299,7 @@ fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
     let peer = world.dial(addr);
     peer.send(b"hello");
     let _ = world.run_until_still();
-    let handle = world.reactor().handle();
+    let handle = world.handle();
     let run = Arc::new(AtomicUsize::new(0));
     let mut returned = 0;
     for _ in 0..1_500 {
@@ -329,7 +329,7 @@ fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
 #[test]
 fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
     let (mut world, _addr) = echo_world(Config::new());
-    let handle = world.reactor().handle();
+    let handle = world.handle();
     let run = Arc::new(AtomicUsize::new(0));
     for _ in 0..1_000 {
         let run = Arc::clone(&run);
@@ -381,7 +381,7 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
         peer.send(&noise(tens * 10));
     }
     let _ = world.run_until_still();
-    let handle = world.reactor().handle();
+    let handle = world.handle();
     let ids: Vec<_> = world.reactor().context().ids().collect();
     for id in ids.clone() {
         handle
@@ -424,7 +424,7 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
 #[test]
 fn a_call_from_a_callback_or_a_post_is_refused_instead_of_waiting_for_itself() {
     let (mut world, _addr) = echo_world(Config::new());
-    let handle = world.reactor().handle();
+    let handle = world.handle();
     let inner = handle.clone();
     handle
         .post(move |_| {
@@ -617,7 +617,7 @@ fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both()
     let _ = world.run_for(SECOND);
     reads.finish();
     let _ = world.run_for(SECOND);
-    world.reactor().handle().stop();
+    world.handle().stop();
     assert!(world.run_for(SECOND).is_break());
     let (finished, cut, unsent) = figures(world.report());
     assert_eq!((finished, cut), (1, 1));
@@ -684,7 +684,7 @@ fn a_handler_is_replaced_with_connections_states_bytes_and_timers_in_place() {
     };
     crate::oracle::silence_scripted_panics();
     let error = world.reactor().replace(Version(3), breaks).map(drop).unwrap_err();
-    assert!(error.contains("scripted"), "{error}");
+    assert!(error.to_string().contains("scripted"), "{error}");
     peer.send(b"f");
     let _ = world.run_until_still();
     assert!(peer.received().ends_with(b"2:6 "), "the old one goes on");
@@ -713,7 +713,7 @@ fn several_reactors_have_equally_many_and_their_figures_add_up() {
     assert!(ids.iter().all(|id| (33..=34).contains(&reactor_of(id))));
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     // From outside, and each at its reactor.
-    let handle = world.reactor().handle();
+    let handle = world.handle();
     for id in &ids {
         handle.send(*id, *b", you").unwrap();
     }
@@ -818,7 +818,7 @@ fn one_reactor_that_stops_or_drains_takes_all_with_it() {
 fn limits_change_for_all_reactors_at_once() {
     let mut world = World::of_many(1, Config::new(), 2, |_| Echo).unwrap();
     let addr = world.listen(ADDR).unwrap();
-    let handle = world.reactor().handle();
+    let handle = world.handle();
     assert!(handle.set_limits(&Config::new().max_connections(0)).is_err());
     handle.set_limits(&Config::new().max_connections(5).idle_timeout(Some(SECOND))).unwrap();
     let _ = world.run_until_still();
@@ -827,4 +827,191 @@ fn limits_change_for_all_reactors_at_once() {
     assert_eq!(handle.stats().open, 5);
     let _ = world.run_for(10 * SECOND);
     assert_eq!(handle.stats().expired.idle, 10, "the first five have made room");
+}
+
+#[test]
+fn room_that_one_reactor_makes_wakes_the_one_that_accepts() {
+    for seed in 0..20 {
+        let config = Config::new().max_connections(2).linger_timeout(SECOND / 1_000);
+        let mut world = World::of_many(seed, config, 2, |_| Echo).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        let residents = [world.dial(addr), world.dial(addr)];
+        let _ = world.run_until_still();
+        let waiting = world.dial(addr);
+        waiting.send(b"hello");
+        let _ = world.run_until_still();
+        assert_eq!(waiting.received(), b"");
+        residents[seed as usize % 2].close();
+        let _ = world.run_until_still();
+        assert_eq!(waiting.received(), b"hello", "seed {seed}");
+        // So does a limit that is raised.
+        let second = world.dial(addr);
+        second.send(b"hello");
+        let _ = world.run_until_still();
+        world.handle().set_limits(&Config::new().max_connections(3)).unwrap();
+        let _ = world.run_until_still();
+        assert_eq!(second.received(), b"hello", "seed {seed}");
+    }
+}
+
+#[test]
+fn a_drain_whose_time_is_over_at_once_ends_and_cuts_nobody_who_has_nothing_to_do() {
+    for seed in 0..50 {
+        let mut world = World::of_many(seed, Config::new(), 2, |_| Echo).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        let idle: Vec<Peer> = (0..600).map(|_| world.dial(addr)).collect();
+        let _ = world.run_until_still();
+        // Some are on their way to a reactor, or wait in the backlog.
+        let late: Vec<Peer> = (0..300).map(|_| world.dial(addr)).collect();
+        let _ = world.run_for(SECOND / 1_000);
+        let _ = world.turn(SECOND);
+        world.handle().drain(Duration::ZERO);
+        let began = world.now();
+        assert!(world.run_for(SECOND).is_break(), "seed {seed}: {:?}", world.stats());
+        assert!(world.now() - began <= SECOND, "seed {seed}");
+        let (finished, cut, unsent) = figures(world.report());
+        assert_eq!(unsent, 0, "seed {seed}");
+        // Of newcomers nobody knows yet whether they have something to do.
+        assert!(finished >= 600 && cut <= 300, "seed {seed}: {finished} and {cut}");
+        assert!(idle.iter().all(|peer| peer.ending() == Some(Ending::Fin)), "seed {seed}");
+        assert!(late.iter().all(|peer| peer.ending().is_some()), "seed {seed}");
+    }
+}
+
+#[test]
+fn who_waits_in_the_backlog_when_a_drain_begins_is_served_first() {
+    let (mut world, addr) = echo_world(Config::new());
+    world.set_faults(no_latency());
+    let _ = world.run_until_still();
+    let peers: Vec<Peer> = (0..50).map(|_| world.dial(addr)).collect();
+    peers.iter().for_each(|peer| assert!(peer.send(b"hello")));
+    world.handle().drain(10 * SECOND); // before the reactor has a turn
+    assert!(world.run_for(10 * SECOND).is_break());
+    assert!(peers.iter().all(|peer| peer.received() == b"hello"));
+    assert_eq!(figures(world.report()), report(50, 0, 0));
+}
+
+#[test]
+fn a_drain_waits_for_whoever_has_paused_its_connection_to_work_at_the_answer() {
+    let takes_its_time = from_fn(|conn, input| {
+        input.take();
+        conn.pause();
+    });
+    let mut world = World::new(1, Config::new(), takes_its_time).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let (answered, forgotten) = (world.dial(addr), world.dial(addr));
+    answered.send(b"job");
+    forgotten.send(b"job");
+    let _ = world.run_until_still();
+    let mut ids: Vec<ConnId> = world.reactor().context().ids().collect();
+    ids.sort_unstable();
+    world.handle().drain(10 * SECOND);
+    let _ = world.run_for(5 * SECOND);
+    let first = ids[0];
+    let answer = move |reactor: &mut Reactor<_, Sim>| {
+        reactor.with(first, |_, conn, ()| {
+            conn.send(b"done");
+            conn.resume();
+        })
+    };
+    world.handle().post(move |reactor| answer(reactor).unwrap()).unwrap();
+    assert!(world.run_for(10 * SECOND).is_break());
+    assert_eq!((answered.received(), answered.ending()), (b"done".to_vec(), Some(Ending::Fin)));
+    assert_eq!(figures(world.report()), report(1, 1, 0));
+}
+
+#[test]
+fn newcomers_in_the_place_of_others_replace_the_idlest_and_are_no_more_than_those() {
+    let config = Config::new().max_connections(4).overflow(Overflow::EvictIdlest);
+    let mut world = World::of_many(1, config, 2, |_| Echo).unwrap();
+    world.set_faults(no_latency());
+    let addr = world.listen(ADDR).unwrap();
+    let residents: Vec<Peer> = (0..4).map(|_| world.dial(addr)).collect();
+    let _ = world.run_for(SECOND);
+    let _newcomers: Vec<Peer> = (0..100).map(|_| world.dial(addr)).collect();
+    for _ in 0..20 {
+        let _ = world.turn(SECOND);
+        assert!(world.open_sockets() <= 8, "{}", world.open_sockets());
+    }
+    let _ = world.run_until_still();
+    assert_eq!((world.open_sockets(), world.stats().open), (4, 4));
+    assert!(residents.iter().all(|peer| peer.ending().is_some()));
+}
+
+#[test]
+fn states_that_panic_when_they_are_dropped_do_no_harm_to_a_replacement() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::panic_any(crate::actor::SCRIPTED);
+        }
+    }
+    struct Keeps;
+    impl Handler for Keeps {
+        type State = Bomb;
+
+        fn on_open(&mut self, _: &mut Conn<'_>) -> Result<Bomb, BoxError> {
+            Ok(Bomb)
+        }
+
+        fn on_data(
+            &mut self,
+            conn: &mut Conn<'_>,
+            _: &mut Bomb,
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            conn.send(input.take());
+            Ok(())
+        }
+
+        fn on_close(&mut self, _: &mut Conn<'_>, state: Bomb, _: &CloseReason) {
+            std::mem::forget(state);
+        }
+    }
+    crate::oracle::silence_scripted_panics();
+    let mut world = World::new(1, Config::new(), Keeps).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peers: Vec<Peer> = (0..3).map(|_| world.dial(addr)).collect();
+    let _ = world.run_until_still();
+    assert!(world.reactor().replace(Keeps, |_, _| Some(Bomb)).is_ok());
+    let mut left = 3;
+    let breaks = |_: ConnId, _: &Bomb| {
+        left -= 1;
+        if left == 0 {
+            std::panic::panic_any(crate::actor::SCRIPTED);
+        }
+        Some(Bomb)
+    };
+    assert!(world.reactor().replace(Keeps, breaks).is_err());
+    peers.iter().for_each(|peer| assert!(peer.send(b"hello")));
+    let _ = world.run_until_still();
+    assert!(peers.iter().all(|peer| peer.received() == b"hello"));
+}
+
+#[test]
+fn a_suspension_holds_for_listeners_that_are_added() {
+    let (mut world, _addr) = echo_world(Config::new());
+    world.reactor().suspend(Suspension::KeepListening);
+    let second = world.listen("10.0.0.1:7001").unwrap();
+    let peer = world.dial(second);
+    peer.send(b"hello");
+    let _ = world.run_for(SECOND);
+    assert_eq!(peer.received(), b"");
+    world.reactor().resume().unwrap();
+    let _ = world.run_for(SECOND);
+    assert_eq!(peer.received(), b"hello");
+}
+
+#[test]
+fn a_peer_that_resets_while_draining_has_ended_it_by_itself() {
+    let (mut world, addr) = echo_world(Config::new());
+    let peer = world.dial(addr);
+    peer.read(Reading::Never);
+    peer.send(&noise(200_000));
+    let _ = world.run_until_still();
+    world.handle().drain(10 * SECOND);
+    let _ = world.run_for(SECOND);
+    peer.reset();
+    assert!(world.run_for(10 * SECOND).is_break());
+    assert_eq!(figures(world.report()), report(1, 0, 0));
 }

@@ -84,7 +84,7 @@ impl Run {
             former: Vec::new(),
             reactions: scenario.reactions.clone(),
             version: 0,
-            has_company: scenario.reactors > 1,
+            reactors: scenario.reactors,
         };
         let (config, count) = (scenario.limits.config(), scenario.reactors);
         let mut world = World::of_many(scenario.seed, config, count, actor)
@@ -168,15 +168,17 @@ impl Run {
             }
             Step::Resume => self.resume()?,
             Step::Drain { millis } => {
-                let reactor = self.world.reactor();
-                let now = reactor.context().now();
-                reactor.drain(Duration::from_millis(millis));
-                self.ledger.borrow_mut().draining.get_or_insert(now);
+                let now = self.world.reactor().context().now();
+                self.world.handle().drain(Duration::from_millis(millis));
+                let timeout = Duration::from_millis(millis);
+                let draining = &mut self.ledger.borrow_mut().draining;
+                let (_, least) = draining.get_or_insert((now, timeout));
+                *least = timeout.min(*least);
             }
             Step::Replace { panics } => self.replace(panics)?,
             Step::StopFromOutside => {
                 self.ledger.borrow_mut().stopping = true;
-                self.world.reactor().handle().stop();
+                self.world.handle().stop();
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -193,7 +195,7 @@ impl Run {
             reactor.handler().ledger.borrow_mut().posts_run += 1;
             let _ = reactor.with(id, |actor, conn, state| actor.posted(conn, state));
         };
-        let posted = self.world.reactor().handle().post_to(id.reactor(), closure);
+        let posted = self.world.handle().post_to(id.reactor(), closure);
         self.posts.returned += usize::from(posted.is_err());
     }
 
@@ -216,7 +218,7 @@ impl Run {
                 former: former.former.clone(),
                 reactions: former.reactions.clone(),
                 version: former.version + 1,
-                has_company: former.has_company,
+                reactors: former.reactors,
             };
             let mut states = 0;
             let result = reactor.replace(new, |id, state| {
@@ -290,7 +292,7 @@ impl Run {
         let refused = stats.refused_full + stats.refused_per_ip + stats.refused_rate;
         let known = stats.open + stats.closed + stats.unregistered + refused;
         // With several reactors some may be on their way from one to another.
-        let is_alone = self.world.reactors().len() == 1;
+        let is_alone = self.world.handle().reactors() == 1;
         let (sum, held) = if is_alone {
             (stats.accepted == known, stats.open == sockets)
         } else {
@@ -446,7 +448,7 @@ impl Run {
     /// After the reactor has stopped nothing is left.
     fn stop(&mut self) -> Result<(), String> {
         self.ledger.borrow_mut().stopping = true;
-        self.world.reactor().handle().stop();
+        self.world.handle().stop();
         let flow = self.turn(Duration::ZERO)?;
         expect(flow.is_break(), || "it does not stop".to_owned())?;
         let Posts { sent, returned } = self.posts;

@@ -136,6 +136,17 @@ impl Kernel {
         agenda.into_iter().chain(links).chain(listeners).min()
     }
 
+    /// Whether an edge can be told to this reactor now.
+    pub(super) fn has_events(&self, by: usize) -> bool {
+        let is_due = |edge: Option<u64>| edge.is_some_and(|due| due <= self.now);
+        let links = self.owed.iter().map(|link| &self.links[*link]);
+        links.filter(|link| link.is_watched_by(by)).any(|link| is_due(link.edge))
+            || self
+                .listeners
+                .iter()
+                .any(|listener| listener.open && listener.watched.by == by && is_due(listener.edge))
+    }
+
     /// Lets time pass on the wires and at the peers, step by step, while the server does nothing.
     pub(super) fn pass(&mut self, until: u64) {
         while let Some(Reverse((at, _, action))) = self.agenda.peek().copied()

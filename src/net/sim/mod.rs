@@ -138,6 +138,16 @@ impl Sim {
     fn new(kernel: Rc<RefCell<Kernel>>, index: usize, start: Instant) -> Self {
         Self { kernel, index, start, waker: Arc::default() }
     }
+
+    /// Whether somebody has woken the reactor.
+    fn is_woken(&self) -> bool {
+        self.waker.0.load(Ordering::Acquire)
+    }
+
+    /// Whether a poll would return at once.
+    fn has_news(&self) -> bool {
+        self.is_woken() || self.kernel.borrow().has_events(self.index)
+    }
 }
 
 impl Drop for SimListener {
@@ -169,7 +179,7 @@ impl Net for Sim {
     }
 
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
-        let woken = self.waker.0.load(Ordering::Acquire);
+        let woken = self.is_woken();
         let saw_all = self.kernel.borrow_mut().poll(self.index, woken, events, timeout)?;
         self.waker.0.store(false, Ordering::Release); // if a signal came first, it is still to be told
         Ok(saw_all)
@@ -181,7 +191,7 @@ impl Net for Sim {
         options: &ListenOptions,
         token: Token,
     ) -> Result<(SimListener, SocketAddr), ListenError> {
-        let backlog = usize::try_from(options.backlog).unwrap_or(usize::MAX);
+        let backlog = options.most_waiting();
         let addr = self
             .kernel
             .borrow_mut()

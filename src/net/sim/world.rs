@@ -13,6 +13,7 @@ use super::kernel::{Kernel, LinkId, nanos};
 use super::link::{Ending, Reading};
 use crate::config::Config;
 use crate::error::Error;
+use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::net::ListenOptions;
 use crate::reactor::Reactor;
@@ -47,6 +48,9 @@ pub struct World<H: Handler> {
     reactors: Vec<Reactor<H, Sim>>,
     /// Of each reactor, once it has drained or was stopped.
     reports: Vec<Option<Report>>,
+    /// Until when each sleeps unless it is woken, if there are several; then it knows of nothing that has
+    /// changed since it fell asleep.
+    asleep_until: Vec<Duration>,
     kernel: Rc<RefCell<Kernel>>,
     dialled: u32,
 }
@@ -85,7 +89,13 @@ impl<H: Handler> World<H> {
             Reactor::member(Arc::clone(&group), index, net, config.clone(), make(index))
         };
         let members = nets.into_iter().enumerate().map(member).collect();
-        Ok(Self { reactors: members, reports: vec![None; reactors], kernel, dialled: 0 })
+        Ok(Self {
+            reactors: members,
+            reports: vec![None; reactors],
+            asleep_until: vec![Duration::ZERO; reactors],
+            kernel,
+            dialled: 0,
+        })
     }
 
     /// From now on these faults happen.
@@ -155,12 +165,20 @@ impl<H: Handler> World<H> {
     /// The reactor, to look at and to speak to. Its own `run` and `turn` are not for here: they know
     /// nothing of the peers, and [`run_for`](Self::run_for) and the like make its turns.
     pub fn reactor(&mut self) -> &mut Reactor<H, Sim> {
-        &mut self.reactors[0]
+        &mut self.reactors()[0]
     }
 
     /// All reactors, as [`reactor`](Self::reactor).
     pub fn reactors(&mut self) -> &mut [Reactor<H, Sim>] {
+        // Whoever owns a reactor can change it while it sleeps; the next turn begins with what is so then.
+        self.asleep_until.fill(Duration::ZERO);
         &mut self.reactors
+    }
+
+    /// A handle to the reactors, which does not disturb their sleep.
+    #[must_use]
+    pub fn handle(&self) -> Handle<H, Sim> {
+        self.reactors[0].handle()
     }
 
     /// How it ended, once all reactors have drained or were stopped.
@@ -216,16 +234,23 @@ impl<H: Handler> World<H> {
     /// After which time something moves by itself; `None` if nothing does, deadlines aside.
     #[must_use]
     pub fn next_move(&self) -> Option<Duration> {
-        if self.running().any(|reactor| !reactor.is_waiting()) {
+        if self.running().any(|index| self.is_awake(index)) {
             return Some(Duration::ZERO);
         }
         let next = self.kernel.borrow().next_time().map(Duration::from_nanos);
         next.map(|at| at.saturating_sub(self.now()))
     }
 
-    fn running(&self) -> impl Iterator<Item = &Reactor<H, Sim>> {
-        let all = self.reactors.iter().zip(&self.reports);
-        all.filter(|(_, report)| report.is_none()).map(|(reactor, _)| reactor)
+    fn running(&self) -> impl Iterator<Item = usize> {
+        (0..self.reactors.len()).filter(|index| self.reports[*index].is_none())
+    }
+
+    fn is_awake(&self, index: usize) -> bool {
+        let reactor = &self.reactors[index];
+        if self.reactors.len() == 1 {
+            return !reactor.is_waiting() || reactor.net().is_woken();
+        }
+        self.asleep_until[index] <= self.now() || reactor.net().has_news()
     }
 
     /// Has each reactor make one turn, in which it waits at most so long: for tests that look at each.
@@ -239,12 +264,16 @@ impl<H: Handler> World<H> {
             1 if self.reactors.len() == 1 => self.turn_of(0, timeout),
             // One that waits by itself would let time pass for all.
             _ => {
-                let waits = self.running().filter_map(Reactor::waits_for);
+                let sleeps = self.running().map(|index| self.asleep_until[index]);
+                let waits = sleeps.map(|until| until.saturating_sub(self.now()));
                 let wait = waits.chain(self.next_move()).chain([timeout]).min();
                 self.pass(wait.unwrap_or_default());
                 let first = self.kernel.borrow_mut().rng.size_below(self.reactors.len());
                 for index in 0..self.reactors.len() {
-                    self.turn_of((first + index) % self.reactors.len(), Duration::ZERO);
+                    let index = (first + index) % self.reactors.len();
+                    if self.is_awake(index) {
+                        self.turn_of(index, Duration::ZERO);
+                    }
                 }
             }
         }
@@ -256,6 +285,8 @@ impl<H: Handler> World<H> {
             let flow = self.reactors[index].turn(Some(timeout));
             let flow = flow.expect("the simulated poll only fails with EINTR");
             self.reports[index] = flow.break_value();
+            let sleeps = self.reactors[index].waits_for().unwrap_or(Duration::MAX);
+            self.asleep_until[index] = self.now().saturating_add(sleeps);
         }
     }
 
