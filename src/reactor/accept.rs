@@ -76,7 +76,7 @@ impl<L> Acceptor<L> {
     }
 
     pub(super) fn resumes_at(&self) -> Option<Instant> {
-        self.paused_until
+        self.paused_until.filter(|_| self.listener.is_some())
     }
 
     fn resume_if_due(&mut self, now: Instant) {

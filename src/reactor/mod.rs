@@ -483,7 +483,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return Some(Duration::ZERO);
         }
         let deadline = |at: Instant| at.saturating_duration_since(now);
-        let next = self.acceptors.iter().filter_map(Acceptor::resumes_at);
+        let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
+        let next = acceptors.iter().filter_map(Acceptor::resumes_at);
         let next = next.chain(self.table.next_alarm()).chain(self.drain_deadline());
         let next = next.min().map(deadline);
         [timeout, next].into_iter().flatten().min()

@@ -1003,6 +1003,25 @@ fn a_suspension_holds_for_listeners_that_are_added() {
 }
 
 #[test]
+fn an_acceptor_that_waits_for_descriptors_while_it_is_suspended_costs_no_turns() {
+    for how in [Suspension::KeepListening, Suspension::CloseListeners] {
+        const EMFILE: i32 = 24;
+        let (mut world, addr) = echo_world(Config::new());
+        world.fail_accepts(&[EMFILE]);
+        let waiting = world.dial(addr);
+        waiting.send(b"hello");
+        let _ = world.run_until_still();
+        world.reactor().suspend(how);
+        let turns = world.stats().turns;
+        let _ = world.run_for(10 * SECOND);
+        assert!(world.stats().turns - turns < 10, "{how:?}: it spins");
+        world.reactor().resume().unwrap();
+        let _ = world.run_for(SECOND);
+        assert_eq!(waiting.received().is_empty(), how == Suspension::CloseListeners);
+    }
+}
+
+#[test]
 fn a_peer_that_resets_while_draining_has_ended_it_by_itself() {
     let (mut world, addr) = echo_world(Config::new());
     let peer = world.dial(addr);
