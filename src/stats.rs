@@ -166,50 +166,56 @@ pub struct Exhausted {
 /// How many figures [`Stats`] has.
 pub(crate) const FIGURES: usize = 34;
 
-impl Stats {
-    /// All figures, in one order: what is published to other threads and added up goes by this list.
-    fn figures(&mut self) -> [&mut u64; FIGURES] {
-        let Self { expired, exhausted, traffic, .. } = self;
+/// All figures of some [`Stats`] in one order, borrowed as is said or copied: what is published to other
+/// threads and what is added up goes by this list.
+macro_rules! figures {
+    ($stats:ident $($borrowed:tt)*) => {
         [
-            &mut self.open,
-            &mut self.accepted,
-            &mut self.closed,
-            &mut self.refused,
-            &mut self.unregistered,
-            &mut self.refused_full,
-            &mut self.refused_per_ip,
-            &mut self.refused_rate,
-            &mut self.evicted,
-            &mut self.shed,
-            &mut expired.first_byte,
-            &mut expired.idle,
-            &mut expired.write,
-            &mut expired.linger,
-            &mut expired.age,
-            &mut exhausted.reads,
-            &mut exhausted.writes,
-            &mut exhausted.calls,
-            &mut exhausted.accepts,
-            &mut exhausted.timers,
-            &mut exhausted.messages,
-            &mut self.accepts_lost,
-            &mut self.accepts_starved,
-            &mut self.listeners_lost,
-            &mut self.panics,
-            &mut traffic.bytes_in,
-            &mut traffic.bytes_out,
-            &mut traffic.reads,
-            &mut traffic.writes,
-            &mut self.waiting_bytes,
-            &mut self.timers_fired,
-            &mut self.messages,
-            &mut self.slow_turns,
-            &mut self.turns,
+            $($borrowed)* $stats.open,
+            $($borrowed)* $stats.accepted,
+            $($borrowed)* $stats.closed,
+            $($borrowed)* $stats.refused,
+            $($borrowed)* $stats.unregistered,
+            $($borrowed)* $stats.refused_full,
+            $($borrowed)* $stats.refused_per_ip,
+            $($borrowed)* $stats.refused_rate,
+            $($borrowed)* $stats.evicted,
+            $($borrowed)* $stats.shed,
+            $($borrowed)* $stats.expired.first_byte,
+            $($borrowed)* $stats.expired.idle,
+            $($borrowed)* $stats.expired.write,
+            $($borrowed)* $stats.expired.linger,
+            $($borrowed)* $stats.expired.age,
+            $($borrowed)* $stats.exhausted.reads,
+            $($borrowed)* $stats.exhausted.writes,
+            $($borrowed)* $stats.exhausted.calls,
+            $($borrowed)* $stats.exhausted.accepts,
+            $($borrowed)* $stats.exhausted.timers,
+            $($borrowed)* $stats.exhausted.messages,
+            $($borrowed)* $stats.accepts_lost,
+            $($borrowed)* $stats.accepts_starved,
+            $($borrowed)* $stats.listeners_lost,
+            $($borrowed)* $stats.panics,
+            $($borrowed)* $stats.traffic.bytes_in,
+            $($borrowed)* $stats.traffic.bytes_out,
+            $($borrowed)* $stats.traffic.reads,
+            $($borrowed)* $stats.traffic.writes,
+            $($borrowed)* $stats.waiting_bytes,
+            $($borrowed)* $stats.timers_fired,
+            $($borrowed)* $stats.messages,
+            $($borrowed)* $stats.slow_turns,
+            $($borrowed)* $stats.turns,
         ]
+    };
+}
+
+impl Stats {
+    fn figures(&mut self) -> [&mut u64; FIGURES] {
+        figures!(self &mut)
     }
 
-    pub(crate) fn to_numbers(mut self) -> [u64; FIGURES] {
-        self.figures().map(|figure| *figure)
+    pub(crate) fn to_numbers(&self) -> [u64; FIGURES] {
+        figures!(self)
     }
 
     pub(crate) fn from_numbers(numbers: [u64; FIGURES]) -> Self {

@@ -236,7 +236,7 @@ impl<H: Handler, N: Net> Remote<H, N> {
         std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn publish(&self, stats: Stats) {
+    pub(super) fn publish(&self, stats: &Stats) {
         self.stats.write(stats.to_numbers());
     }
 }

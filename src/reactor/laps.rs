@@ -54,12 +54,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// A turn is over. If it took long, everybody has waited: says for whom.
-    pub(super) fn judge_turn(&mut self, now: Instant) {
-        let took = now - self.table.now();
+    pub(super) fn judge_turn(&mut self, took: Duration) {
         if self.table.config().slow_turn.is_none_or(|limit| took <= limit) {
             return;
         }
-        self.laps.begin(None, now);
+        self.laps.begin(None, self.table.now() + took);
         self.table.stats.slow_turns += 1;
         let Some(times) = self.complaints.slow.count(self.table.now()) else { return };
         let why = match self.laps.longest {

@@ -317,8 +317,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn end_turn(&mut self) {
         self.latest = self.net.now();
-        self.judge_turn(self.latest);
-        self.table.end_turn(self.latest);
+        let took = self.latest - self.table.now();
+        self.judge_turn(took);
+        self.table.end_turn(took);
         self.table.stats.turns += 1;
         self.publish();
     }
@@ -334,7 +335,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Tells other threads how things stand.
     fn publish(&mut self) {
         let remote = &self.group.remotes[self.index];
-        remote.publish(self.table.stats());
+        remote.publish(&self.table.stats);
         let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since);
         remote.idlest.store(idlest, Ordering::Relaxed);
         if std::mem::take(&mut self.table.made_room) {
@@ -351,7 +352,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// What has been counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.table.stats()
+        self.table.stats
     }
 
     /// The handler.

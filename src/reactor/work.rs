@@ -13,6 +13,7 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::input::Input;
 use crate::net::Net;
+use crate::table::Entry;
 
 /// So many connections that have had their turn go on in the next, however little else there is to do.
 const LEFTOVERS: usize = 8;
@@ -62,6 +63,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.deliver(id, 0);
         }
         self.read(id);
+        if !drained && self.table.entry(id).is_done() {
+            return; // the usual case
+        }
         if self.table.entry(id).may_be_reset() {
             self.look_for_reset(id);
         }
@@ -94,7 +98,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Sends what can be sent, and takes the next step of closing if all is sent.
     pub(super) fn settle(&mut self, id: ConnId) {
-        self.flush(id);
+        if !self.table.staged.is_empty() || !self.table.entry(id).is_at_ease() {
+            self.flush(id);
+        }
         let entry = self.table.entry(id);
         if entry.is_at_ease() {
             return; // the usual case
@@ -144,9 +150,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
             entry.throttled |= entry.queued() + staged.len() > high_water;
             let sent = self.transmit(id, &staged);
-            let entry = self.table.entry(id);
-            if entry.phase != Phase::Deaf {
-                entry.push(&staged[sent..], now);
+            if sent < staged.len() {
+                let entry = self.table.entry(id);
+                if entry.phase != Phase::Deaf {
+                    entry.push(&staged[sent..], now);
+                }
             }
         }
         staged.clear();
@@ -194,28 +202,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// How much may be read from a connection at once.
-    fn room(&mut self, id: ConnId) -> usize {
-        let high_water = self.table.marks().high;
-        let entry = self.table.entry(id);
-        match entry.queued() {
-            0 => self.buffer.len(),
-            _ if entry.phase.reads() == Reads::Discard => self.buffer.len(),
-            queued if queued > high_water => 0, // not before, or it would have drained at once
-            queued => (high_water - queued).max(SMALLEST_READ).min(self.buffer.len()),
-        }
-    }
-
     /// Reads within the budget, for as long as there is something and it may be read.
     pub(super) fn read(&mut self, id: ConnId) {
         let mut budget = self.table.config().read_budget;
         while budget > 0 {
+            let high_water = self.table.marks().high;
             let entry = self.table.entry(id);
             if !entry.wants_read() {
                 return;
             }
-            let room = self.room(id);
-            let entry = self.table.entry(id);
+            let room = room(entry, high_water, self.buffer.len());
             if room == 0 {
                 entry.throttled = true;
                 return;
@@ -374,6 +370,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let search = kept.take_search();
         let mut input = Input::resume(kept.bytes(), search);
         self.callback(id, |handler, conn, state| handler.on_eof(conn, state, &mut input));
+    }
+}
+
+/// How much may be read from a connection at once.
+fn room(entry: &Entry, high_water: usize, most: usize) -> usize {
+    match entry.queued() {
+        0 => most,
+        _ if entry.phase.reads() == Reads::Discard => most,
+        queued if queued > high_water => 0, // not before, or it would have drained at once
+        queued => (high_water - queued).max(SMALLEST_READ).min(most),
     }
 }
 

@@ -141,6 +141,12 @@ impl Entry {
         self.phase == Phase::Open && self.extra.is_none()
     }
 
+    /// It is open, nothing waits, and nothing that is known of it has yet to be seen to.
+    pub(crate) fn is_done(&self) -> bool {
+        let has_news = self.readable || self.undelivered || self.hung_up || self.throttled;
+        self.is_at_ease() && !has_news
+    }
+
     pub(crate) fn queued(&self) -> usize {
         self.extra.as_ref().map_or(0, |extra| extra.outbox.len())
     }

@@ -135,10 +135,6 @@ impl Table {
         self.config.budget_of_one(self.reactors)
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        Stats { waiting_bytes: self.pressure.held() as u64, ..self.stats }
-    }
-
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -146,9 +142,9 @@ impl Table {
     /// A turn is over. If it took long, because a callback did or the process was stopped, what happened in
     /// it is taken to have happened at its end: nobody's time ran while nobody could be heard. (The clock is
     /// read twice a turn for this, and not for each event.)
-    pub(crate) fn end_turn(&mut self, now: Instant) {
-        if now - self.now >= SLOW_TURN {
-            let (began, ended) = (self.stamp, millis(now - self.epoch));
+    pub(crate) fn end_turn(&mut self, took: Duration) {
+        if took >= SLOW_TURN {
+            let (began, ended) = (self.stamp, millis(self.now + took - self.epoch));
             self.entries.iter_mut().for_each(|(_, entry)| entry.restamp(began, ended));
         }
         if std::mem::take(&mut self.is_relieved) {
@@ -325,6 +321,7 @@ impl Table {
         {
             let was_high = self.pressure.is_high();
             self.pressure.change(before, after);
+            self.stats.waiting_bytes = self.pressure.held() as u64;
             self.is_relieved |= was_high && !self.pressure.is_high();
         }
     }
