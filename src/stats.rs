@@ -214,7 +214,7 @@ impl Stats {
         figures!(self &mut)
     }
 
-    pub(crate) fn to_numbers(&self) -> [u64; FIGURES] {
+    pub(crate) fn numbers(&self) -> [u64; FIGURES] {
         figures!(self)
     }
 
@@ -243,8 +243,8 @@ mod tests {
         assert_eq!(size_of::<Stats>(), FIGURES * size_of::<u64>());
         let numbers = std::array::from_fn(|index| index as u64 + 1);
         let mut stats = Stats::from_numbers(numbers);
-        assert_eq!(stats.to_numbers(), numbers, "none is listed twice");
+        assert_eq!(stats.numbers(), numbers, "none is listed twice");
         stats.add(stats);
-        assert_eq!(stats.to_numbers(), numbers.map(|number| 2 * number));
+        assert_eq!(stats.numbers(), numbers.map(|number| 2 * number));
     }
 }

@@ -237,7 +237,7 @@ impl<H: Handler, N: Net> Remote<H, N> {
     }
 
     pub(super) fn publish(&self, stats: &Stats) {
-        self.stats.write(stats.to_numbers());
+        self.stats.write(stats.numbers());
     }
 }
 
