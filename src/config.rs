@@ -254,7 +254,7 @@ impl Config {
     /// How many messages from other threads may wait; more are refused, and come back to their senders
     /// ([`Handle::post`](crate::Handle::post)). Default 16,384. At least 1.
     ///
-    /// Each costs what its closure holds and some 50 bytes. The bytes that wait in them to be sent, by
+    /// Each costs what its closure holds, and 24 bytes. The bytes that wait in them to be sent, by
     /// [`Handle::send`](crate::Handle::send), are bounded by [`queue_budget`](Self::queue_budget).
     #[must_use]
     pub const fn mailbox_limit(mut self, messages: usize) -> Self {

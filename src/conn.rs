@@ -208,7 +208,7 @@ impl<'a> Conn<'a> {
     /// connection may have any number of timers; setting one whose key is set already moves it.
     ///
     /// A timer is kept to two milliseconds and what a turn takes, is never early, and ends with its
-    /// connection. While it is set it costs some 100 bytes.
+    /// connection.
     ///
     /// # Examples
     /// ```

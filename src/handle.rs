@@ -179,7 +179,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
     }
 
     /// All connections, those of each reactor as of one moment, in no particular order. It takes the
-    /// reactors time in proportion to their number: some 10 ms for a hundred thousand.
+    /// reactors time in proportion to their number.
     ///
     /// # Errors
     /// [`CallError`], if one of the reactors does not answer in time.
