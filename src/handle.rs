@@ -24,8 +24,8 @@ use crate::sync::PoisonError;
 ///
 /// What it sends waits in the mailbox of a reactor, in order, until that has a turn; many messages cost one
 /// wake-up. The mailbox is bounded ([`mailbox_limit`](Config::mailbox_limit)), and what it does not take
-/// comes back; a closure that it has taken is run, even if the reactor stops. A handler's own worker threads
-/// answer by it, too.
+/// comes back; a closure that it has taken is run, even if the reactor stops. (Only a reactor that fails, or
+/// never runs, drops it.) A handler's own worker threads answer by it, too.
 ///
 /// # Examples
 /// A server that is asked something while it runs:
@@ -71,7 +71,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
     ///
     /// # Errors
     /// [`Refused`], with the closure, if the mailbox is full or the reactor has stopped. A closure that was
-    /// taken runs in any case, at the latest when the reactor stops.
+    /// taken runs, at the latest when the reactor stops; unless that fails or never ran.
     ///
     /// # Examples
     /// ```

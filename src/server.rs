@@ -181,8 +181,8 @@ fn contained<H: Handler>(
     };
     if let Err(error) = &result {
         log::error!("reactor {index} has failed, so all stop: {}", OneLine(&**error));
+        group.stop(); // first of all
         group.remotes[index].discard();
-        group.stop();
     }
     result
 }

@@ -96,6 +96,8 @@ fn append_to(path: &Path) -> io::Result<File> {
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.reopen_if_ordered();
+        // What follows a failed write is not the rest of its line: simplelog gives the line up.
+        self.is_at_line_start = true;
         let written = self.file.write(bytes)?;
         if let Some(last) = bytes[..written].last() {
             self.is_at_line_start = *last == b'\n';

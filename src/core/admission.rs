@@ -77,6 +77,8 @@ pub(crate) struct Admission {
     last: usize,
     /// Somebody is left in the kernel's queue until there is room.
     is_waited_for: bool,
+    /// The limits that will be in force when all reactors have counted what they have for them.
+    coming: Option<Limits>,
 }
 
 /// What one reactor has.
@@ -89,12 +91,19 @@ struct Share {
     evicting: usize,
     /// Kept only if there is a limit for an address.
     per_ip: Option<PerIp>,
+    /// The same for the limits that are to come, once it is counted.
+    coming: Option<Option<PerIp>>,
 }
 
 impl Admission {
     pub(crate) fn new(limits: Limits, reactors: usize) -> Self {
-        let share =
-            || Share { open: 0, arriving: Vec::new(), evicting: 0, per_ip: limits.new_per_ip() };
+        let share = || Share {
+            open: 0,
+            arriving: Vec::new(),
+            evicting: 0,
+            per_ip: limits.new_per_ip(),
+            coming: None,
+        };
         Self {
             limits,
             bucket: limits.new_bucket(),
@@ -103,24 +112,44 @@ impl Admission {
             balance: Balance::default(),
             last: 0,
             is_waited_for: false,
+            coming: None,
         }
     }
 
-    /// Judges by other limits. Tokens are only new if the rate is. Each reactor then has to
-    /// [`recount`](Self::recount).
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
+    /// One reactor is ready for other limits, and has connections of these addresses. When all are, newcomers
+    /// are judged by them: not before, as then not all would be counted. Tokens are only new if the rate is.
+    pub(crate) fn prepare(
+        &mut self,
+        reactor: usize,
+        limits: Limits,
+        ips: impl Iterator<Item = IpAddr>,
+    ) {
+        if self.coming != Some(limits) {
+            self.coming = Some(limits);
+            self.shares.iter_mut().for_each(|share| share.coming = None);
+        }
+        let share = &mut self.shares[reactor];
+        let mut per_ip = limits.new_per_ip();
+        if let Some(per_ip) = &mut per_ip {
+            ips.chain(share.arriving.iter().copied()).for_each(|ip| per_ip.add(ip));
+        }
+        share.coming = Some(per_ip);
+        self.change_if_ready();
+    }
+
+    fn change_if_ready(&mut self) {
+        let Some(limits) =
+            self.coming.filter(|_| self.shares.iter().all(|share| share.coming.is_some()))
+        else {
+            return;
+        };
+        self.coming = None;
         if self.limits.rate != limits.rate {
             self.bucket = limits.new_bucket();
         }
         self.limits = limits;
-    }
-
-    /// Counts the addresses of one reactor's connections anew, those on their way to it included.
-    pub(crate) fn recount(&mut self, reactor: usize, ips: impl Iterator<Item = IpAddr>) {
-        let share = &mut self.shares[reactor];
-        share.per_ip = self.limits.new_per_ip();
-        if let Some(per_ip) = &mut share.per_ip {
-            ips.chain(share.arriving.iter().copied()).for_each(|ip| per_ip.add(ip));
+        for share in &mut self.shares {
+            share.per_ip = share.coming.take().flatten();
         }
     }
 
@@ -180,7 +209,9 @@ impl Admission {
             let share = &self.shares[*index];
             share.evicting < share.open - share.arriving.len()
         };
-        (0..self.shares.len()).filter(can_evict).min_by_key(|index| silent_since(*index))
+        let known = |index: &usize| silent_since(*index) < u64::MAX;
+        let candidates = (0..self.shares.len()).filter(can_evict).filter(known);
+        candidates.min_by_key(|index| silent_since(*index))
     }
 
     /// A newcomer is let in, and counts from now on, while it is on the way to its reactor.
@@ -190,17 +221,16 @@ impl Admission {
         share.open += 1;
         share.arriving.push(ip);
         share.evicting += usize::from(evicts);
-        if let Some(per_ip) = &mut share.per_ip {
-            per_ip.add(ip);
-        }
+        share.counts().for_each(|per_ip| per_ip.add(ip));
     }
 
-    /// A newcomer has come to its reactor.
-    pub(crate) fn arrived(&mut self, reactor: usize, ip: IpAddr, evicts: bool) {
+    /// A newcomer has come to its reactor. Returns whether there are more than there may be.
+    pub(crate) fn arrived(&mut self, reactor: usize, ip: IpAddr, evicts: bool) -> bool {
         let share = &mut self.shares[reactor];
         let place = share.arriving.iter().position(|arriving| *arriving == ip);
         share.arriving.swap_remove(place.expect("it was let in"));
         share.evicting -= usize::from(evicts);
+        self.open > self.limits.connections
     }
 
     /// A newcomer goes to another reactor than it was meant for.
@@ -215,10 +245,14 @@ impl Admission {
         self.open -= 1;
         let share = &mut self.shares[reactor];
         share.open -= 1;
-        if let Some(per_ip) = &mut share.per_ip {
-            per_ip.remove(ip);
-        }
+        share.counts().for_each(|per_ip| per_ip.remove(ip));
         self.is_waited_for && !self.is_full()
+    }
+}
+
+impl Share {
+    fn counts(&mut self) -> impl Iterator<Item = &mut PerIp> {
+        self.per_ip.iter_mut().chain(self.coming.iter_mut().flatten())
     }
 }
 
@@ -272,9 +306,9 @@ mod tests {
         let mut admission = Admission::new(limits, 1);
         let now = Instant::now();
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
-        admission.set_limits(Limits { connections: 11, ..limits });
+        admission.prepare(0, Limits { connections: 11, ..limits }, std::iter::empty());
         assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::Rate));
-        admission.set_limits(Limits { rate: None, ..limits });
+        admission.prepare(0, Limits { rate: None, ..limits }, std::iter::empty());
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
     }
 
@@ -343,9 +377,13 @@ mod tests {
         let limits = Limits { connections: 100, ..LIMITS };
         let mut admission = Admission::new(limits, 2);
         admission.opened(1, ip(1), false);
-        admission.set_limits(Limits { per_ip: Some(1), ..limits });
-        admission.recount(1, std::iter::empty());
+        let stricter = Limits { per_ip: Some(1), ..limits };
+        admission.prepare(0, stricter, std::iter::empty());
+        assert_eq!(admission.judge(ip(1), Instant::now()), Verdict::Admit, "not all have counted");
+        admission.prepare(1, stricter, std::iter::empty());
         assert_eq!(admission.judge(ip(1), Instant::now()), Verdict::Refuse(Refusal::PerIp));
+        admission.closed(1, ip(1));
+        assert_eq!(admission.judge(ip(1), Instant::now()), Verdict::Admit);
     }
 
     #[test]
@@ -356,7 +394,7 @@ mod tests {
         open(&mut admission, 0, ip(1));
         open(&mut admission, 1, ip(1));
         assert_eq!(admission.judge(ip(1), now), Verdict::Refuse(Refusal::PerIp));
-        admission.recount(1, std::iter::empty());
+        admission.closed(1, ip(1));
         assert_eq!(admission.judge(ip(1), now), Verdict::Admit);
     }
 

@@ -206,9 +206,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// A connection that was let in is here.
     pub(super) fn take_in(&mut self, arrival: Arrival<N::Stream>) {
         let Arrival { stream, peer, listener, evicts } = arrival;
-        self.table.door().arrived(self.index, peer.ip(), evicts);
-        if evicts {
-            self.evict_idlest();
+        let is_too_many = self.table.door().arrived(self.index, peer.ip(), evicts);
+        if evicts && is_too_many && !self.evict_idlest() {
+            self.table.turned_away(peer);
+            return self.refuse(stream, peer, Refusal::Full);
         }
         self.admit(listener, stream, peer);
     }
@@ -216,8 +217,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Frees a slot before the turn ends, so that the count is never above the limit. That is safe here:
     /// all events have been marked and all work is done, so that nothing in this turn still means the
     /// slot's former tenant, and what is left on the lists carries its serial number.
-    fn evict_idlest(&mut self) {
-        let Some((id, _)) = self.table.idlest() else { return };
+    ///
+    /// Returns whether there was one to evict.
+    fn evict_idlest(&mut self) -> bool {
+        let Some((id, _)) = self.table.idlest() else { return false };
         self.table.stats.evicted += 1;
         let peer = self.table.entry(id).peer();
         if let Some(times) = self.complaints.evicted.count(self.table.now()) {
@@ -225,6 +228,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.table.entry(id).cut(CloseReason::Evicted, false);
         self.bury(id);
+        true
     }
 
     fn refuse(&mut self, mut stream: N::Stream, peer: SocketAddr, refusal: Refusal) {

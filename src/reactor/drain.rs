@@ -25,8 +25,8 @@ pub(super) struct Drain {
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Begins an end that finishes the work, on all reactors of the server, each with its next turn:
     ///
-    /// 1. Who waits in the backlog is taken in, as far as there is room, and the listeners are closed: nobody
-    ///    else comes in.
+    /// 1. Who waits in the backlog is taken in, as far as there is room and that is not
+    ///    [suspended](Self::suspend), and the listeners are closed: nobody else comes in.
     /// 2. [`on_drain`](Handler::on_drain) tells each connection's handler, once.
     /// 3. A connection is closed in order as soon as nothing waits for it (no output, no input that is
     ///    unread or of which the rest is missing), and its peer has been quiet for
@@ -73,13 +73,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.drain.is_none() {
             return;
         }
-        self.tell();
+        let is_over = self.drain_deadline().is_some_and(|deadline| deadline <= self.table.now());
+        self.tell(if is_over { usize::MAX } else { self.table.config().timer_budget });
         let Some(drain) = &mut self.drain else { return };
         if drain.to_tell.is_empty() && !drain.all_are_told {
             drain.all_are_told = true;
             self.table.close_the_quiet();
         }
-        if self.drain_deadline().is_some_and(|deadline| deadline <= self.table.now()) {
+        if is_over {
             self.cut_the_rest();
         }
     }
@@ -89,8 +90,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.drain.as_ref()?.deadline
     }
 
-    fn tell(&mut self) {
-        for _ in 0..self.table.config().timer_budget {
+    fn tell(&mut self, most: usize) {
+        for _ in 0..most {
             let next = self.drain.as_mut().and_then(|drain| drain.to_tell.pop_front());
             let Some(id) = next else { return };
             self.visit(id, |handler, conn, state| handler.on_drain(conn, state));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Reactor;
+use super::callback::contain;
 use crate::config::Config;
 use crate::core::admission::{Admission, Balance};
 use crate::core::board::Board;
@@ -141,15 +142,21 @@ impl<H: Handler, N: Net> Group<H, N> {
         IN_TURN.get() == std::ptr::from_ref(self) as usize
     }
 
-    /// This thread begins to make a turn. Returns what [`turn_ends`] needs.
-    pub(super) fn turn_begins(&self) -> usize {
-        IN_TURN.replace(std::ptr::from_ref(self) as usize)
+    /// This thread makes a turn until what is returned is dropped.
+    pub(super) fn in_turn(&self) -> InTurn {
+        InTurn { around: IN_TURN.replace(std::ptr::from_ref(self) as usize) }
     }
 }
 
-/// A turn ends that has begun on this thread; whoever made one around it still does.
-pub(super) fn turn_ends(before: usize) {
-    IN_TURN.set(before);
+/// Who makes a turn around this one still does when it ends.
+pub(super) struct InTurn {
+    around: usize,
+}
+
+impl Drop for InTurn {
+    fn drop(&mut self) {
+        IN_TURN.set(self.around);
+    }
 }
 
 impl<H: Handler, N: Net> Remote<H, N> {
@@ -214,8 +221,12 @@ impl<H: Handler, N: Net> Remote<H, N> {
     /// Takes nothing in any more, and drops what it has: there is no reactor to do it.
     pub(crate) fn discard(&self) {
         self.close();
-        self.mailbox.take(usize::MAX, &mut Vec::new());
-        self.arrivals.take(usize::MAX, &mut Vec::new());
+        let (mut jobs, mut arrivals) = (Vec::new(), Vec::new());
+        self.mailbox.take(usize::MAX, &mut jobs);
+        self.arrivals.take(usize::MAX, &mut arrivals);
+        for job in jobs {
+            contain(|| drop(job)); // it holds what is the user's
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -282,9 +282,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return Err(Error::InTurn);
         }
         self.is_in_turn = true;
-        let before = self.group.turn_begins();
+        let turn = self.group.in_turn();
         let result = self.make_turn(timeout);
-        group::turn_ends(before);
+        drop(turn);
         self.is_in_turn = false;
         result
     }
@@ -307,6 +307,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.reap();
             self.shed();
             self.end_turn();
+        }
+        if self.is_drained() {
+            // What comes from now on goes back to who has accepted it; what has come is still served.
+            self.group.remotes[self.index].arrivals.close();
         }
         if self.is_stopping() || self.is_drained() {
             self.shut_down();
@@ -401,8 +405,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.config().in_force(self.table.door().most_connections())
     }
 
-    /// Tells this reactor something else. ([`Handle::set_limits`] tells all of a server; what concerns
-    /// newcomers is the same for all in any case.) Everything takes effect at once; who is connected stays, even
+    /// Tells this reactor something else, and all that run beside it: these with their next turns, as by
+    /// [`Handle::set_limits`]. If there are none, everything takes effect at once; who is connected stays, even
     /// above a limit that is lower now. Deadlines change for everybody, which takes time in proportion to
     /// their number.
     ///
@@ -422,7 +426,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     pub fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
         config.validate()?;
-        self.apply(config);
+        if self.group.remotes.len() == 1 {
+            self.apply(config);
+        } else {
+            self.group.order_config(&config);
+        }
         Ok(())
     }
 

@@ -53,9 +53,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         new: impl FnOnce() -> H,
         mut migrate: impl FnMut(ConnId, &H::State) -> Option<H::State>,
     ) -> Result<Successor<H>, ReplaceError> {
-        let mut states = Vec::new();
+        // What has been made is not dropped while a panic unwinds, as it may panic itself.
+        let (mut handler, mut states) = (None, Vec::new());
         let make = || {
-            let handler = new();
+            handler = Some(new());
             for id in self.table.ids() {
                 let socket = self.sockets[id.slot as usize].as_ref();
                 let state = socket.and_then(|socket| socket.state.as_ref());
@@ -63,13 +64,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                     states.push((id, migrated));
                 }
             }
-            handler
         };
-        match catch_unwind(AssertUnwindSafe(make)) {
-            Ok(handler) => Ok(Successor { handler, states }),
-            Err(payload) => {
+        let made = catch_unwind(AssertUnwindSafe(make));
+        match (made, handler) {
+            (Ok(()), Some(handler)) => Ok(Successor { handler, states }),
+            (made, handler) => {
                 dismiss(states);
-                Err(ReplaceError::Panicked(panic_message(payload)))
+                contain(|| drop(handler));
+                let message = made.err().map(panic_message).unwrap_or_default();
+                Err(ReplaceError::Panicked(message))
             }
         }
     }

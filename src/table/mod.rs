@@ -17,7 +17,7 @@ use slab::Slab;
 use crate::close_reason::CloseReason;
 use crate::config::Config;
 use crate::conn::SendError;
-use crate::core::admission::Admission;
+use crate::core::admission::{Admission, Limits};
 use crate::core::deadlines::{Deadline, Timeouts, millis};
 use crate::core::pressure::Pressure;
 use crate::core::recency::Recency;
@@ -165,8 +165,7 @@ impl Table {
     pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
         let limits = config.admission(descriptors, self.reactors);
         if limits != self.config.admission(descriptors, self.reactors) {
-            self.door().set_limits(limits);
-            self.limit_newcomers(config.evicts());
+            self.limit_newcomers(limits, config.evicts());
         }
         self.pressure.set_budget(config.budget_of_one(self.reactors));
         let quiet = self.timeouts.quiet.map(|_| millis(config.drain_quiet));
@@ -354,9 +353,9 @@ impl Table {
     }
 
     /// Brings what newcomers are judged by in line with other limits.
-    fn limit_newcomers(&mut self, evicts: bool) {
+    fn limit_newcomers(&mut self, limits: Limits, evicts: bool) {
         let ips = self.entries.iter().map(|(_, entry)| entry.peer().ip());
-        lock(&self.door).recount(self.reactor(), ips);
+        lock(&self.door).prepare(self.reactor(), limits, ips);
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(_, entry)| entry.since());
         self.recency = evicts.then(Recency::new);

@@ -815,6 +815,30 @@ fn one_reactor_that_stops_or_drains_takes_all_with_it() {
 }
 
 #[test]
+fn limits_that_one_of_several_reactors_is_told_are_exact_for_all() {
+    for seed in 0..20 {
+        let mut world = World::of_many(seed, Config::new(), 2, |_| Echo).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        let from = |port| SocketAddr::from(([192, 168, 0, 1], port));
+        let mut peers: Vec<Peer> = (1..=3).map(|port| world.dial_from(from(port), addr)).collect();
+        let _ = world.run_until_still();
+        let stricter = Config::new().max_per_ip(Some(4));
+        world.reactors()[1].reconfigure(stricter).unwrap();
+        let _ = world.run_until_still();
+        peers.extend((4..=20).map(|port| world.dial_from(from(port), addr)));
+        let _ = world.run_until_still();
+        assert_eq!(world.stats().open, 4, "seed {seed}");
+        let one = Config::new().max_connections(1).overflow(Overflow::EvictIdlest);
+        world.reactors()[0].reconfigure(one).unwrap();
+        for _ in 0..10 {
+            peers.push(world.dial(addr));
+            let _ = world.run_for(SECOND);
+        }
+        assert!(world.stats().open <= 4, "seed {seed}: nobody is added");
+    }
+}
+
+#[test]
 fn limits_change_for_all_reactors_at_once() {
     let mut world = World::of_many(1, Config::new(), 2, |_| Echo).unwrap();
     let addr = world.listen(ADDR).unwrap();
@@ -946,7 +970,10 @@ fn states_that_panic_when_they_are_dropped_do_no_harm_to_a_replacement() {
             std::panic::panic_any(crate::actor::SCRIPTED);
         }
     }
-    struct Keeps;
+    /// A bomb itself, if it holds one.
+    struct Keeps {
+        _bomb: Option<Bomb>,
+    }
     impl Handler for Keeps {
         type State = Bomb;
 
@@ -969,11 +996,11 @@ fn states_that_panic_when_they_are_dropped_do_no_harm_to_a_replacement() {
         }
     }
     crate::oracle::silence_scripted_panics();
-    let mut world = World::new(1, Config::new(), Keeps).unwrap();
+    let mut world = World::new(1, Config::new(), Keeps { _bomb: None }).unwrap();
     let addr = world.listen(ADDR).unwrap();
     let peers: Vec<Peer> = (0..3).map(|_| world.dial(addr)).collect();
     let _ = world.run_until_still();
-    assert!(world.reactor().replace(Keeps, |_, _| Some(Bomb)).is_ok());
+    assert!(world.reactor().replace(Keeps { _bomb: None }, |_, _| Some(Bomb)).is_ok());
     let mut left = 3;
     let breaks = |_: ConnId, _: &Bomb| {
         left -= 1;
@@ -982,7 +1009,7 @@ fn states_that_panic_when_they_are_dropped_do_no_harm_to_a_replacement() {
         }
         Some(Bomb)
     };
-    assert!(world.reactor().replace(Keeps, breaks).is_err());
+    assert!(world.reactor().replace(Keeps { _bomb: Some(Bomb) }, breaks).is_err());
     peers.iter().for_each(|peer| assert!(peer.send(b"hello")));
     let _ = world.run_until_still();
     assert!(peers.iter().all(|peer| peer.received() == b"hello"));

@@ -406,6 +406,25 @@ fn connections_of_two_reactors_talk_to_each_other_by_the_handle() {
 }
 
 #[test]
+fn a_drain_amid_newcomers_cuts_nobody() {
+    for _ in 0..20 {
+        let mut server = Reactors::new(Config::new(), 2, |_| Echo).unwrap();
+        let addr = server.listen("127.0.0.1:0").unwrap();
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.run());
+        let report = thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| while TcpStream::connect(addr).is_ok() {});
+            }
+            wait_until("some have come", || handle.stats().accepted > 20);
+            handle.drain(DEADLINE);
+            serving.join().unwrap().unwrap()
+        });
+        assert_eq!((report.cut, report.unsent), (0, 0));
+    }
+}
+
+#[test]
 fn a_reactor_that_fails_ends_the_server_with_an_error() {
     let make = |index| {
         assert!(index < 2, "no handler for the third: part of the test");
@@ -414,10 +433,26 @@ fn a_reactor_that_fails_ends_the_server_with_an_error() {
     let mut server = Reactors::new(Config::new(), 3, make).unwrap();
     server.listen("127.0.0.1:0").unwrap();
     let handle = server.handle();
+    /// Panics when what holds it is dropped instead of run.
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("part of the test");
+        }
+    }
+    for _ in 0..2 {
+        let bomb = Bomb;
+        handle.post_to(2, move |_| std::mem::forget(bomb)).unwrap();
+    }
+    let asker = handle.clone();
+    let asking = thread::spawn(move || asker.call_to(2, |_| (), Duration::MAX));
     let error = server.run().unwrap_err();
     assert!(matches!(error, Error::Reactor { index: 2, .. }), "{error:?}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("no handler for the third"), "{cause}");
+    let answer = asking.join().unwrap();
+    let is_told = matches!(answer, Err(CallError::NoAnswer | CallError::Refused(_)));
+    assert!(is_told, "{answer:?}");
     for reactor in 0..3 {
         let refused = handle.post_to(reactor, |_| ()).unwrap_err();
         assert_eq!(refused.why, Refusal::Stopped, "reactor {reactor}");
