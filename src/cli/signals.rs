@@ -25,6 +25,7 @@ pub(crate) struct Ending {
 }
 
 /// What has come so far.
+#[derive(Clone)]
 pub(crate) struct Signals {
     /// The first that asked for the end; 0 before.
     first: Arc<AtomicI32>,
@@ -57,33 +58,9 @@ impl Signals {
             handled.push(SIGHUP);
         }
         let mut signals = signal_hook::iterator::Signals::new(handled).map_err(refused)?;
-        let told = Self { first: Arc::clone(&first), is_second: Arc::clone(&is_second) };
-        let wait = move || {
-            for signal in signals.forever() {
-                match signal {
-                    SIGHUP => {
-                        log.order();
-                        post_to_any(&handle, |_| logging::go_on());
-                    }
-                    SIGUSR1 => {
-                        let all = handle.clone();
-                        post_to_any(&handle, move |reactor| {
-                            standing::log(&all.stats(), &reactor.config_in_force(), all.reactors());
-                        });
-                    }
-                    _ if first.load(Ordering::Acquire) == 0 => {
-                        first.store(signal, Ordering::Release);
-                        handle.drain(drain);
-                    }
-                    _ => {
-                        is_second.store(true, Ordering::Release);
-                        handle.stop();
-                        thread::sleep(AT_ONCE); // in which the process ends, or it does not
-                        exit(CUT.into());
-                    }
-                }
-            }
-        };
+        let told = Self { first, is_second };
+        let duty = Duty { handle, drain, log, told: told.clone() };
+        let wait = move || signals.forever().for_each(|signal| duty.on(signal));
         thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
         Ok(told)
     }
@@ -92,6 +69,41 @@ impl Signals {
     pub(crate) fn ending(&self) -> Option<Ending> {
         let signal = signal_name(self.first.load(Ordering::Acquire))?;
         Some(Ending { signal, at_once: self.is_second.load(Ordering::Acquire) })
+    }
+}
+
+/// What the thread that waits for signals needs.
+struct Duty<H: Handler> {
+    handle: Handle<H>,
+    drain: Duration,
+    log: Reopen,
+    told: Signals,
+}
+
+impl<H: Handler + 'static> Duty<H> {
+    fn on(&self, signal: i32) {
+        match signal {
+            SIGHUP => {
+                self.log.order();
+                post_to_any(&self.handle, |_| logging::go_on());
+            }
+            SIGUSR1 => {
+                let all = self.handle.clone();
+                post_to_any(&self.handle, move |reactor| {
+                    standing::log(&all.stats(), &reactor.config_in_force(), all.reactors());
+                });
+            }
+            _ if self.told.first.load(Ordering::Acquire) == 0 => {
+                self.told.first.store(signal, Ordering::Release);
+                self.handle.drain(self.drain);
+            }
+            _ => {
+                self.told.is_second.store(true, Ordering::Release);
+                self.handle.stop();
+                thread::sleep(AT_ONCE); // in which the process ends, or it does not
+                exit(CUT.into());
+            }
+        }
     }
 }
 

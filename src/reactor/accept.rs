@@ -58,10 +58,6 @@ impl<L> Acceptor<L> {
         }
     }
 
-    pub(super) fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
     /// As if it had never been gone.
     pub(super) fn listens_again(&mut self, listener: L) {
         (self.listener, self.ready, self.paused_until) = (Some(listener), false, None);

@@ -117,7 +117,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Whether everybody has ended who was to.
     pub(super) fn is_drained(&self) -> bool {
-        let is_expecting = self.group.remotes[self.index].arrivals.has_some();
-        self.drain.is_some() && self.table.stats.open == 0 && !is_expecting
+        // In this order: each turn asks, and hardly ever is one draining.
+        self.drain.is_some() && self.table.stats.open == 0 && !self.remote().arrivals.has_some()
     }
 }

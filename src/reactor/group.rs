@@ -16,7 +16,8 @@ use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::handler::Handler;
 use crate::net::{Net, Wake};
 use crate::stats::{FIGURES, Stats};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
+use crate::table;
 
 /// What is run on a reactor's thread for another one.
 pub(crate) type Job<H, N> = Box<dyn FnOnce(&mut Reactor<H, N>) + Send>;
@@ -86,12 +87,8 @@ impl<H: Handler, N: Net> Group<H, N> {
         })
     }
 
-    pub(super) fn door(&self) -> MutexGuard<'_, Admission> {
-        self.door.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn set_balance(&self, balance: Balance) {
-        self.door().balance = balance;
+        table::lock(&self.door).balance = balance;
     }
 
     pub(crate) fn stop(&self) {

@@ -17,10 +17,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Some(timeout) = self.table.drains_within.take() {
             self.drain(timeout);
         }
-        if !self.group.remotes[self.index].has_orders() {
+        if !self.remote().has_orders() {
             return;
         }
-        let orders = self.group.remotes[self.index].take_orders();
+        let orders = self.remote().take_orders();
         if let Some(config) = orders.config {
             self.apply(config);
         }
@@ -31,12 +31,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Takes in the connections that others have accepted for this reactor.
     pub(super) fn receive(&mut self) {
-        if !self.group.remotes[self.index].arrivals.has_some() {
+        if !self.remote().arrivals.has_some() {
             return;
         }
         let mut arrivals = Vec::new();
         let budget = self.table.config().accept_budget;
-        self.group.remotes[self.index].arrivals.take(budget, &mut arrivals);
+        self.remote().arrivals.take(budget, &mut arrivals);
         for arrival in arrivals {
             self.take_in(arrival);
         }
@@ -44,18 +44,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Runs what was posted, within the budget.
     pub(super) fn read_messages(&mut self) {
-        if !self.group.remotes[self.index].mailbox.has_some() {
+        if !self.remote().mailbox.has_some() {
             return;
         }
         let budget = self.table.config().message_budget;
         self.run_jobs(budget);
-        let is_left = self.group.remotes[self.index].mailbox.has_some();
+        let is_left = self.remote().mailbox.has_some();
         self.table.stats.exhausted.messages += u64::from(is_left);
     }
 
     pub(super) fn run_jobs(&mut self, most: usize) {
         let mut jobs = std::mem::take(&mut self.jobs);
-        self.group.remotes[self.index].mailbox.take(most, &mut jobs);
+        self.remote().mailbox.take(most, &mut jobs);
         for job in jobs.drain(..) {
             self.run_job(job);
         }

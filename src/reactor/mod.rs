@@ -34,7 +34,7 @@ use crate::table::{self, Table};
 use accept::{Acceptor, Complaints};
 pub(crate) use callback::panic_message;
 use drain::Drain;
-use group::{Group, Job};
+use group::{Group, Job, Remote};
 use laps::Laps;
 pub use suspend::Suspension;
 
@@ -310,7 +310,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         if self.is_drained() {
             // What comes from now on goes back to who has accepted it; what has come is still served.
-            self.group.remotes[self.index].arrivals.close();
+            self.remote().arrivals.close();
         }
         if self.is_stopping() || self.is_drained() {
             self.shut_down();
@@ -328,6 +328,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.publish();
     }
 
+    /// This reactor, as other threads see it.
+    fn remote(&self) -> &Remote<H, N> {
+        &self.group.remotes[self.index]
+    }
+
     /// What log lines of this reactor begin with, if there are others.
     fn name(&self) -> String {
         match self.group.remotes.len() {
@@ -338,7 +343,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Tells other threads how things stand.
     fn publish(&mut self) {
-        let remote = &self.group.remotes[self.index];
+        let remote = self.remote();
         remote.publish(&self.table.stats);
         let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since);
         remote.idlest.store(idlest, Ordering::Relaxed);
@@ -435,15 +440,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn apply(&mut self, config: Config) {
-        let share = config.budget_of_one(self.group.remotes.len());
-        self.group.remotes[self.index].mailbox.set_limits(config.mailbox_limit, share);
+        let mailbox_limit = config.mailbox_limit;
         self.table.reconfigure(config, self.net.descriptor_limit());
+        self.remote().mailbox.set_limits(mailbox_limit, self.table.budget());
         self.table.made_room = true; // others may wait for it
         self.shed();
     }
 
     fn is_stopping(&self) -> bool {
-        self.table.stopping || self.group.remotes[self.index].is_stopping()
+        self.table.stopping || self.remote().is_stopping()
     }
 
     /// Whether nobody is known to have work, so that the next turn waits.
@@ -502,7 +507,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Apart from serving those who are ready.
     fn has_something_to_do(&self) -> bool {
         self.can_accept()
-            || self.group.remotes[self.index].has_some()
+            || self.remote().has_some()
             || self.table.drains_within.is_some()
             || !self.closed.is_empty()
             || self.has_to_tell()
@@ -532,7 +537,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reactor")
-            .field("listeners", &self.acceptors.iter().map(Acceptor::addr).collect::<Vec<_>>())
+            .field(
+                "listeners",
+                &self.acceptors.iter().map(|acceptor| acceptor.addr).collect::<Vec<_>>(),
+            )
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

@@ -109,7 +109,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         }
         self.table.stopping = true;
-        self.group.remotes[self.index].close();
+        self.remote().close();
         self.run_jobs(usize::MAX);
         self.acceptors.clear();
         self.turn_away_arrivals();
@@ -122,7 +122,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn turn_away_arrivals(&mut self) {
         let mut arrivals = Vec::new();
-        self.group.remotes[self.index].arrivals.take(usize::MAX, &mut arrivals);
+        self.remote().arrivals.take(usize::MAX, &mut arrivals);
         for arrival in arrivals {
             self.net.reset(arrival.stream);
             self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);

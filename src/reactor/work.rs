@@ -98,12 +98,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Sends what can be sent, and takes the next step of closing if all is sent.
     pub(super) fn settle(&mut self, id: ConnId) {
-        if !self.table.staged.is_empty() || !self.table.entry(id).is_at_ease() {
-            self.flush(id);
+        if self.table.staged.is_empty() && self.table.entry(id).is_at_ease() {
+            return; // the usual case before a callback
         }
+        self.flush(id);
         let entry = self.table.entry(id);
         if entry.is_at_ease() {
-            return; // the usual case
+            return; // the usual case after one
         }
         if entry.queued() == 0 && matches!(entry.phase, Phase::Flushing { .. }) {
             entry.phase = entry.phase.after_flush();

@@ -542,7 +542,8 @@ impl Table {
     }
 }
 
-fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
+/// What judges newcomers, for this moment.
+pub(crate) fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
     door.lock().expect("nothing panics while it holds this lock")
 }
 
