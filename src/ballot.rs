@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::handle::{CallError, Refusal, ReplaceError};
+use crate::refusal::{CallError, Refusal, ReplaceError};
 
 /// Several threads have each prepared something, and do it only if all can: each votes, and waits for the
 /// outcome. That the deadline has passed is an outcome too, so all learn the same.

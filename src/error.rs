@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::{error, fmt, io};
 
 use crate::close_reason::BoxError;
-use crate::handle::CallError;
 use crate::net::ListenError;
+use crate::refusal::CallError;
 
 /// Why a reactor could not be made, could not listen, or could not go on.
 ///

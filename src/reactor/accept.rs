@@ -204,7 +204,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let Arrival { stream, peer, listener, evicts } = arrival;
         let is_too_many = self.table.door().arrived(self.index, peer.ip(), evicts);
         if evicts && is_too_many && !self.evict_idlest() {
-            self.table.turned_away(peer);
+            self.table.frees_a_place(peer);
             return self.refuse(stream, peer, Refusal::Full);
         }
         self.admit(listener, stream, peer);
@@ -267,7 +267,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 );
             }
             self.net.reset(stream);
-            self.table.turned_away(peer);
+            self.table.frees_a_place(peer);
             return;
         }
         self.table.insert(peer, listener);

@@ -6,16 +6,15 @@ mod drain;
 mod expire;
 pub(crate) mod group;
 mod laps;
+mod listen;
 mod messages;
 mod preview;
 mod reap;
 mod replace;
-mod suspend;
 mod work;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{Event, ListenError, ListenOptions, Net, Os, Token};
+use crate::net::{Event, Net, Os, Token};
 use crate::report::Report;
 use crate::stats::Stats;
 use crate::sync::Ordering;
@@ -36,7 +35,7 @@ pub(crate) use callback::panic_message;
 use drain::Drain;
 use group::{Group, Job, Remote};
 use laps::Laps;
-pub use suspend::Suspension;
+pub use listen::Suspension;
 
 /// All connections read into this one buffer. A larger one gains nothing: what was read is not in the
 /// processor's nearest cache any more when it is sent, and the others wait longer for their turn.
@@ -167,66 +166,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             working: Vec::new(),
             jobs: Vec::new(),
         }
-    }
-
-    /// Listens on an address with the default [`ListenOptions`], and returns it; with port 0 it is
-    /// the one that the system chose. A reactor can listen on several.
-    ///
-    /// # Errors
-    /// As [`listen_with`](Self::listen_with).
-    pub fn listen(&mut self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
-        self.listen_with(addr, &ListenOptions::new())
-    }
-
-    /// Listens on an address. If a name stands for several, the first that works is taken.
-    ///
-    /// On Linux this calls
-    /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
-    /// 2. `setsockopt`, for what `options` says
-    /// 3. `bind`
-    /// 4. `listen`
-    /// 5. `epoll_ctl`
-    /// 6. `getsockname`, for the port
-    ///
-    /// # Errors
-    /// [`Error::Resolve`] if there is no such address; [`Error::Listen`] if the system refuses: the
-    /// address is in use or not this machine's, or the port is below 1024 and needs a privilege;
-    /// [`Error::Stopped`] after the reactor has stopped or has begun to drain; [`Error::Config`] if it is not
-    /// the first of its [`Server`](crate::Server).
-    pub fn listen_with(
-        &mut self,
-        addr: impl ToSocketAddrs,
-        options: &ListenOptions,
-    ) -> Result<SocketAddr, Error> {
-        if self.is_shut_down || self.is_draining() {
-            return Err(Error::Stopped);
-        }
-        if self.index != 0 {
-            return Err(Error::Config("only the first reactor of a server listens".to_owned()));
-        }
-        let mut refusal = Error::Resolve(io::Error::new(ErrorKind::NotFound, "no address"));
-        for addr in addr.to_socket_addrs().map_err(Error::Resolve)? {
-            match self.listen_on(addr, options) {
-                Ok(addr) => return Ok(addr),
-                Err(error) => refusal = Error::refused(addr, error),
-            }
-        }
-        Err(refusal)
-    }
-
-    fn listen_on(
-        &mut self,
-        addr: SocketAddr,
-        options: &ListenOptions,
-    ) -> Result<SocketAddr, ListenError> {
-        let index = u16::try_from(self.acceptors.len()).map_err(|_| ListenError {
-            step: "register",
-            source: io::Error::other("a reactor has at most 65,536 listeners"),
-        })?;
-        let (listener, addr) = self.net.listen(addr, options, Token::Listener(index))?;
-        self.acceptors.push(Acceptor::new(listener, addr, options.clone()));
-        log::info!("listening on {addr}");
-        Ok(addr)
     }
 
     /// Serves until it has drained ([`drain`](Self::drain)) or is stopped: by a [`Handle`], or by a handler

@@ -126,7 +126,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for arrival in arrivals {
             self.net.reset(arrival.stream);
             self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);
-            self.table.turned_away(arrival.peer);
+            self.table.frees_a_place(arrival.peer);
             self.table.stats.closed += 1;
             self.report.cut += 1;
         }

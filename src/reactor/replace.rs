@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Reactor;
 use super::callback::{contain, panic_message};
 use crate::ballot::Voter;
-use crate::handle::ReplaceError;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
+use crate::refusal::ReplaceError;
 
 /// A handler that is ready to take over, with the states that it is to have.
 pub(crate) struct Successor<H: Handler> {

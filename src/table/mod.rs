@@ -5,11 +5,12 @@
 //! [`Conn`](crate::Conn) borrows it whole and can reach the other connections too.
 
 mod entry;
+mod newcomers;
 mod timers;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -17,7 +18,7 @@ use slab::Slab;
 use crate::close_reason::CloseReason;
 use crate::config::Config;
 use crate::conn::SendError;
-use crate::core::admission::{Admission, Limits};
+use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, Timeouts, millis};
 use crate::core::pressure::Pressure;
 use crate::core::recency::Recency;
@@ -27,6 +28,7 @@ use crate::id::{ConnId, serials_of};
 use crate::net::Event;
 use crate::stats::Stats;
 pub(crate) use entry::Entry;
+pub(crate) use newcomers::lock;
 pub(crate) use timers::Owner;
 use timers::Timers;
 
@@ -242,11 +244,6 @@ impl Table {
         u16::try_from(index).unwrap_or(u16::MAX)
     }
 
-    /// One that was let in could not be served after all.
-    pub(crate) fn turned_away(&mut self, peer: SocketAddr) {
-        self.made_room |= lock(&self.door).closed(self.reactor(), peer.ip());
-    }
-
     /// Frees a slot. Only when all events of a turn are marked and its work is done: what is left on the
     /// lists then names the slot's tenant by its serial number, not by the slot alone.
     pub(crate) fn remove(&mut self, id: ConnId) {
@@ -262,7 +259,7 @@ impl Table {
             if let Some(recency) = &mut self.recency {
                 recency.forget(id.slot);
             }
-            self.made_room |= lock(&self.door).closed(self.reactor(), peer.ip());
+            self.frees_a_place(peer);
             self.stats.open -= 1;
             self.stats.closed += 1;
         }
@@ -350,36 +347,6 @@ impl Table {
     /// If it is not: slots are freed by the reactor alone, between callbacks.
     pub(crate) fn entry(&mut self, id: ConnId) -> &mut Entry {
         self.get_mut(id).expect("the reactor works on connections that hold a slot")
-    }
-
-    /// Brings what newcomers are judged by in line with other limits.
-    fn limit_newcomers(&mut self, limits: Limits, evicts: bool) {
-        let ips = self.entries.iter().map(|(_, entry)| entry.peer().ip());
-        lock(&self.door).prepare(self.reactor(), limits, ips);
-        let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_by_key(|(_, entry)| entry.since());
-        self.recency = evicts.then(Recency::new);
-        if let Some(recency) = &mut self.recency {
-            entries.iter().for_each(|(slot, entry)| recency.touch(id_of(*slot, entry).slot));
-        }
-    }
-
-    /// What judges newcomers, for this moment.
-    pub(crate) fn door(&self) -> MutexGuard<'_, Admission> {
-        lock(&self.door)
-    }
-
-    /// Bytes have come from a connection.
-    pub(crate) fn heard_of(&mut self, id: ConnId) {
-        if let Some(recency) = &mut self.recency {
-            recency.touch(id.slot);
-        }
-    }
-
-    /// The connection that has been silent the longest, and since when.
-    pub(crate) fn idlest(&self) -> Option<(ConnId, u64)> {
-        let id = self.id_in(self.recency.as_ref()?.idlest()?)?;
-        Some((id, self.get(id)?.since()))
     }
 
     /// The id of whoever is in a slot.
@@ -540,11 +507,6 @@ impl Table {
             self.list_if_busy(id);
         }
     }
-}
-
-/// What judges newcomers, for this moment.
-pub(crate) fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
-    door.lock().expect("nothing panics while it holds this lock")
 }
 
 fn id_of(slot: usize, entry: &Entry) -> ConnId {

@@ -1,9 +1,13 @@
-//! Taking nobody in for a while.
+//! Where newcomers come in, and not for a while.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::Reactor;
+use super::accept::Acceptor;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::net::{Net, Token};
+use crate::net::{ListenError, ListenOptions, Net, Token};
 
 /// What becomes of newcomers while a reactor takes nobody in.
 ///
@@ -33,6 +37,66 @@ pub enum Suspension {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
+    /// Listens on an address with the default [`ListenOptions`], and returns it; with port 0 it is
+    /// the one that the system chose. A reactor can listen on several.
+    ///
+    /// # Errors
+    /// As [`listen_with`](Self::listen_with).
+    pub fn listen(&mut self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
+        self.listen_with(addr, &ListenOptions::new())
+    }
+
+    /// Listens on an address. If a name stands for several, the first that works is taken.
+    ///
+    /// On Linux this calls
+    /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
+    /// 2. `setsockopt`, for what `options` says
+    /// 3. `bind`
+    /// 4. `listen`
+    /// 5. `epoll_ctl`
+    /// 6. `getsockname`, for the port
+    ///
+    /// # Errors
+    /// [`Error::Resolve`] if there is no such address; [`Error::Listen`] if the system refuses: the
+    /// address is in use or not this machine's, or the port is below 1024 and needs a privilege;
+    /// [`Error::Stopped`] after the reactor has stopped or has begun to drain; [`Error::Config`] if it is not
+    /// the first of its [`Server`](crate::Server).
+    pub fn listen_with(
+        &mut self,
+        addr: impl ToSocketAddrs,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr, Error> {
+        if self.is_shut_down || self.is_draining() {
+            return Err(Error::Stopped);
+        }
+        if self.index != 0 {
+            return Err(Error::Config("only the first reactor of a server listens".to_owned()));
+        }
+        let mut refusal = Error::Resolve(io::Error::new(ErrorKind::NotFound, "no address"));
+        for addr in addr.to_socket_addrs().map_err(Error::Resolve)? {
+            match self.listen_on(addr, options) {
+                Ok(addr) => return Ok(addr),
+                Err(error) => refusal = Error::refused(addr, error),
+            }
+        }
+        Err(refusal)
+    }
+
+    fn listen_on(
+        &mut self,
+        addr: SocketAddr,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr, ListenError> {
+        let index = u16::try_from(self.acceptors.len()).map_err(|_| ListenError {
+            step: "register",
+            source: io::Error::other("a reactor has at most 65,536 listeners"),
+        })?;
+        let (listener, addr) = self.net.listen(addr, options, Token::Listener(index))?;
+        self.acceptors.push(Acceptor::new(listener, addr, options.clone()));
+        log::info!("listening on {addr}");
+        Ok(addr)
+    }
+
     /// Takes nobody in from now on, until [`resume`](Self::resume). Who is connected is served as before. To
     /// suspend in the other way while suspended changes to that way, as far as that can be: what was closed
     /// stays closed.

@@ -1,0 +1,52 @@
+//! What newcomers are judged by: the door that all reactors of a server have together, and who of this
+//! table's connections has been silent the longest.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard};
+
+use super::{Table, id_of};
+use crate::core::admission::{Admission, Limits};
+use crate::core::recency::Recency;
+use crate::id::ConnId;
+
+impl Table {
+    /// One that was let in has gone, or could not be served after all.
+    pub(crate) fn frees_a_place(&mut self, peer: SocketAddr) {
+        self.made_room |= lock(&self.door).closed(self.reactor(), peer.ip());
+    }
+
+    /// Brings what newcomers are judged by in line with other limits.
+    pub(super) fn limit_newcomers(&mut self, limits: Limits, evicts: bool) {
+        let ips = self.entries.iter().map(|(_, entry)| entry.peer().ip());
+        lock(&self.door).prepare(self.reactor(), limits, ips);
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.since());
+        self.recency = evicts.then(Recency::new);
+        if let Some(recency) = &mut self.recency {
+            entries.iter().for_each(|(slot, entry)| recency.touch(id_of(*slot, entry).slot));
+        }
+    }
+
+    /// What judges newcomers, for this moment.
+    pub(crate) fn door(&self) -> MutexGuard<'_, Admission> {
+        lock(&self.door)
+    }
+
+    /// Bytes have come from a connection.
+    pub(crate) fn heard_of(&mut self, id: ConnId) {
+        if let Some(recency) = &mut self.recency {
+            recency.touch(id.slot);
+        }
+    }
+
+    /// The connection that has been silent the longest, and since when.
+    pub(crate) fn idlest(&self) -> Option<(ConnId, u64)> {
+        let id = self.id_in(self.recency.as_ref()?.idlest()?)?;
+        Some((id, self.get(id)?.since()))
+    }
+}
+
+/// What judges newcomers, for this moment.
+pub(crate) fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
+    door.lock().expect("nothing panics while it holds this lock")
+}
