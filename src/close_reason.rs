@@ -5,6 +5,8 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::time::Duration;
 
+use crate::connect_error::ConnectError;
+
 /// What a handler's callback may fail with: any error that can be shown.
 ///
 /// # Examples
@@ -102,6 +104,9 @@ pub enum CloseReason {
         /// The time that was allowed.
         limit: Duration,
     },
+    /// It was to be opened outward, and none of its addresses could be connected to; so it never was, and
+    /// [`on_connect_failed`](crate::Handler::on_connect_failed) learns it instead of `on_close`.
+    NotConnected(ConnectError),
     /// There were as many connections as there may be, and this one had been silent the longest: see
     /// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest).
     Evicted,
@@ -144,6 +149,7 @@ impl fmt::Display for CloseReason {
             Self::DrainTimeout { limit } => {
                 write!(f, "it was still busy when the server had drained for {limit:?}")
             }
+            Self::NotConnected(_) => f.write_str("it could not be opened"),
             Self::Evicted => f.write_str("it had to make room for another"),
             Self::Stopped => f.write_str("the reactor stopped"),
         }
@@ -155,6 +161,7 @@ impl Error for CloseReason {
         match self {
             Self::Handler(error) => Some(&**error),
             Self::Io(error) => Some(error),
+            Self::NotConnected(error) => Some(error),
             _ => None,
         }
     }

@@ -43,6 +43,7 @@ pub struct Config {
     pub(crate) write_budget: usize,
     pub(crate) call_budget: usize,
     pub(crate) accept_budget: usize,
+    pub(crate) connect_budget: usize,
     pub(crate) timer_budget: usize,
     pub(crate) message_budget: usize,
     pub(crate) mailbox_limit: usize,
@@ -111,6 +112,7 @@ impl Config {
             write_budget: 256 * KIB,
             call_budget: 64,
             accept_budget: 16,
+            connect_budget: 16,
             timer_budget: 256,
             message_budget: 256,
             mailbox_limit: 16 * KIB,
@@ -289,6 +291,16 @@ impl Config {
         self
     }
 
+    /// How many addresses a turn tries to connect to. Default 16. At least 1.
+    ///
+    /// It bounds what a handler that opens many connections at once costs those who are connected. It costs
+    /// no memory.
+    #[must_use]
+    pub const fn connect_budget(mut self, addresses: usize) -> Self {
+        self.connect_budget = addresses;
+        self
+    }
+
     /// How soon a newcomer has to send its first byte, or end with
     /// [`CloseReason::FirstByteTimeout`](crate::CloseReason::FirstByteTimeout); `None` for as late as it
     /// likes. Default `None`, because in many protocols the server speaks first, or alone. Set it where
@@ -462,13 +474,14 @@ impl Config {
             .unwrap_or_else(|| DEFAULT_QUEUE_LIMIT.max(self.high_water.saturating_mul(4)))
     }
 
-    fn budgets(&self) -> [(&'static str, usize); 8] {
+    fn budgets(&self) -> [(&'static str, usize); 9] {
         [
             ("queue_budget", self.queue_budget),
             ("read_budget", self.read_budget),
             ("write_budget", self.write_budget),
             ("call_budget", self.call_budget),
             ("accept_budget", self.accept_budget),
+            ("connect_budget", self.connect_budget),
             ("timer_budget", self.timer_budget),
             ("message_budget", self.message_budget),
             ("mailbox_limit", self.mailbox_limit),
@@ -535,6 +548,7 @@ mod tests {
             (Config::new().write_budget(0), "write_budget is 0"),
             (Config::new().call_budget(0), "call_budget is 0"),
             (Config::new().accept_budget(0), "accept_budget is 0"),
+            (Config::new().connect_budget(0), "connect_budget is 0"),
             (Config::new().timer_budget(0), "timer_budget is 0"),
             (Config::new().queue_budget(0), "queue_budget is 0"),
             (Config::new().message_budget(0), "message_budget is 0"),

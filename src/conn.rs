@@ -47,7 +47,13 @@ impl<'a> Conn<'a> {
         self.id
     }
 
-    /// The address of the peer, as `accept` told it.
+    /// Whether it came in or was opened outward.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.entry().direction()
+    }
+
+    /// The address of the peer: as `accept` told it, or that which was connected to.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.entry().peer()
@@ -55,9 +61,9 @@ impl<'a> Conn<'a> {
 
     /// The address of the listener that accepted this connection, as
     /// [`listen`](crate::Reactor::listen) returned it: a handler with several listeners tells them
-    /// apart by it.
+    /// apart by it. `None` for one that was opened outward.
     #[must_use]
-    pub fn listener_addr(&self) -> SocketAddr {
+    pub fn listener_addr(&self) -> Option<SocketAddr> {
         self.table.listener_of(self.entry())
     }
 
@@ -192,7 +198,7 @@ impl<'a> Conn<'a> {
         self.entry().counters()
     }
 
-    /// How long ago the connection was accepted.
+    /// How long ago the connection was accepted or connected.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.table.since(self.entry().opened())
@@ -266,6 +272,28 @@ impl fmt::Debug for Conn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn").field("id", &self.id).field("peer", &self.peer_addr()).finish()
     }
+}
+
+/// Who has opened a connection.
+///
+/// # Examples
+/// ```
+/// use readyloop::{Conn, Direction};
+///
+/// fn greet(conn: &mut Conn<'_>) {
+///     match conn.direction() {
+///         Direction::Outbound => conn.send(b"hello, server\n"),
+///         _ => conn.send(b"hello, client\n"),
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Direction {
+    /// The peer: a listener has accepted it.
+    Inbound,
+    /// This side: [`Reactor::connect`](crate::Reactor::connect) and the like.
+    Outbound,
 }
 
 /// Why [`try_send`](Conn::try_send) took nothing.

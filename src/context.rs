@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::close_reason::CloseReason;
 use crate::config::Config;
-use crate::conn::{Gone, SendError};
+use crate::conn::{Direction, Gone, SendError};
 use crate::handler::TimerKey;
 use crate::id::ConnId;
+use crate::net::ConnectOptions;
 use crate::stats::{Counters, Stats};
 use crate::table::{Entry, Owner, Table};
 
@@ -70,6 +71,7 @@ impl<'a> Context<'a> {
         Ok(ConnInfo {
             id,
             peer: entry.peer(),
+            direction: entry.direction(),
             listener: self.table.listener_of(entry),
             age: self.table.since(entry.opened()),
             idle: self.table.since(entry.since()),
@@ -78,10 +80,33 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// Begins to open a connection outward, as [`Reactor::connect_with`](crate::Reactor::connect_with) does,
+    /// and names it. It never blocks, and never fails from inside: exactly one of
+    /// [`on_open`](crate::Handler::on_open) and
+    /// [`on_connect_failed`](crate::Handler::on_connect_failed) follows when the callback has returned, with
+    /// this id. Before it is open it cannot be sent to; [`close`](Self::close) gives it up.
+    ///
+    /// Only if the reactor is about to stop nothing is begun and nothing follows.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use readyloop::{Conn, ConnId, ConnectOptions};
+    ///
+    /// // What the `on_open` of a proxy may call.
+    /// fn dial_upstream(client: &mut Conn<'_>, upstream: SocketAddr) -> ConnId {
+    ///     client.pause(); // until there is somebody to send to
+    ///     client.others().connect(&[upstream], &ConnectOptions::new())
+    /// }
+    /// ```
+    pub fn connect(&mut self, addrs: &[SocketAddr], options: &ConnectOptions) -> ConnId {
+        self.table.dial(addrs.to_vec(), options.clone())
+    }
+
     /// Queues bytes for a connection, as [`Conn::send`](crate::Conn::send) does.
     ///
     /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
+    /// [`Gone`] if it has ended, is about to, or is not open yet.
     pub fn send(&mut self, id: ConnId, bytes: &[u8]) -> Result<(), Gone> {
         self.table.send(id, bytes, self.current).map_err(|_| Gone)
     }
@@ -266,11 +291,13 @@ impl fmt::Debug for Context<'_> {
 pub struct ConnInfo {
     /// Its name.
     pub id: ConnId,
-    /// The address of the peer.
+    /// Who has opened it.
+    pub direction: Direction,
+    /// The address of the peer. Of one that is being opened: the address that is tried.
     pub peer: SocketAddr,
-    /// The address of the listener that accepted it.
-    pub listener: SocketAddr,
-    /// How long ago it was accepted.
+    /// The address of the listener that accepted it, if one did.
+    pub listener: Option<SocketAddr>,
+    /// How long ago it was accepted or connected.
     pub age: Duration,
     /// How long ago something last came from it. For one that waits for its end: since when it does.
     pub idle: Duration,

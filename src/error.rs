@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::{error, fmt, io};
 
 use crate::close_reason::BoxError;
-use crate::net::ListenError;
+use crate::net::StepError;
 use crate::refusal::CallError;
 
 /// Why a reactor could not be made, could not listen, or could not go on.
@@ -27,7 +27,7 @@ pub enum Error {
     /// The caller's fault: two settings contradict each other, or one makes no sense. The text says
     /// which.
     Config(String),
-    /// The caller's fault, or the resolver's: the name gave no address to listen on.
+    /// The caller's fault, or the resolver's: the name gave no address.
     Resolve(io::Error),
     /// The system refused to listen on an address.
     Listen {
@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The system refused what every reactor needs: an epoll or kqueue instance and its waker.
     Setup(io::Error),
-    /// The caller's fault: the reactor has stopped or drains, and cannot listen any more.
+    /// The caller's fault: the reactor has stopped or drains, and cannot listen or connect any more.
     Stopped,
     /// The caller's fault: a turn was to be made inside of a turn, from a callback or a posted closure.
     InTurn,
@@ -59,7 +59,7 @@ pub enum Error {
 
 impl Error {
     /// The system refused to listen.
-    pub(crate) fn refused(addr: SocketAddr, error: ListenError) -> Self {
+    pub(crate) fn refused(addr: SocketAddr, error: StepError) -> Self {
         Self::Listen { addr, step: error.step, source: error.source }
     }
 }
@@ -74,7 +74,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(what) => f.write_str(what),
-            Self::Resolve(_) => f.write_str("the address to listen on could not be resolved"),
+            Self::Resolve(_) => f.write_str("the address could not be resolved"),
             Self::Listen { addr, step, .. } => {
                 write!(f, "cannot listen on {addr}: {step} was refused")
             }

@@ -1,6 +1,7 @@
 //! A server, as seen from other threads.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::core::mailbox::NotTaken;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{Net, Os};
+use crate::net::{ConnectOptions, Net, Os};
 use crate::reactor::group::{Group, Job};
 use crate::reactor::{Reactor, Suspension};
 use crate::refusal::{CallError, Refusal, Refused, ReplaceError};
@@ -146,6 +147,37 @@ impl<H: Handler, N: Net> Handle<H, N> {
         answer.recv_timeout(timeout).map_err(|error| match error {
             RecvTimeoutError::Timeout => CallError::TimedOut,
             RecvTimeoutError::Disconnected => CallError::NoAnswer,
+        })
+    }
+
+    /// Begins to open a connection outward, as [`Reactor::connect_with`] does, on one reactor after the other.
+    /// The handler there learns what becomes of it. Who needs its [`ConnId`] posts a closure that calls
+    /// [`Reactor::connect_with`].
+    ///
+    /// Addresses, and no names, so that nothing blocks: `"example.org:80".to_socket_addrs()` gives them.
+    ///
+    /// # Errors
+    /// [`Refused`], with the addresses, if the mailbox is full or the reactor has stopped. If it is about to
+    /// stop when it comes to this, nothing follows.
+    ///
+    /// # Examples
+    /// ```
+    /// # use readyloop::{ConnectOptions, Handle, Refusal, services::Echo};
+    /// fn dial(handle: &Handle<Echo>) -> Result<(), Refusal> {
+    ///     let upstream = [([192, 0, 2, 1], 7000).into(), ([192, 0, 2, 2], 7000).into()];
+    ///     handle.connect(upstream, &ConnectOptions::new()).map_err(|refused| refused.why)
+    /// }
+    /// ```
+    pub fn connect(
+        &self,
+        addrs: impl Into<Vec<SocketAddr>>,
+        options: &ConnectOptions,
+    ) -> Result<(), Refused<Vec<SocketAddr>>> {
+        let options = options.clone();
+        self.push(self.group.next_to_dial(), addrs.into(), 0, |addrs| {
+            Box::new(move |reactor| {
+                let _ = reactor.connect_with(&addrs[..], &options); // unless it is about to stop
+            })
         })
     }
 

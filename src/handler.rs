@@ -3,6 +3,7 @@
 use crate::close_reason::{BoxError, CloseReason};
 use crate::conn::Conn;
 use crate::context::Context;
+use crate::id::ConnId;
 use crate::input::Input;
 
 /// The business logic of a server.
@@ -16,7 +17,7 @@ use crate::input::Input;
 /// and nothing but `on_close` after the handler has closed or aborted the connection.
 ///
 /// A callback that fails or panics ends its own connection and no other; one that belongs to no connection
-/// (`on_start`, `on_tick`, `on_stop`) and panics ends nothing. After a panic the handler
+/// (`on_connect_failed`, `on_start`, `on_tick`, `on_stop`) and panics ends nothing. After a panic the handler
 /// goes on being called, so it should leave itself in order even then, as code behind a poisoned
 /// lock would. (In a program built with `panic = "abort"` nothing can be caught.)
 ///
@@ -60,7 +61,8 @@ pub trait Handler {
     /// What the handler keeps for each connection. It lives in the reactor's table: no allocation.
     type State;
 
-    /// A connection was accepted. Returns the state to keep for it.
+    /// A connection was accepted, or one that was [dialled](crate::Reactor::connect) is there:
+    /// [`Conn::direction`]. Returns the state to keep for it.
     ///
     /// # Errors
     /// An error refuses the connection: what was sent before goes out, then it closes. As there is
@@ -149,6 +151,18 @@ pub trait Handler {
         let _ = (conn, state, reason);
     }
 
+    /// A connection that was to be opened outward never was: no address could be connected to
+    /// ([`CloseReason::NotConnected`]), or it was given up before ([`Closed`](CloseReason::Closed),
+    /// [`Stopped`](CloseReason::Stopped) …). Called exactly once for each that
+    /// [`connect`](crate::Reactor::connect) and the like have named and `on_open` is not called for, never
+    /// from inside of that call.
+    ///
+    /// Whoever tries again from here does so at once, in the next turn: better after a while
+    /// ([`Context::set_timer`]), and not if the reactor is about to stop.
+    fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
+        let _ = (reactor, id, reason);
+    }
+
     /// The reactor starts: its first turn begins. The place to set its own timers. If there are several
     /// reactors, each tells its own handler.
     fn on_start(&mut self, reactor: &mut Context<'_>) {
@@ -227,6 +241,10 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
 
     fn on_close(&mut self, conn: &mut Conn<'_>, state: H::State, reason: &CloseReason) {
         (**self).on_close(conn, state, reason);
+    }
+
+    fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
+        (**self).on_connect_failed(reactor, id, reason);
     }
 
     fn on_start(&mut self, reactor: &mut Context<'_>) {

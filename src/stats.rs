@@ -38,8 +38,8 @@ impl Counters {
 /// What a reactor has done since it was made. Every field only grows, but for
 /// [`open`](Self::open) and [`waiting_bytes`](Self::waiting_bytes).
 ///
-/// At the end of every turn, `accepted = open + closed + unregistered + refused_full + refused_per_ip +
-/// refused_rate`. With several reactors that holds for their sum, but for those connections that are on their
+/// At the end of every turn, `accepted + dialled = open + closed + unregistered + refused_full +
+/// refused_per_ip + refused_rate`. With several reactors that holds for their sum, but for those connections that are on their
 /// way from the one which accepted them to the one that will serve them.
 ///
 /// # Examples
@@ -59,7 +59,7 @@ impl Counters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections that hold a slot now, those that flush or linger included.
+    /// Connections that hold a slot now, those that flush or linger or are being opened included.
     pub open: u64,
     /// Connections that `accept` returned.
     pub accepted: u64,
@@ -99,6 +99,11 @@ pub struct Stats {
     pub traffic: Counters,
     /// Bytes that wait now: output that the kernel has not taken, and input that handlers have left.
     pub waiting_bytes: u64,
+    /// Connections that were to be opened outward, by [`connect`](crate::Reactor::connect) and the like.
+    pub dialled: u64,
+    /// Those of them that came to nothing; [`on_connect_failed`](crate::Handler::on_connect_failed) was told
+    /// of each. They count as closed too.
+    pub not_connected: u64,
     /// Timers that came, of connections and of the reactor itself.
     pub timers_fired: u64,
     /// Messages from other threads that were seen to: posts, calls, and what is sent by a
@@ -157,6 +162,8 @@ pub struct Exhausted {
     pub calls: u64,
     /// The [`accept_budget`](crate::Config::accept_budget) of a listener.
     pub accepts: u64,
+    /// The [`connect_budget`](crate::Config::connect_budget) of the reactor.
+    pub connects: u64,
     /// The [`timer_budget`](crate::Config::timer_budget) of the reactor.
     pub timers: u64,
     /// The [`message_budget`](crate::Config::message_budget) of the reactor.
@@ -164,7 +171,7 @@ pub struct Exhausted {
 }
 
 /// How many figures [`Stats`] has.
-pub(crate) const FIGURES: usize = 34;
+pub(crate) const FIGURES: usize = 37;
 
 /// All figures of some [`Stats`] in one order, borrowed as is said or copied: what is published to other
 /// threads and what is added up goes by this list.
@@ -190,6 +197,7 @@ macro_rules! figures {
             $($borrowed)* $stats.exhausted.writes,
             $($borrowed)* $stats.exhausted.calls,
             $($borrowed)* $stats.exhausted.accepts,
+            $($borrowed)* $stats.exhausted.connects,
             $($borrowed)* $stats.exhausted.timers,
             $($borrowed)* $stats.exhausted.messages,
             $($borrowed)* $stats.accepts_lost,
@@ -201,6 +209,8 @@ macro_rules! figures {
             $($borrowed)* $stats.traffic.reads,
             $($borrowed)* $stats.traffic.writes,
             $($borrowed)* $stats.waiting_bytes,
+            $($borrowed)* $stats.dialled,
+            $($borrowed)* $stats.not_connected,
             $($borrowed)* $stats.timers_fired,
             $($borrowed)* $stats.messages,
             $($borrowed)* $stats.slow_turns,

@@ -22,6 +22,8 @@ pub(crate) struct Timeouts {
 /// What has to happen, or else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deadline {
+    /// The address that is being connected to has to answer.
+    Connect,
     /// The peer has to send its first byte.
     FirstByte,
     /// The peer has to send something.
@@ -43,7 +45,7 @@ pub(crate) struct Standing {
     pub(crate) opened: u64,
     /// When it was last heard of; in the phases that wait for the end, when that began.
     pub(crate) since: u64,
-    /// Nothing has come from it yet.
+    /// It has come in, and nothing has come from it yet.
     pub(crate) silent: bool,
     /// It is not read from for now, so that its silence means nothing.
     pub(crate) unheard: bool,
@@ -51,6 +53,8 @@ pub(crate) struct Standing {
     pub(crate) unfinished: bool,
     /// Since when the kernel has taken nothing of what is queued, if anything is.
     pub(crate) stalled: Option<u64>,
+    /// Until when the address that is being connected to has to answer.
+    pub(crate) connect_by: Option<u64>,
     /// Spreads the ages of connections that came together.
     pub(crate) serial: u64,
 }
@@ -78,6 +82,7 @@ impl Timeouts {
                 ];
                 all.into_iter().flatten().min_by_key(|(time, _)| *time)
             }
+            Phase::Connecting => due(of.connect_by, Some(0), Deadline::Connect),
             Phase::Flushing { .. } => write,
             Phase::Lingering | Phase::Deaf => {
                 due(Some(of.since), Some(self.linger), Deadline::Linger)
@@ -126,6 +131,7 @@ mod tests {
         unheard: false,
         unfinished: false,
         stalled: None,
+        connect_by: None,
         serial: 1,
     };
 
@@ -153,6 +159,16 @@ mod tests {
         let flushing = Phase::Flushing { peer_finished: false };
         let closing = Standing { phase: flushing, since: 0, opened: 0, ..stalled };
         assert_eq!(next(closing), Some((7_850, Deadline::Write)));
+    }
+
+    #[test]
+    fn who_is_being_connected_to_has_to_answer_and_owes_nothing_else() {
+        let connecting = Standing { phase: Phase::Connecting, ..STANDING };
+        assert_eq!(
+            next(Standing { connect_by: Some(7_950), ..connecting }),
+            Some((7_950, Deadline::Connect))
+        );
+        assert_eq!(next(connecting), None);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 /// Where a connection stands.
 ///
 /// ```text
-///            peer's FIN                  close
+///   Connecting (outward only) ── failed, given up ──► Closed
+///    │ connected
+///    ▼       peer's FIN                  close
 ///   Open ────────────────► PeerFinished ───────► Flushing, peer finished
 ///    │ │                                               │ all sent
 ///    │ │ close                            peer's FIN   │
@@ -18,6 +20,8 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// It is being opened outward; its handler has not seen it yet.
+    Connecting,
     /// Both directions run.
     Open,
     /// The peer has sent its FIN; the handler may still send.
@@ -63,9 +67,10 @@ impl Phase {
         match self {
             Self::Open | Self::Deaf => Reads::Deliver,
             Self::Flushing { peer_finished: false } | Self::Lingering => Reads::Discard,
-            Self::PeerFinished | Self::Flushing { peer_finished: true } | Self::Closed { .. } => {
-                Reads::Nothing
-            }
+            Self::Connecting
+            | Self::PeerFinished
+            | Self::Flushing { peer_finished: true }
+            | Self::Closed { .. } => Reads::Nothing,
         }
     }
 
@@ -77,7 +82,7 @@ impl Phase {
             Self::Flushing { .. } => Self::Flushing { peer_finished: true },
             Self::Lingering => Self::Closed { reset: false },
             Self::Deaf => Self::Closed { reset: true },
-            Self::PeerFinished | Self::Closed { .. } => self,
+            Self::Connecting | Self::PeerFinished | Self::Closed { .. } => self,
         }
     }
 
@@ -87,6 +92,7 @@ impl Phase {
         match self {
             Self::Open => Self::Flushing { peer_finished: false },
             Self::PeerFinished => Self::Flushing { peer_finished: true },
+            Self::Connecting => Self::Closed { reset: false },
             Self::Deaf => Self::Closed { reset: true },
             Self::Flushing { .. } | Self::Lingering | Self::Closed { .. } => self,
         }

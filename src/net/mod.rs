@@ -3,6 +3,7 @@
 //! The reactor is generic over [`Net`] and names no socket type of its own, so that the same code
 //! runs on the kernel's network ([`Os`]) and on one that lives in memory.
 
+mod options;
 mod os;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+pub use options::{ConnectOptions, ListenOptions};
 pub use os::Os;
 
 mod sealed {
@@ -61,13 +63,29 @@ pub trait Net: sealed::Sealed {
         addr: SocketAddr,
         options: &ListenOptions,
         token: Token,
-    ) -> Result<(Self::Listener, SocketAddr), ListenError>;
+    ) -> Result<(Self::Listener, SocketAddr), StepError>;
 
     /// Takes one connection out of the listener's queue. It is not yet watched.
     ///
     /// # Errors
     /// As accept(2).
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+
+    /// Begins to connect to an address. It is not yet watched.
+    ///
+    /// # Errors
+    /// The system call that failed, and how. That the connection is under way is none.
+    fn connect(
+        &mut self,
+        addr: SocketAddr,
+        options: &ConnectOptions,
+    ) -> Result<Self::Stream, StepError>;
+
+    /// Whether a connection that was begun is there now. To be asked after an event.
+    ///
+    /// # Errors
+    /// As connect(2): why there will be none.
+    fn is_connected(&mut self, stream: &mut Self::Stream) -> io::Result<bool>;
 
     /// Has events for this stream reported under this token, both directions, until it is closed.
     ///
@@ -146,122 +164,22 @@ pub struct Event {
     pub hung_up: bool,
 }
 
-/// Why [`Net::listen`] failed.
+/// Which of several system calls failed.
 #[derive(Debug)]
-pub struct ListenError {
+pub struct StepError {
     /// The system call.
     pub step: &'static str,
     /// What it said.
     pub source: io::Error,
 }
 
-/// How to listen. What it sets, it sets once on the listener: Linux lets accepted sockets inherit
-/// it, so it costs no system call a connection.
-///
-/// # Examples
-/// ```
-/// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, ListenOptions, Reactor, services::Echo};
-///
-/// let mut reactor = Reactor::new(Config::new(), Echo)?;
-/// let options = ListenOptions::new().backlog(128);
-/// let addr = reactor.listen_with("127.0.0.1:0", &options)?;
-/// assert_ne!(addr.port(), 0);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenOptions {
-    backlog: u32,
-    reuse_address: bool,
-    reuse_port: bool,
-    only_v6: bool,
-    no_delay: bool,
-    keep_alive: Option<Duration>,
-}
-
-impl Default for ListenOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl ListenOptions {
-    /// The defaults, as each setter names them.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            backlog: 1024,
-            reuse_address: true,
-            reuse_port: false,
-            only_v6: false,
-            no_delay: true,
-            keep_alive: None,
-        }
-    }
-
-    /// How many connections the kernel holds ready for `accept`. Default 1024. The kernel lowers it
-    /// to its own limit in silence (listen(2): `/proc/sys/net/core/somaxconn`).
-    #[must_use]
-    pub const fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = connections;
-        self
-    }
-
-    pub(crate) fn most_waiting(&self) -> usize {
-        usize::try_from(self.backlog).unwrap_or(usize::MAX)
-    }
-
-    /// Whether to bind though connections of an earlier server are still in TIME_WAIT
-    /// (`SO_REUSEADDR`, socket(7)). Default true: a server that was killed can start again at once.
-    #[must_use]
-    pub const fn reuse_address(mut self, reuse: bool) -> Self {
-        self.reuse_address = reuse;
-        self
-    }
-
-    /// Whether other sockets that say so too may listen on the same port (`SO_REUSEPORT`, socket(7)); the
-    /// kernel gives each newcomer to one of them by a hash of its address. Default false. For several
-    /// processes on one port; the reactors of a [`Server`](crate::Server) need it not. Where the system does
-    /// not know it, it changes nothing.
-    #[must_use]
-    pub const fn reuse_port(mut self, reuse: bool) -> Self {
-        self.reuse_port = reuse;
-        self
-    }
-
-    /// Whether a listener on an IPv6 wildcard leaves IPv4 alone (`IPV6_V6ONLY`, ipv6(7)). Default
-    /// false: `[::]:7000` takes both.
-    #[must_use]
-    pub const fn only_v6(mut self, only: bool) -> Self {
-        self.only_v6 = only;
-        self
-    }
-
-    /// Whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true: what a callback
-    /// sends is gathered already, so waiting for more gains nothing.
-    #[must_use]
-    pub const fn no_delay(mut self, no_delay: bool) -> Self {
-        self.no_delay = no_delay;
-        self
-    }
-
-    /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE` and
-    /// `TCP_KEEPIDLE`, tcp(7)); `None` for never. Default `None`. Rounded down to seconds, at least 1.
-    #[must_use]
-    pub const fn keep_alive(mut self, after: Option<Duration>) -> Self {
-        self.keep_alive = after;
-        self
-    }
-}
-
-impl fmt::Display for ListenError {
+impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed", self.step)
     }
 }
 
-impl std::error::Error for ListenError {
+impl std::error::Error for StepError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
     }

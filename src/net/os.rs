@@ -1,6 +1,6 @@
 //! The kernel's network, by mio.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::{Event, ListenError, ListenOptions, Net, Token, Wake, sealed};
+use super::{ConnectOptions, Event, ListenOptions, Net, StepError, Token, Wake, sealed};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("readyloop needs a 64-bit target: an event's token holds a slot and its tag");
@@ -85,7 +85,7 @@ impl Net for Os {
         addr: SocketAddr,
         options: &ListenOptions,
         token: Token,
-    ) -> Result<(TcpListener, SocketAddr), ListenError> {
+    ) -> Result<(TcpListener, SocketAddr), StepError> {
         let socket = bound_socket(addr, options)?;
         let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
         socket.listen(backlog).map_err(at("listen"))?;
@@ -100,6 +100,41 @@ impl Net for Os {
 
     fn accept(&mut self, listener: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
         listener.accept()
+    }
+
+    /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for non-blocking
+    /// 2. `setsockopt`: `TCP_NODELAY`, and if asked for `SO_KEEPALIVE` and `TCP_KEEPIDLE`
+    /// 3. `bind`, if a source is given
+    /// 4. `connect`
+    fn connect(
+        &mut self,
+        addr: SocketAddr,
+        options: &ConnectOptions,
+    ) -> Result<TcpStream, StepError> {
+        let socket = new_socket(addr)?;
+        set_stream_options(&socket, options.no_delay, options.keep_alive)
+            .map_err(at("setsockopt"))?;
+        if let Some(source) = options.source {
+            socket.bind(&source.into()).map_err(at("bind"))?;
+        }
+        match socket.connect(&addr.into()) {
+            Err(error) if !is_under_way(&error) => Err(at("connect")(error)),
+            _ => Ok(TcpStream::from_std(socket.into())),
+        }
+    }
+
+    fn is_connected(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            // A port of this machine that nobody listens on may be given to the very socket that calls it,
+            // and TCP lets it meet itself (RFC 9293, 3.5, simultaneous open).
+            Ok(peer) if stream.local_addr()? == peer => Err(ErrorKind::ConnectionRefused.into()),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn register(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
@@ -186,10 +221,8 @@ fn translate(event: &mio::event::Event) -> Event {
 /// 3. `setsockopt`: `IPV6_V6ONLY`, `SO_REUSEADDR`, `TCP_NODELAY`, and if asked for `SO_REUSEPORT`,
 ///    `SO_KEEPALIVE` and `TCP_KEEPIDLE`
 /// 4. `bind`
-fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> Result<Socket, ListenError> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
-        .map_err(at("socket"))?;
-    socket.set_nonblocking(true).map_err(at("fcntl"))?;
+fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> Result<Socket, StepError> {
+    let socket = new_socket(addr)?;
     set_options(&socket, addr, options).map_err(at("setsockopt"))?;
     socket.bind(&addr.into()).map_err(at("bind"))?;
     Ok(socket)
@@ -207,16 +240,45 @@ fn set_options(socket: &Socket, addr: SocketAddr, options: &ListenOptions) -> io
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
-    socket.set_tcp_nodelay(options.no_delay)?;
-    if let Some(after) = options.keep_alive {
+    set_stream_options(socket, options.no_delay, options.keep_alive)
+}
+
+fn set_stream_options(
+    socket: &Socket,
+    no_delay: bool,
+    keep_alive: Option<Duration>,
+) -> io::Result<()> {
+    socket.set_tcp_nodelay(no_delay)?;
+    if let Some(after) = keep_alive {
         let after = after.max(Duration::from_secs(1));
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
     }
     Ok(())
 }
 
-fn at(step: &'static str) -> impl FnOnce(io::Error) -> ListenError {
-    move |source| ListenError { step, source }
+fn new_socket(addr: SocketAddr) -> Result<Socket, StepError> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
+        .map_err(at("socket"))?;
+    socket.set_nonblocking(true).map_err(at("fcntl"))?;
+    Ok(socket)
+}
+
+/// Whether connect(2) goes on by itself. That is EINPROGRESS, for which std has no stable name, or
+/// EWOULDBLOCK where that is not UNIX; and a signal does not end it either.
+fn is_under_way(error: &io::Error) -> bool {
+    const EINPROGRESS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+        115
+    } else if cfg!(any(target_os = "solaris", target_os = "illumos")) {
+        150
+    } else {
+        36
+    };
+    error.raw_os_error() == Some(EINPROGRESS)
+        || matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+fn at(step: &'static str) -> impl FnOnce(io::Error) -> StepError {
+    move |source| StepError { step, source }
 }
 
 fn pack(token: Token) -> mio::Token {

@@ -16,6 +16,7 @@ use crate::core::admission::{Refusal, Verdict};
 use crate::core::backoff::Backoff;
 use crate::core::log_limit::LogLimit;
 use crate::handler::Handler;
+use crate::id::ConnId;
 use crate::net::{ListenOptions, Net, Token};
 use crate::sync::Ordering;
 
@@ -272,7 +273,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.table.insert(peer, listener);
         self.put_socket(id.slot as usize, Socket { stream, state: None });
-        log::debug!("{id} {peer} opened");
+        self.open(id);
+    }
+
+    /// A connection is there. Its handler sees it now.
+    pub(super) fn open(&mut self, id: ConnId) {
+        log::debug!("{id} {} opened", self.table.entry(id).peer());
         self.lap(Served::Conn(id));
         let handler = &mut self.handler;
         let state =
@@ -287,7 +293,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.tell_late(id);
     }
 
-    fn put_socket(&mut self, slot: usize, socket: Socket<N::Stream, H::State>) {
+    pub(super) fn put_socket(&mut self, slot: usize, socket: Socket<N::Stream, H::State>) {
         if slot >= self.sockets.len() {
             self.sockets.resize_with(slot + 1, || None);
         }

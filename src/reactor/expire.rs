@@ -78,6 +78,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 let limit = limit(config.max_age);
                 (CloseReason::MaxAge { limit }, |expired| &mut expired.age)
             }
+            Deadline::Connect => return self.attempt_timed_out(id),
             Deadline::Quiet => return self.close_if_quiet(id),
             Deadline::Write => return self.write_timed_out(id, limit(config.write_timeout)),
             Deadline::Linger => return self.linger_timed_out(id),

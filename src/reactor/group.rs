@@ -36,6 +36,8 @@ pub(crate) struct Group<H: Handler, N: Net> {
     /// Held while something is posted to all of them that they then wait for each other to do: two of these
     /// must reach all in the same order.
     pub(crate) in_concert: Mutex<()>,
+    /// How many connections were to be opened outward, by whichever reactor.
+    dialled: AtomicU64,
 }
 
 /// One reactor, as other threads see it.
@@ -83,6 +85,7 @@ impl<H: Handler, N: Net> Group<H, N> {
             door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
             epoch: first.now(),
             in_concert: Mutex::new(()),
+            dialled: AtomicU64::new(0),
             remotes: nets.iter().map(|net| Remote::new(config, nets.len(), net.waker())).collect(),
         })
     }
@@ -116,6 +119,12 @@ impl<H: Handler, N: Net> Group<H, N> {
 
     pub(crate) fn order_drain(&self, timeout: Duration) {
         self.order(|orders| orders.drain = Some(timeout));
+    }
+
+    /// Which reactor opens the next connection, of those that may be opened by any.
+    pub(crate) fn next_to_dial(&self) -> usize {
+        let turn = self.dialled.fetch_add(1, Ordering::Relaxed);
+        usize::try_from(turn % self.remotes.len() as u64).expect("there are fewer reactors")
     }
 
     pub(super) fn wake_others(&self, index: usize) {

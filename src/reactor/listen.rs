@@ -7,7 +7,7 @@ use super::Reactor;
 use super::accept::Acceptor;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::net::{ListenError, ListenOptions, Net, Token};
+use crate::net::{ListenOptions, Net, StepError, Token};
 
 /// What becomes of newcomers while a reactor takes nobody in.
 ///
@@ -86,8 +86,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         &mut self,
         addr: SocketAddr,
         options: &ListenOptions,
-    ) -> Result<SocketAddr, ListenError> {
-        let index = u16::try_from(self.acceptors.len()).map_err(|_| ListenError {
+    ) -> Result<SocketAddr, StepError> {
+        let index = u16::try_from(self.acceptors.len()).map_err(|_| StepError {
             step: "register",
             source: io::Error::other("a reactor has at most 65,536 listeners"),
         })?;

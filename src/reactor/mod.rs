@@ -2,6 +2,7 @@
 
 mod accept;
 mod callback;
+mod connect;
 mod drain;
 mod expire;
 pub(crate) mod group;
@@ -60,7 +61,7 @@ const BLIND_TURNS: u32 = 100;
 /// ```
 ///
 /// # Implementation notes
-/// A turn has seven steps:
+/// A turn has eight steps:
 /// 1. poll: wait for events, but not while somebody is known to be ready
 /// 2. mark: remember what each event says, and who has work now
 /// 3. work: for each of those flush, read, call back and flush, within a budget
@@ -68,7 +69,8 @@ const BLIND_TURNS: u32 = 100;
 /// 5. messages of other threads, within a budget
 /// 6. timers and deadlines, within a budget, and whatever else has to end: see
 ///    [`queue_budget`](Config::queue_budget)
-/// 7. reap: close sockets, call `on_close`, free slots
+/// 7. dial: begin to open connections outward, within a budget
+/// 8. reap: close sockets, call `on_close`, free slots
 ///
 /// On Linux each turn makes one `epoll_wait`, each read one `recv`, and each flush one `send`, or one
 /// `sendmsg` if several pieces are queued. A connection costs `accept4`, `epoll_ctl` and `close`, and
@@ -242,6 +244,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if self.may_judge_deadlines(saw_all) {
                 self.expire();
             }
+            self.dial();
             self.go_on_draining();
             self.reap();
             self.shed();
@@ -447,6 +450,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn has_something_to_do(&self) -> bool {
         self.can_accept()
             || self.remote().has_some()
+            || self.table.has_to_dial()
             || self.table.drains_within.is_some()
             || !self.closed.is_empty()
             || self.has_to_tell()

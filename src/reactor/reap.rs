@@ -28,17 +28,24 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let Some(entry) = self.table.get_mut(id) else { return };
         let unsent = entry.queued();
         let reset = entry.phase == Phase::Closed { reset: true } || unsent > 0;
+        let never_was_open = entry.dial().is_some();
         let reason = entry.take_reason();
-        self.note_end(&reason, unsent);
-        let Some(socket) = self.sockets[id.slot as usize].take() else { return };
-        if reset {
+        let socket = self.sockets.get_mut(id.slot as usize).and_then(Option::take);
+        let (stream, state) =
+            socket.map_or((None, None), |socket| (Some(socket.stream), socket.state));
+        match stream {
             // A FIN would let the peer take what it got for the whole.
-            self.net.reset(socket.stream);
-        } else {
-            self.net.close(socket.stream);
+            Some(stream) if reset => self.net.reset(stream),
+            Some(stream) => self.net.close(stream),
+            None => {} // none of its addresses is being tried
         }
         contain(|| self.log_close(id, &reason));
-        if let Some(state) = socket.state {
+        if never_was_open {
+            self.call_on_connect_failed(id, &reason);
+        } else {
+            self.note_end(&reason, unsent);
+        }
+        if let Some(state) = state {
             self.lap(Served::Conn(id));
             self.call_on_close(id, state, &reason);
         }

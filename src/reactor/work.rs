@@ -52,6 +52,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.unlist(id).is_none() {
             return; // it was reaped after it had been listed
         }
+        if self.is_connecting(id) {
+            return self.see_whether_connected(id);
+        }
         self.begin(id);
         let marks = self.table.marks();
         let entry = self.table.entry(id);

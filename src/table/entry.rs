@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::Marks;
+use super::dial::Dial;
 use crate::close_reason::CloseReason;
+use crate::conn::Direction;
 use crate::core::deadlines::Standing;
 use crate::core::kept::Kept;
 use crate::core::outbox::Outbox;
@@ -12,6 +14,12 @@ use crate::core::phase::{Phase, Reads};
 use crate::core::six_bytes::SixBytes;
 use crate::net::Event;
 use crate::stats::Counters;
+
+/// In the place of a listener's number: it was opened outward.
+const OUTBOUND: u16 = u16::MAX;
+
+/// The greatest number that a listener has here.
+pub(super) const LAST_LISTENER: u16 = OUTBOUND - 1;
 
 /// So many calls of `on_data` are left that nobody counts them.
 const WITHOUT_END: u16 = u16::MAX;
@@ -32,7 +40,8 @@ pub(crate) struct Entry {
     /// When it was last heard of; in the phases that wait for the end, when that began.
     since: SixBytes,
     peer: PeerAddr,
-    pub(super) listener: u16,
+    /// Or [`OUTBOUND`].
+    listener: u16,
     /// How often the handler may be offered input.
     calls_left: u16,
     pub(crate) phase: Phase,
@@ -59,6 +68,8 @@ struct Extra {
     kept: Kept,
     /// Why it ends.
     reason: Option<CloseReason>,
+    /// Until it is open, if it is opened outward.
+    dial: Option<Box<Dial>>,
     /// Since when the kernel has taken nothing of the outbox.
     stalled: u64,
     /// How many of its bytes are counted in the sum over all connections.
@@ -89,6 +100,49 @@ impl Entry {
             undelivered: false,
             listed: false,
         }
+    }
+
+    /// One that is to be opened outward.
+    pub(super) fn outbound(serial: u64, dial: Dial, peer: SocketAddr, now: u64) -> Self {
+        let extra = Extra { dial: Some(Box::new(dial)), ..Extra::default() };
+        Self {
+            extra: Some(Box::new(extra)),
+            phase: Phase::Connecting,
+            writable: false,
+            ..Self::new(serial, peer, OUTBOUND, now)
+        }
+    }
+
+    /// The number of the listener where it came in.
+    pub(super) fn listener(&self) -> Option<u16> {
+        (self.listener != OUTBOUND).then_some(self.listener)
+    }
+
+    pub(crate) fn direction(&self) -> Direction {
+        if self.listener == OUTBOUND { Direction::Outbound } else { Direction::Inbound }
+    }
+
+    /// What is left to do to open it; `None` once it is open.
+    pub(crate) fn dial(&mut self) -> Option<&mut Dial> {
+        self.extra.as_mut()?.dial.as_deref_mut()
+    }
+
+    /// Another address is tried, of which nothing is known yet.
+    pub(crate) fn calls(&mut self, peer: SocketAddr) {
+        self.peer = peer.into();
+        (self.readable, self.writable) = (false, false);
+        (self.more_follows, self.hung_up) = (false, false);
+    }
+
+    /// It is connected. What was said of it meanwhile holds.
+    pub(crate) fn has_connected(&mut self, now: u64) {
+        self.phase = Phase::Open;
+        (self.opened, self.since) = (now.into(), now.into());
+        self.writable = true;
+        if let Some(extra) = &mut self.extra {
+            extra.dial = None;
+        }
+        self.recount();
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -214,7 +268,7 @@ impl Entry {
         let extra = self.extra.as_mut()?;
         let held = extra.outbox.len() + extra.kept.len();
         let before = std::mem::replace(&mut extra.counted, held);
-        if held == 0 && extra.reason.is_none() {
+        if held == 0 && extra.reason.is_none() && extra.dial.is_none() {
             self.extra = None;
         }
         Some((before, held))
@@ -347,8 +401,14 @@ impl Entry {
         self.throttled && self.queued() <= marks.low
     }
 
+    /// Whether something has happened to what is being connected.
+    pub(crate) fn may_be_connected(&self) -> bool {
+        self.phase == Phase::Connecting && self.writable
+    }
+
     pub(super) fn has_work(&self, marks: Marks) -> bool {
         self.phase.is_closed()
+            || self.may_be_connected()
             || self.wants_write()
             || self.wants_read()
             || self.may_be_reset()
@@ -361,12 +421,17 @@ impl Entry {
     /// missing, or what somebody works at who has paused it.
     pub(crate) fn is_unfinished(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
-        !is_over && (self.waits() || self.kept() > 0 || self.queued() > 0 || self.is_paused())
+        let is_busy = self.waits() || self.kept() > 0 || self.queued() > 0 || self.is_paused();
+        !is_over && (is_busy || self.phase == Phase::Connecting)
     }
 
     /// Whether the handler has not seen all that has come.
     fn waits(&self) -> bool {
         self.phase.reads() == Reads::Deliver && (self.readable || self.undelivered)
+    }
+
+    fn dial_until(&self) -> Option<u64> {
+        Some(self.extra.as_ref()?.dial.as_ref()?.until())
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -375,10 +440,13 @@ impl Entry {
             phase: self.phase,
             opened: self.opened.get(),
             since: self.since.get(),
-            silent: self.bytes_in == 0 && self.phase == Phase::Open,
+            silent: self.bytes_in == 0
+                && self.phase == Phase::Open
+                && self.direction() == Direction::Inbound,
             unheard: self.waits() || self.is_paused(),
             unfinished: self.is_unfinished(),
             stalled: extra.map(|extra| extra.stalled),
+            connect_by: self.dial_until(),
             serial: self.serial,
         }
     }

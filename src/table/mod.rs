@@ -4,12 +4,13 @@
 //! It is apart from the sockets so that it has no type parameters: a callback's
 //! [`Conn`](crate::Conn) borrows it whole and can reach the other connections too.
 
+mod dial;
 mod entry;
 mod newcomers;
 mod timers;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use slab::Slab;
 
 use crate::close_reason::CloseReason;
 use crate::config::Config;
-use crate::conn::SendError;
+use crate::conn::{Direction, SendError};
 use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, Timeouts, millis};
 use crate::core::pressure::Pressure;
@@ -25,9 +26,11 @@ use crate::core::recency::Recency;
 use crate::core::wheel::Wheel;
 use crate::handler::TimerKey;
 use crate::id::{ConnId, serials_of};
-use crate::net::Event;
+use crate::net::{ConnectOptions, Event};
 use crate::stats::Stats;
+use dial::Dial;
 pub(crate) use entry::Entry;
+use entry::LAST_LISTENER;
 pub(crate) use newcomers::lock;
 pub(crate) use timers::Owner;
 use timers::Timers;
@@ -41,6 +44,9 @@ const A_WHILE: u64 = 1_000;
 
 /// A turn that takes so long is a slow one.
 const SLOW_TURN: Duration = Duration::from_millis(10);
+
+/// The address of one that is to be opened outward, and was given none.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Between which fillings of its queue a connection goes on being read from once it was throttled.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +93,8 @@ pub(crate) struct Table {
     ready: Vec<ConnId>,
     /// And behind them those that have had their turn, and could go on.
     leftover: VecDeque<ConnId>,
+    /// Those to be opened outward whose next address is to be tried.
+    to_dial: VecDeque<ConnId>,
     last_serial: u64,
     epoch: Instant,
 }
@@ -123,6 +131,7 @@ impl Table {
             entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
             leftover: VecDeque::new(),
+            to_dial: VecDeque::new(),
             last_serial: serials_of(reactor),
             epoch,
         }
@@ -227,11 +236,45 @@ impl Table {
     pub(crate) fn insert(&mut self, peer: SocketAddr, listener: SocketAddr) -> ConnId {
         let id = self.next_id();
         let listener = self.index_of(listener);
-        self.last_serial = id.serial;
-        self.entries.insert(Entry::new(id.serial, peer, listener, self.stamp()));
-        self.stats.open += 1;
+        self.put(id, Entry::new(id.serial, peer, listener, self.stamp()));
         self.heard_of(id);
         id
+    }
+
+    fn put(&mut self, id: ConnId, entry: Entry) {
+        self.last_serial = id.serial;
+        self.entries.insert(entry);
+        self.stats.open += 1;
+    }
+
+    /// Gives a slot to a connection that is to be opened outward. Once the reactor is about to stop it has
+    /// none, and nothing follows.
+    pub(crate) fn dial(&mut self, addrs: Vec<SocketAddr>, options: ConnectOptions) -> ConnId {
+        let id = self.next_id();
+        if self.stopping {
+            self.last_serial = id.serial; // it is nobody else's
+            return id;
+        }
+        let peer = addrs.first().copied().unwrap_or(NOWHERE);
+        let now = self.stamp();
+        self.put(id, Entry::outbound(id.serial, Dial::new(addrs, options, now), peer, now));
+        self.stats.dialled += 1;
+        self.to_dial.push_back(id);
+        id
+    }
+
+    /// One of those whose next address is to be tried.
+    pub(crate) fn next_to_dial(&mut self) -> Option<ConnId> {
+        self.to_dial.pop_front()
+    }
+
+    pub(crate) fn has_to_dial(&self) -> bool {
+        !self.to_dial.is_empty()
+    }
+
+    /// The address that was tried has failed.
+    pub(crate) fn dial_again(&mut self, id: ConnId) {
+        self.to_dial.push_back(id);
     }
 
     /// Newcomers of more listeners than these are not told apart from those of the last.
@@ -241,14 +284,14 @@ impl Table {
             self.listeners.push(listener);
             self.listeners.len() - 1
         });
-        u16::try_from(index).unwrap_or(u16::MAX)
+        u16::try_from(index).unwrap_or(LAST_LISTENER).min(LAST_LISTENER)
     }
 
     /// Frees a slot. Only when all events of a turn are marked and its work is done: what is left on the
     /// lists then names the slot's tenant by its serial number, not by the slot alone.
     pub(crate) fn remove(&mut self, id: ConnId) {
         if let Some(entry) = self.get_mut(id) {
-            let peer = entry.peer();
+            let (peer, direction) = (entry.peer(), entry.direction());
             entry.clear();
             self.recount(id);
             self.entries.remove(id.slot as usize);
@@ -259,7 +302,9 @@ impl Table {
             if let Some(recency) = &mut self.recency {
                 recency.forget(id.slot);
             }
-            self.frees_a_place(peer);
+            if direction == Direction::Inbound {
+                self.frees_a_place(peer);
+            }
             self.stats.open -= 1;
             self.stats.closed += 1;
         }
@@ -363,8 +408,8 @@ impl Table {
         (self.now - self.epoch).saturating_sub(Duration::from_millis(time))
     }
 
-    pub(crate) fn listener_of(&self, entry: &Entry) -> SocketAddr {
-        self.listeners[usize::from(entry.listener)]
+    pub(crate) fn listener_of(&self, entry: &Entry) -> Option<SocketAddr> {
+        entry.listener().map(|index| self.listeners[usize::from(index)])
     }
 
     /// Sets the sticky flags that an event tells of. An event for a slot's former tenant is dropped:
@@ -518,7 +563,6 @@ fn id_of(slot: usize, entry: &Entry) -> ConnId {
 mod tests {
     use super::*;
     use crate::net::Token;
-    use std::net::Ipv4Addr;
 
     const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
-use super::{Table, id_of};
+use super::{Entry, Table, id_of};
+use crate::conn::Direction;
 use crate::core::admission::{Admission, Limits};
 use crate::core::recency::Recency;
 use crate::id::ConnId;
@@ -17,9 +18,12 @@ impl Table {
 
     /// Brings what newcomers are judged by in line with other limits.
     pub(super) fn limit_newcomers(&mut self, limits: Limits, evicts: bool) {
-        let ips = self.entries.iter().map(|(_, entry)| entry.peer().ip());
+        let inbound = |entry: &Entry| entry.direction() == Direction::Inbound;
+        let entries = self.entries.iter().filter(|(_, entry)| inbound(entry));
+        let ips = entries.map(|(_, entry)| entry.peer().ip());
         lock(&self.door).prepare(self.reactor(), limits, ips);
-        let mut entries: Vec<_> = self.entries.iter().collect();
+        let entries = self.entries.iter().filter(|(_, entry)| inbound(entry));
+        let mut entries: Vec<_> = entries.collect();
         entries.sort_by_key(|(_, entry)| entry.since());
         self.recency = evicts.then(Recency::new);
         if let Some(recency) = &mut self.recency {
@@ -34,7 +38,13 @@ impl Table {
 
     /// Bytes have come from a connection.
     pub(crate) fn heard_of(&mut self, id: ConnId) {
-        if let Some(recency) = &mut self.recency {
+        // Only who has come in takes a place that another may want.
+        let inbound =
+            |table: &Self| table.get(id).map(Entry::direction) == Some(Direction::Inbound);
+        if self.recency.is_some()
+            && inbound(self)
+            && let Some(recency) = &mut self.recency
+        {
             recency.touch(id.slot);
         }
     }

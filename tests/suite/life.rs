@@ -151,7 +151,7 @@ fn who_is_connected_can_be_listed_and_closed_from_outside() {
     list.sort_by_key(|conn| conn.traffic.bytes_in);
     for (conn, (client, count)) in list.iter().zip(clients.iter().zip(1..)) {
         assert_eq!(conn.peer, client.local_addr().unwrap());
-        assert_eq!(conn.listener, server.addr);
+        assert_eq!(conn.listener, Some(server.addr));
         assert_eq!((conn.traffic.bytes_in, conn.traffic.bytes_out, conn.queued), (count, count, 0));
         assert!(conn.idle <= conn.age);
     }

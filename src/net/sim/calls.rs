@@ -214,7 +214,7 @@ impl Kernel {
         self.note(6, id as u64);
         self.forget_token(id);
         let link = &mut self.links[id];
-        if link.is_reset {
+        if link.is_reset || link.server == ServerEnd::Calling {
             link.server = ServerEnd::Gone;
         } else if link.queue.is_empty() {
             link.server = ServerEnd::Orphan;

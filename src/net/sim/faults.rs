@@ -39,6 +39,8 @@ pub struct Faults {
     pub stale: u8,
     /// `accept` fails with one of the errors of accept(2), the fatal ones aside.
     pub accept_error: u8,
+    /// A connection outward fails at once, with one of the errors of connect(2) and socket(2).
+    pub connect_error: u8,
     /// Registering a socket is refused (ENOSPC, ENOMEM).
     pub register_refused: u8,
     /// The process sleeps between two turns, for up to ten minutes. Then deadlines may have passed for
@@ -79,6 +81,7 @@ impl Faults {
             delayed: 0,
             stale: 0,
             accept_error: 0,
+            connect_error: 0,
             register_refused: 0,
             time_jump: 0,
             meanwhile: 0,
@@ -112,6 +115,7 @@ impl Faults {
             delayed: chance(200),
             stale: chance(200),
             accept_error: chance(128),
+            connect_error: chance(128),
             register_refused: chance(100),
             time_jump: chance(20),
             meanwhile: chance(128),

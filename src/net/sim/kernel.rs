@@ -2,13 +2,13 @@
 //! their own.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::faults::Faults;
-use super::link::{Link, ServerEnd, Watched};
+use super::link::{Answer, Link, ServerEnd, Watched};
 use super::rng::Rng;
 use crate::net::{Event, Token};
 
@@ -21,6 +21,8 @@ const TURN: u64 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     Arrive(LinkId),
+    Answer(LinkId),
+    GiveUp(LinkId),
     ToServer(LinkId),
     ToPeer(LinkId),
     PeerReads(LinkId, u32),
@@ -62,6 +64,8 @@ pub(super) struct Kernel {
     pub(super) calls: (u64, u64),
     /// What the next calls of `accept` fail with.
     pub(super) accept_errors: VecDeque<i32>,
+    /// Who is there to be called.
+    pub(super) answers: HashMap<SocketAddr, Answer>,
     pub(super) listeners: Vec<Listener>,
     agenda: BinaryHeap<Reverse<(u64, u64, Action)>>,
     /// Links with an edge owed; may name one twice, or in vain.
@@ -82,6 +86,7 @@ impl Kernel {
             traffic: (0, 0),
             calls: (0, 0),
             accept_errors: VecDeque::new(),
+            answers: HashMap::new(),
             listeners: Vec::new(),
             agenda: BinaryHeap::new(),
             owed: Vec::new(),
@@ -93,7 +98,8 @@ impl Kernel {
 
     /// How many sockets the server holds, its listeners aside.
     pub(super) fn open_sockets(&self) -> usize {
-        self.links.iter().filter(|link| link.server == ServerEnd::Open).count()
+        let is_held = |link: &&Link| matches!(link.server, ServerEnd::Open | ServerEnd::Calling);
+        self.links.iter().filter(is_held).count()
     }
 
     /// Adds to the trace.
@@ -156,6 +162,8 @@ impl Kernel {
             self.now = self.now.max(at);
             match action {
                 Action::Arrive(link) => self.arrive(link),
+                Action::Answer(link) => self.answer(link),
+                Action::GiveUp(link) => self.give_up(link),
                 Action::ToServer(link) => self.move_to_server(link),
                 Action::ToPeer(link) => self.move_to_peer(link),
                 Action::PeerReads(link, plan) => self.peer_reads(link, plan),

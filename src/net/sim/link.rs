@@ -29,6 +29,21 @@ pub enum Reading {
     Never,
 }
 
+/// What becomes of a connection that the server opens outward, at the address that it calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Somebody takes it: a [`Peer`](super::Peer), which
+    /// [`World::called`](super::World::called) lists.
+    Takes,
+    /// Nobody listens: ECONNREFUSED. What an address does of which nothing is said.
+    Refuses,
+    /// Nothing is heard of it. After two minutes the system gives up (tcp(7), `tcp_syn_retries`):
+    /// ETIMEDOUT.
+    KeepsSilent,
+    /// There is no way to it: connect(2) fails at once, with ENETUNREACH.
+    IsUnreachable,
+}
+
 /// How a connection has ended for its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -45,8 +60,10 @@ pub enum Ending {
 /// The server's end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerEnd {
-    /// The SYN is on its way.
+    /// The peer's SYN is on its way.
     Connecting,
+    /// The server's own SYN is.
+    Calling,
     /// In the listener's backlog.
     Queued,
     /// The server holds the socket.
@@ -82,6 +99,8 @@ pub(super) struct Link {
     pub(super) ending: Option<Ending>,
 
     pub(super) server: ServerEnd,
+    /// The server has called, and the peer has taken it.
+    pub(super) is_taken: bool,
     /// How often its SYN found the backlog full.
     pub(super) syns: u32,
     pub(super) queue: VecDeque<u8>,
@@ -126,6 +145,7 @@ impl Link {
             fin_at_peer: false,
             ending: None,
             server: ServerEnd::Connecting,
+            is_taken: false,
             syns: 0,
             queue: VecDeque::new(),
             sending: VecDeque::new(),
@@ -145,7 +165,8 @@ impl Link {
     }
 
     pub(super) fn has_something_for_server(&self) -> bool {
-        let flows = self.server != ServerEnd::Connecting && !self.vanished && !self.peer_reset;
+        let is_there = !matches!(self.server, ServerEnd::Connecting | ServerEnd::Calling);
+        let flows = is_there && !self.vanished && !self.peer_reset;
         let fin = self.peer_finished && !self.fin_at_server;
         flows && !self.is_reset && (!self.outgoing.is_empty() || fin)
     }
@@ -164,6 +185,9 @@ impl Link {
     /// it says all that is so, not only what has changed.
     pub(super) fn tell(&mut self) -> Option<Event> {
         let token = self.watched?.token;
+        if self.server == ServerEnd::Calling && !self.is_reset {
+            return None;
+        }
         let hung_up = self.is_reset || (self.fin_at_server && self.server_finished);
         let more_follows = hung_up || self.fin_at_server;
         let readable = more_follows || !self.queue.is_empty();

@@ -68,6 +68,8 @@
 //!   socket which is closed; either destroys what is still on its way to the peer.
 //! - A dial that finds the backlog full is tried again after 1, 2, 4 … seconds, and given up after two
 //!   minutes (tcp(7), `tcp_syn_retries`).
+//! - A connection that the server opens is there, or fails, a way after `connect`: as [`World::answer`] says.
+//!   An event may come before, in vain; SO_ERROR tells of a failure once.
 //! - After `accept` has failed no new edge comes for those who wait in the queue.
 //! - `EINTR` may come from any call that waits or moves bytes.
 //!
@@ -79,6 +81,7 @@
 //! is given a [`Clock`].
 
 mod calls;
+mod dial;
 mod faults;
 mod kernel;
 mod link;
@@ -94,12 +97,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Event, ListenError, ListenOptions, Net, Token, Wake, sealed};
+use super::{ConnectOptions, Event, ListenOptions, Net, StepError, Token, Wake, sealed};
 use kernel::{Kernel, LinkId};
 use link::Watched;
 
 pub use faults::Faults;
-pub use link::{Ending, Reading};
+pub use link::{Answer, Ending, Reading};
 pub use rng::Rng;
 pub use world::{Clock, Peer, World};
 
@@ -190,19 +193,31 @@ impl Net for Sim {
         addr: SocketAddr,
         options: &ListenOptions,
         token: Token,
-    ) -> Result<(SimListener, SocketAddr), ListenError> {
+    ) -> Result<(SimListener, SocketAddr), StepError> {
         let backlog = options.most_waiting();
         let addr = self
             .kernel
             .borrow_mut()
             .listen(addr, backlog, Watched { by: self.index, token })
-            .map_err(|source| ListenError { step: "bind", source })?;
+            .map_err(|source| StepError { step: "bind", source })?;
         Ok((SimListener { kernel: Rc::clone(&self.kernel), addr }, addr))
     }
 
     fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimStream, SocketAddr)> {
         let (link, peer) = self.kernel.borrow_mut().accept(listener.addr)?;
         Ok((SimStream(link), peer))
+    }
+
+    fn connect(
+        &mut self,
+        addr: SocketAddr,
+        options: &ConnectOptions,
+    ) -> Result<SimStream, StepError> {
+        self.kernel.borrow_mut().connect(addr, options.source).map(SimStream)
+    }
+
+    fn is_connected(&mut self, stream: &mut SimStream) -> io::Result<bool> {
+        self.kernel.borrow_mut().is_connected(stream.0)
     }
 
     fn register(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {

@@ -76,7 +76,7 @@ impl Kernel {
         let link = &self.links[id];
         match link.server {
             _ if link.vanished || link.peer_reset || link.is_reset => return,
-            ServerEnd::Connecting => return, // starts when it is connected
+            ServerEnd::Connecting | ServerEnd::Calling => return, // starts when it is connected
             ServerEnd::Orphan | ServerEnd::Gone if !link.outgoing.is_empty() => {
                 // Nobody reads these bytes: what is still on its way back is lost with them.
                 self.links[id].outgoing.clear();

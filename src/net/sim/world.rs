@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Sim;
 use super::faults::Faults;
 use super::kernel::{Kernel, LinkId, nanos};
-use super::link::{Ending, Reading};
+use super::link::{Answer, Ending, Reading};
 use crate::config::Config;
 use crate::error::Error;
 use crate::handle::Handle;
@@ -152,6 +152,37 @@ impl<H: Handler> World<H> {
     pub fn dial_from(&mut self, from: SocketAddr, to: SocketAddr) -> Peer {
         let link = self.kernel.borrow_mut().dial(from, to);
         Peer { kernel: Rc::clone(&self.kernel), link }
+    }
+
+    /// Says what becomes of connections that the server opens to an address, from now on. Of those addresses
+    /// of which nothing is said, [`Answer::Refuses`]; those on which the reactor itself listens included.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use readyloop::{Config, net::sim::{Answer, World}, services::Echo};
+    ///
+    /// let mut world = World::new(42, Config::new(), Echo)?;
+    /// let addr = ([10, 0, 0, 2], 7).into();
+    /// world.answer(addr, Answer::Takes);
+    /// world.reactor().connect(addr)?;
+    /// let _ = world.run_until_still();
+    /// let peer = &world.called()[0];
+    /// peer.send(b"hello");
+    /// let _ = world.run_until_still();
+    /// assert_eq!(peer.received(), b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn answer(&mut self, addr: SocketAddr, answer: Answer) {
+        self.kernel.borrow_mut().answers.insert(addr, answer);
+    }
+
+    /// All peers that the server has called and that have taken it, in the order of the calls.
+    #[must_use]
+    pub fn called(&self) -> Vec<Peer> {
+        let links = self.kernel.borrow().called();
+        links.into_iter().map(|link| Peer { kernel: Rc::clone(&self.kernel), link }).collect()
     }
 
     /// What the reactors have counted so far.

@@ -1,0 +1,172 @@
+//! What a socket is told before it listens or connects.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How to listen. What it sets, it sets once on the listener: Linux lets accepted sockets inherit
+/// it, so it costs no system call a connection.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Config, ListenOptions, Reactor, services::Echo};
+///
+/// let mut reactor = Reactor::new(Config::new(), Echo)?;
+/// let options = ListenOptions::new().backlog(128);
+/// let addr = reactor.listen_with("127.0.0.1:0", &options)?;
+/// assert_ne!(addr.port(), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    pub(super) backlog: u32,
+    pub(super) reuse_address: bool,
+    pub(super) reuse_port: bool,
+    pub(super) only_v6: bool,
+    pub(super) no_delay: bool,
+    pub(super) keep_alive: Option<Duration>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ListenOptions {
+    /// The defaults, as each setter names them.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            backlog: 1024,
+            reuse_address: true,
+            reuse_port: false,
+            only_v6: false,
+            no_delay: true,
+            keep_alive: None,
+        }
+    }
+
+    /// How many connections the kernel holds ready for `accept`. Default 1024. The kernel lowers it
+    /// to its own limit in silence (listen(2): `/proc/sys/net/core/somaxconn`).
+    #[must_use]
+    pub const fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    pub(crate) fn most_waiting(&self) -> usize {
+        usize::try_from(self.backlog).unwrap_or(usize::MAX)
+    }
+
+    /// Whether to bind though connections of an earlier server are still in TIME_WAIT
+    /// (`SO_REUSEADDR`, socket(7)). Default true: a server that was killed can start again at once.
+    #[must_use]
+    pub const fn reuse_address(mut self, reuse: bool) -> Self {
+        self.reuse_address = reuse;
+        self
+    }
+
+    /// Whether other sockets that say so too may listen on the same port (`SO_REUSEPORT`, socket(7)); the
+    /// kernel gives each newcomer to one of them by a hash of its address. Default false. For several
+    /// processes on one port; the reactors of a [`Server`](crate::Server) need it not. Where the system does
+    /// not know it, it changes nothing.
+    #[must_use]
+    pub const fn reuse_port(mut self, reuse: bool) -> Self {
+        self.reuse_port = reuse;
+        self
+    }
+
+    /// Whether a listener on an IPv6 wildcard leaves IPv4 alone (`IPV6_V6ONLY`, ipv6(7)). Default
+    /// false: `[::]:7000` takes both.
+    #[must_use]
+    pub const fn only_v6(mut self, only: bool) -> Self {
+        self.only_v6 = only;
+        self
+    }
+
+    /// Whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true: what a callback
+    /// sends is gathered already, so waiting for more gains nothing.
+    #[must_use]
+    pub const fn no_delay(mut self, no_delay: bool) -> Self {
+        self.no_delay = no_delay;
+        self
+    }
+
+    /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE` and
+    /// `TCP_KEEPIDLE`, tcp(7)); `None` for never. Default `None`. Rounded down to seconds, at least 1.
+    #[must_use]
+    pub const fn keep_alive(mut self, after: Option<Duration>) -> Self {
+        self.keep_alive = after;
+        self
+    }
+}
+
+/// How to connect to somebody.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use std::time::Duration;
+/// use readyloop::{Config, ConnectOptions, Reactor, services::Discard};
+///
+/// let mut reactor = Reactor::new(Config::new(), Discard)?;
+/// let options = ConnectOptions::new().timeout(Duration::from_secs(3));
+/// let _id = reactor.connect_with("127.0.0.1:7000", &options)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectOptions {
+    pub(crate) timeout: Duration,
+    pub(crate) source: Option<SocketAddr>,
+    pub(crate) no_delay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ConnectOptions {
+    /// The defaults, as each setter names them.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { timeout: Duration::from_secs(10), source: None, no_delay: true, keep_alive: None }
+    }
+
+    /// How long it may take, over all addresses. Default 10 s. Each address that is tried gets an equal share
+    /// of what is left, so that one that never answers leaves time for the others.
+    #[must_use]
+    pub const fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = time;
+        self
+    }
+
+    /// From which address, one of this machine's. Default `None`: the system chooses. With port 0 it chooses
+    /// the port. One address has some 28,000 ports to call from (ip(7), `ip_local_port_range`); who needs
+    /// more connections to one server needs more addresses.
+    #[must_use]
+    pub const fn source(mut self, addr: Option<SocketAddr>) -> Self {
+        self.source = addr;
+        self
+    }
+
+    /// Whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true.
+    #[must_use]
+    pub const fn no_delay(mut self, no_delay: bool) -> Self {
+        self.no_delay = no_delay;
+        self
+    }
+
+    /// After how much silence the kernel probes whether the peer is still there, as
+    /// [`ListenOptions::keep_alive`]. Default `None`.
+    #[must_use]
+    pub const fn keep_alive(mut self, after: Option<Duration>) -> Self {
+        self.keep_alive = after;
+        self
+    }
+}

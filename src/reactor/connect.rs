@@ -1,0 +1,160 @@
+//! The connector: opening connections outward.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use super::laps::Served;
+use super::{Reactor, Socket, uninterrupted};
+use crate::close_reason::CloseReason;
+use crate::core::phase::Phase;
+use crate::error::Error;
+use crate::handler::Handler;
+use crate::id::ConnId;
+use crate::net::{ConnectOptions, Net, StepError, Token};
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    /// Opens a connection outward, with the default [`ConnectOptions`]: see
+    /// [`connect_with`](Self::connect_with).
+    ///
+    /// # Errors
+    /// As [`connect_with`](Self::connect_with).
+    pub fn connect(&mut self, addrs: impl ToSocketAddrs) -> Result<ConnId, Error> {
+        self.connect_with(addrs, &ConnectOptions::new())
+    }
+
+    /// Begins to open a connection outward, to the first of these addresses that takes it; they are tried in
+    /// turn. The handler's [`on_open`](Handler::on_open) follows in one of the next turns, where
+    /// [`Conn::direction`](crate::Conn::direction) tells, or else
+    /// [`on_connect_failed`](Handler::on_connect_failed). From then on it is a connection like any other, but
+    /// for the limits on newcomers, which do not concern it.
+    ///
+    /// A name is resolved here, which may block: inside of callbacks there is
+    /// [`Context::connect`](crate::Context::connect), which takes addresses.
+    ///
+    /// On Linux each address that is tried costs
+    /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
+    /// 2. `setsockopt`, for what `options` says
+    /// 3. `bind`, if a source is given
+    /// 4. `connect`
+    /// 5. `epoll_ctl`
+    /// 6. once it has answered, `getsockopt` for `SO_ERROR`, `getpeername` and `getsockname`
+    ///
+    /// # Errors
+    /// [`Error::Resolve`] if the name cannot be resolved; [`Error::Stopped`] if the reactor has stopped or is
+    /// about to. Nothing follows then.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use readyloop::{Config, Reactor, services::Echo};
+    ///
+    /// let mut reactor = Reactor::new(Config::new(), Echo)?;
+    /// let addr = reactor.listen("127.0.0.1:0")?;
+    /// reactor.connect(addr)?; // to itself
+    /// while reactor.stats().open < 2 {
+    ///     let _ = reactor.turn(Some(Duration::from_millis(10)))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect_with(
+        &mut self,
+        addrs: impl ToSocketAddrs,
+        options: &ConnectOptions,
+    ) -> Result<ConnId, Error> {
+        let addrs = addrs.to_socket_addrs().map_err(Error::Resolve)?;
+        if self.is_stopping() {
+            return Err(Error::Stopped);
+        }
+        self.refresh();
+        Ok(self.table.dial(addrs.collect(), options.clone()))
+    }
+
+    /// Tries the next addresses of those that are to be opened, within the budget.
+    pub(super) fn dial(&mut self) {
+        for _ in 0..self.table.config().connect_budget {
+            let Some(id) = self.table.next_to_dial() else { return };
+            self.try_next(id);
+        }
+        self.table.stats.exhausted.connects += u64::from(self.table.has_to_dial());
+    }
+
+    fn try_next(&mut self, id: ConnId) {
+        let now = self.table.stamp();
+        let Some(entry) = self.table.get_mut(id) else { return };
+        let Some(dial) = entry.dial() else { return };
+        let Some(addr) = dial.next(now) else {
+            let reason = CloseReason::NotConnected(dial.give_up());
+            entry.cut(reason, false);
+            return self.closed.push(id);
+        };
+        let stream = self.net.connect(addr, &dial.options);
+        entry.calls(addr);
+        match stream.and_then(|stream| self.watch_stream(id, stream)) {
+            Ok(stream) => {
+                self.put_socket(id.slot as usize, Socket { stream, state: None });
+                self.table.watch(id);
+            }
+            Err(error) => self.attempt_failed(id, error),
+        }
+    }
+
+    fn watch_stream(&mut self, id: ConnId, mut stream: N::Stream) -> Result<N::Stream, StepError> {
+        let token = Token::Conn { slot: id.slot, tag: id.tag() };
+        match self.net.register(&mut stream, token) {
+            Ok(()) => Ok(stream),
+            Err(source) => {
+                self.net.close(stream);
+                Err(StepError { step: "register", source })
+            }
+        }
+    }
+
+    /// Something has happened to a connection that is being opened.
+    pub(super) fn see_whether_connected(&mut self, id: ConnId) {
+        let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
+        match uninterrupted(|| self.net.is_connected(&mut socket.stream)) {
+            Ok(true) => {
+                let now = self.table.stamp();
+                self.table.entry(id).has_connected(now);
+                self.open(id);
+            }
+            Ok(false) => self.table.entry(id).writable = false,
+            Err(source) => self.attempt_failed(id, StepError { step: "connect", source }),
+        }
+    }
+
+    pub(super) fn attempt_timed_out(&mut self, id: ConnId) {
+        let source = ErrorKind::TimedOut.into();
+        self.attempt_failed(id, StepError { step: "connect", source });
+    }
+
+    fn attempt_failed(&mut self, id: ConnId, error: StepError) {
+        if let Some(socket) = self.sockets.get_mut(id.slot as usize).and_then(Option::take) {
+            self.net.close(socket.stream);
+        }
+        let entry = self.table.entry(id);
+        let addr: SocketAddr = entry.peer();
+        log::debug!("{id} {addr} {} failed: {}", error.step, error.source);
+        if let Some(dial) = entry.dial() {
+            dial.failed(addr, error);
+        }
+        entry.writable = false;
+        self.table.dial_again(id);
+    }
+
+    /// The end of a connection that never was one.
+    pub(super) fn call_on_connect_failed(&mut self, id: ConnId, reason: &CloseReason) {
+        self.table.stats.not_connected += 1;
+        self.lap(Served::Conn(id));
+        self.callback_of_reactor(|handler, context| {
+            handler.on_connect_failed(context, id, reason);
+        });
+    }
+
+    /// Whether it is still being opened, so that it is not served yet.
+    pub(super) fn is_connecting(&mut self, id: ConnId) -> bool {
+        self.table.entry(id).phase == Phase::Connecting
+    }
+}

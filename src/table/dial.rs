@@ -1,0 +1,81 @@
+//! A connection that is being opened outward.
+
+use std::net::SocketAddr;
+use std::vec;
+
+use crate::connect_error::{Attempt, ConnectError};
+use crate::core::deadlines::millis;
+use crate::net::{ConnectOptions, StepError};
+
+/// Which addresses are left to try, until when, and what became of the others. Times are in milliseconds
+/// since the table was made.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    left: vec::IntoIter<SocketAddr>,
+    pub(crate) options: ConnectOptions,
+    /// When all of the time is over.
+    give_up: u64,
+    /// When that of the address at hand is.
+    until: u64,
+    attempts: Vec<Attempt>,
+}
+
+impl Dial {
+    pub(super) fn new(addrs: Vec<SocketAddr>, options: ConnectOptions, now: u64) -> Self {
+        let give_up = now.saturating_add(millis(options.timeout));
+        Self { left: addrs.into_iter(), options, give_up, until: give_up, attempts: Vec::new() }
+    }
+
+    /// The address to try next. It has an equal share of the time that is left.
+    pub(crate) fn next(&mut self, now: u64) -> Option<SocketAddr> {
+        let time = self.give_up.checked_sub(now).filter(|time| *time > 0)?;
+        self.until = now + time.div_ceil(self.left.len().max(1) as u64);
+        self.left.next()
+    }
+
+    pub(super) fn until(&self) -> u64 {
+        self.until
+    }
+
+    /// It could not be connected to.
+    pub(crate) fn failed(&mut self, addr: SocketAddr, error: StepError) {
+        self.attempts.push(Attempt { addr, step: error.step, source: error.source });
+    }
+
+    /// There is nothing left to try.
+    pub(crate) fn give_up(&mut self) -> ConnectError {
+        ConnectError::new(std::mem::take(&mut self.attempts), self.left.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn dial(addrs: u16) -> Dial {
+        let addrs = (1..=addrs).map(|port| SocketAddr::from(([192, 0, 2, 1], port))).collect();
+        Dial::new(addrs, ConnectOptions::new().timeout(Duration::from_millis(900)), 100)
+    }
+
+    #[test]
+    fn each_address_has_its_share_of_the_time_that_is_left() {
+        let mut dial = dial(3);
+        assert_eq!(dial.next(100).map(|addr| addr.port()), Some(1));
+        assert_eq!(dial.until(), 400);
+        assert_eq!(dial.next(400).map(|addr| addr.port()), Some(2));
+        assert_eq!(dial.until(), 700);
+        // This one was refused at once, so that the last has more.
+        assert_eq!(dial.next(410).map(|addr| addr.port()), Some(3));
+        assert_eq!(dial.until(), 1_000);
+        assert_eq!(dial.next(420), None);
+    }
+
+    #[test]
+    fn addresses_for_which_there_is_no_time_are_not_tried_but_counted() {
+        let mut dial = dial(3);
+        dial.next(100);
+        assert_eq!(dial.next(1_000), None);
+        assert_eq!(dial.give_up().untried(), 2);
+    }
+}
