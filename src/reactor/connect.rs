@@ -81,10 +81,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn try_next(&mut self, id: ConnId) {
-        let now = self.table.stamp();
+        let (now, passed) = (self.table.stamp(), self.table.passed());
         let Some(entry) = self.table.get_mut(id) else { return };
         let Some(dial) = entry.dial() else { return };
-        let Some(addr) = dial.next(now) else {
+        let next = if dial.is_over(passed) { None } else { dial.next(now) };
+        let Some(addr) = next else {
             let reason = CloseReason::NotConnected(dial.give_up());
             entry.cut(reason, false);
             return self.closed.push(id);
@@ -113,7 +114,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Something has happened to a connection that is being opened.
     pub(super) fn see_whether_connected(&mut self, id: ConnId) {
-        let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
+        // None while the next address has yet to be tried: an event may be about the last one.
+        let socket = self.sockets.get_mut(id.slot as usize).and_then(Option::as_mut);
+        let Some(socket) = socket else { return };
         match uninterrupted(|| self.net.is_connected(&mut socket.stream)) {
             Ok(true) => {
                 let now = self.table.stamp();

@@ -58,8 +58,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let make = || {
             handler = Some(new());
             for id in self.table.ids() {
-                let socket = self.sockets[id.slot as usize].as_ref();
-                let state = socket.and_then(|socket| socket.state.as_ref());
+                let socket = self.sockets.get(id.slot as usize); // none if it is being opened
+                let state =
+                    socket.and_then(Option::as_ref).and_then(|socket| socket.state.as_ref());
                 if let Some(migrated) = state.and_then(|state| migrate(id, state)) {
                     states.push((id, migrated));
                 }

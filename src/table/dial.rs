@@ -15,30 +15,36 @@ pub(crate) struct Dial {
     pub(crate) options: ConnectOptions,
     /// When all of the time is over.
     give_up: u64,
-    /// When that of the address at hand is.
-    until: u64,
+    /// When that of the address at hand is, if one is being tried.
+    until: Option<u64>,
     attempts: Vec<Attempt>,
 }
 
 impl Dial {
     pub(super) fn new(addrs: Vec<SocketAddr>, options: ConnectOptions, now: u64) -> Self {
         let give_up = now.saturating_add(millis(options.timeout));
-        Self { left: addrs.into_iter(), options, give_up, until: give_up, attempts: Vec::new() }
+        Self { left: addrs.into_iter(), options, give_up, until: None, attempts: Vec::new() }
+    }
+
+    /// Whether all of the time is over. `passed` is rounded down, so that it is not early.
+    pub(crate) fn is_over(&self, passed: u64) -> bool {
+        passed >= self.give_up
     }
 
     /// The address to try next. It has an equal share of the time that is left.
     pub(crate) fn next(&mut self, now: u64) -> Option<SocketAddr> {
-        let time = self.give_up.checked_sub(now).filter(|time| *time > 0)?;
-        self.until = now + time.div_ceil(self.left.len().max(1) as u64);
-        self.left.next()
+        let time = self.give_up.saturating_sub(now).max(1);
+        let share = time.div_ceil(self.left.len().max(1) as u64);
+        self.left.next().inspect(|_| self.until = Some(now + share))
     }
 
-    pub(super) fn until(&self) -> u64 {
+    pub(super) fn until(&self) -> Option<u64> {
         self.until
     }
 
     /// It could not be connected to.
     pub(crate) fn failed(&mut self, addr: SocketAddr, error: StepError) {
+        self.until = None;
         self.attempts.push(Attempt { addr, step: error.step, source: error.source });
     }
 
@@ -62,12 +68,12 @@ mod tests {
     fn each_address_has_its_share_of_the_time_that_is_left() {
         let mut dial = dial(3);
         assert_eq!(dial.next(100).map(|addr| addr.port()), Some(1));
-        assert_eq!(dial.until(), 400);
+        assert_eq!(dial.until(), Some(400));
         assert_eq!(dial.next(400).map(|addr| addr.port()), Some(2));
-        assert_eq!(dial.until(), 700);
+        assert_eq!(dial.until(), Some(700));
         // This one was refused at once, so that the last has more.
         assert_eq!(dial.next(410).map(|addr| addr.port()), Some(3));
-        assert_eq!(dial.until(), 1_000);
+        assert_eq!(dial.until(), Some(1_000));
         assert_eq!(dial.next(420), None);
     }
 
@@ -75,7 +81,8 @@ mod tests {
     fn addresses_for_which_there_is_no_time_are_not_tried_but_counted() {
         let mut dial = dial(3);
         dial.next(100);
-        assert_eq!(dial.next(1_000), None);
+        assert!(!dial.is_over(999));
+        assert!(dial.is_over(1_000));
         assert_eq!(dial.give_up().untried(), 2);
     }
 }

@@ -431,7 +431,7 @@ impl Entry {
     }
 
     fn dial_until(&self) -> Option<u64> {
-        Some(self.extra.as_ref()?.dial.as_ref()?.until())
+        self.extra.as_ref()?.dial.as_ref()?.until()
     }
 
     pub(super) fn standing(&self) -> Standing {

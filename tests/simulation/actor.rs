@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use readyloop::{BoxError, CloseReason, Conn, ConnId, Context, Handler, Input, TimerKey};
+use readyloop::{
+    BoxError, CloseReason, Conn, ConnId, ConnectOptions, Context, Direction, Handler, Input,
+    TimerKey,
+};
 
+use crate::dials::{self, Dial, Dials};
 use crate::scenario::{Limits, Reaction, WhenFull};
 
 /// The reactor reads at most so much at once.
@@ -26,6 +30,7 @@ pub(crate) fn pattern(peer: SocketAddr, at: usize) -> u8 {
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     pub(crate) peer: Option<SocketAddr>,
+    pub(crate) outbound: bool,
     /// `on_open` has returned a state.
     pub(crate) opened: bool,
     /// `on_open` has refused, or panicked.
@@ -123,6 +128,8 @@ pub(crate) struct Ledger {
     /// The timers of the reactors themselves.
     pub(crate) ticks: BTreeMap<(usize, u64), Instant>,
     pub(crate) posts_run: usize,
+    /// Connections that are to be opened outward.
+    pub(crate) dials: Dials,
     calls: usize,
 }
 
@@ -137,6 +144,34 @@ pub(crate) struct PeerDid {
 }
 
 impl Ledger {
+    /// The addresses that a seed says to connect to, none of them used before; `None` if there are no more.
+    pub(crate) fn plan(&mut self, seed: u64) -> Option<(Vec<SocketAddr>, ConnectOptions)> {
+        let (addrs, options) = self.dials.plan(seed).filter(|_| !self.calm)?;
+        self.peers.extend(addrs.iter().map(|addr| (*addr, PeerDid::default())));
+        Some((addrs, options))
+    }
+
+    /// How many connections that are opened outward may hold a slot.
+    pub(crate) fn outward(&self) -> usize {
+        let may_be_there = |life: &Life| !life.closed; // nobody says when one has gone that was refused
+        self.dials.undecided() + self.count_outbound(may_be_there)
+    }
+
+    pub(crate) fn count_outbound(&self, so: impl Fn(&Life) -> bool) -> usize {
+        self.lives.values().filter(|life| life.outbound && so(life)).count()
+    }
+
+    /// Whether it is an address that is called, and does not call.
+    pub(crate) fn was_called(&self, addr: SocketAddr) -> bool {
+        dials::remotes().any(|(remote, _)| remote == addr)
+    }
+
+    pub(crate) fn begin(&mut self, id: ConnId, dial: Dial) {
+        let stopping = self.stopping;
+        let is_new = self.dials.begin(id, dial, stopping) && !self.lives.contains_key(&id);
+        self.expect(is_new, id, "an id that was used before");
+    }
+
     fn expect(&mut self, so: bool, id: ConnId, what: &str) {
         if !so {
             self.violations.push(format!("{id}: {what}"));
@@ -360,6 +395,26 @@ impl Actor {
                     self.note(other, |life| life.asked_to_close = true);
                 }
             }
+            Reaction::Connect { seed } => {
+                let plan = self.ledger.borrow_mut().plan(seed);
+                if let Some((addrs, options)) = plan {
+                    let other = conn.others().connect(&addrs, &options);
+                    let dial = Dial::new(addrs, &options, conn.now());
+                    self.ledger.borrow_mut().begin(other, dial);
+                }
+            }
+            Reaction::CloseDialled { other } => {
+                let id = self.ledger.borrow().dials.choose(other);
+                if let Some(id) = id
+                    && conn.others().close(id).is_ok()
+                {
+                    let mut ledger = self.ledger.borrow_mut();
+                    match ledger.lives.get_mut(&id) {
+                        Some(life) => life.asked_to_close = true,
+                        None => ledger.dials.is_given_up(id),
+                    }
+                }
+            }
             Reaction::AbortOther { other } => {
                 if let Some(other) = self.choose(other)
                     && conn.others().abort(other).is_ok()
@@ -476,11 +531,17 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let known = ledger.lives.contains_key(&id);
             ledger.expect(!known, id, "it was opened twice");
-            let may_come = !ledger.suspended || self.reactors > 1;
+            let outbound = conn.direction() == Direction::Outbound;
+            let listener = conn.listener_addr();
+            ledger.expect(listener.is_none() == outbound, id, "a listener that it does not have");
+            let was_dialled = ledger.dials.opened(id, conn.peer_addr());
+            ledger.expect(was_dialled == outbound, id, "it was not opened by who it says");
+            let may_come = !ledger.suspended || self.reactors > 1 || outbound;
             ledger.expect(may_come, id, "it was let in though nobody was to be");
             ledger.ids.push(id);
             let life = Life {
                 peer: Some(conn.peer_addr()),
+                outbound,
                 refused: true,
                 opened_at: Some(conn.now()),
                 heard_at: Some(conn.now()),
@@ -604,6 +665,25 @@ impl Handler for Actor {
         }
     }
 
+    fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
+        let mut ledger = self.ledger.borrow_mut();
+        let was_opened = ledger.lives.contains_key(&id);
+        ledger.expect(!was_opened, id, "on_connect_failed of one that was opened");
+        let now = reactor.now();
+        let right = match reason {
+            CloseReason::Stopped => ledger.stopping,
+            CloseReason::DrainTimeout { limit } => {
+                ledger.draining.is_some_and(|(began, _)| now - began >= *limit)
+            }
+            other => ledger.dials.may_fail(id, other, now),
+        };
+        ledger.expect(right, id, &format!("not connected for no reason: {reason:?}"));
+        let once = ledger.dials.failed(id);
+        ledger.expect(once, id, "on_connect_failed twice, or of what was never begun");
+        let gone = reactor.send(id, b"x").is_err() && reactor.close(id).is_err();
+        ledger.expect(gone, id, "it has failed, and can be used");
+    }
+
     fn on_drain(&mut self, conn: &mut Conn<'_>, state: &mut State) -> Result<(), BoxError> {
         self.enter(conn, "on_drain");
         let id = conn.id();
@@ -649,6 +729,7 @@ impl Handler for Actor {
                 }
                 CloseReason::FirstByteTimeout { limit } => {
                     life.bytes_in == 0
+                        && !life.outbound
                         && after(life.opened_at, limit)
                         && self.had(|was| was.first_byte == Some(*limit))
                 }
@@ -677,7 +758,7 @@ impl Handler for Actor {
                 CloseReason::DrainTimeout { limit } => {
                     after(ledger.draining.map(|(began, _)| began), limit)
                 }
-                CloseReason::Evicted => self.limits.when_full == WhenFull::Evict,
+                CloseReason::Evicted => self.limits.when_full == WhenFull::Evict && !life.outbound,
                 CloseReason::Stopped => ledger.stopping,
                 _ => false,
             };
@@ -696,6 +777,8 @@ impl Handler for Actor {
             Reaction::Panic => scripted_panic(),
             reaction @ (Reaction::SendToOther { .. }
             | Reaction::CloseOther { .. }
+            | Reaction::Connect { .. }
+            | Reaction::CloseDialled { .. }
             | Reaction::AbortOther { .. }
             | Reaction::Broadcast(_)
             | Reaction::Send(_)

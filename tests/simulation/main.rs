@@ -9,6 +9,7 @@
 
 mod actor;
 mod costs;
+mod dials;
 mod life;
 mod oracle;
 mod protection;

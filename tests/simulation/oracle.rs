@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use readyloop::net::sim::{Ending, Peer, Reading, Sim, World};
 use readyloop::{ListenOptions, Reactor, Suspension};
 
-use crate::actor::{Actor, Ledger, PeerDid, SCRIPTED, pattern};
+use crate::actor::{Actor, Ledger, Life, PeerDid, SCRIPTED, pattern};
+use crate::dials::{self, Dial};
 use crate::scenario::{Limits, Scenario, Step, WhenFull};
 
 /// What a run that kept every promise was like.
@@ -54,6 +55,8 @@ struct Run {
     listens: bool,
     limits: Limits,
     posts: Posts,
+    /// How many of those who were called are among the peers.
+    met: usize,
 }
 
 /// What was posted: all of it is run or comes back.
@@ -68,6 +71,13 @@ struct Dialled {
     /// How much of what the handler has sent it has read.
     read: usize,
     vanished: bool,
+}
+
+impl Dialled {
+    /// Whether nothing has become of it yet.
+    fn is_waiting(&self) -> bool {
+        !self.vanished && self.peer.ending().is_none()
+    }
 }
 
 /// Scripts give no drain more time.
@@ -93,8 +103,11 @@ impl Run {
         let addr =
             world.listen_with("10.0.0.1:7000", &options).map_err(|error| error.to_string())?;
         world.set_faults(scenario.network());
+        dials::remotes().for_each(|(addr, answer)| world.answer(addr, answer));
+        ledger.borrow_mut().dials.faults = scenario.faults;
         let (limits, posts) = (scenario.limits, Posts::default());
-        Ok(Self { world, ledger, addr, peers: Vec::new(), listens: true, limits, posts })
+        let peers = Vec::new();
+        Ok(Self { world, ledger, addr, peers, listens: true, limits, posts, met: 0 })
     }
 
     fn play(&mut self, scenario: &Scenario) -> Flow {
@@ -160,6 +173,7 @@ impl Run {
                 self.world.break_listener(self.addr);
             }
             Step::Post { conn } => self.post(conn),
+            Step::Connect { seed } => self.connect(seed),
             Step::Suspend { close } => {
                 let how =
                     if close { Suspension::CloseListeners } else { Suspension::KeepListening };
@@ -197,6 +211,25 @@ impl Run {
         };
         let posted = self.world.handle().post_to(id.reactor(), closure);
         self.posts.returned += usize::from(posted.is_err());
+    }
+
+    fn connect(&mut self, seed: u64) {
+        let Some((addrs, options)) = self.ledger.borrow_mut().plan(seed) else { return };
+        let reactors = self.world.reactors();
+        let reactor = seed as usize % reactors.len();
+        let reactor = &mut reactors[reactor];
+        let now = reactor.context().now();
+        if let Ok(id) = reactor.connect_with(&addrs[..], &options) {
+            self.ledger.borrow_mut().begin(id, Dial::new(addrs, &options, now));
+        }
+    }
+
+    /// Those who were called and have taken it are peers like others.
+    fn meet_the_called(&mut self) {
+        for peer in self.world.called().into_iter().skip(self.met) {
+            self.met += 1;
+            self.peers.push(Dialled { peer, read: 0, vanished: false });
+        }
     }
 
     fn resume(&mut self) -> Result<(), String> {
@@ -254,6 +287,7 @@ impl Run {
     /// One turn, and a look at everything.
     fn turn(&mut self, timeout: Duration) -> Flow {
         let flow = self.world.turn(timeout);
+        self.meet_the_called();
         self.check()?;
         Ok(flow)
     }
@@ -274,9 +308,11 @@ impl Run {
     fn check_limits(&mut self) -> Result<(), String> {
         let Limits { connections, per_ip, .. } = self.limits;
         let open = self.world.stats().open;
-        expect(open <= connections as u64, || format!("{open} connections of {connections}"))?;
         let ledger = self.ledger.borrow();
+        let most = connections + ledger.outward();
+        expect(open <= most as u64, || format!("{open} connections of {most}"))?;
         let served = ledger.lives.values().filter(|life| life.opened && !life.closed);
+        let served = served.filter(|life| !life.outbound);
         let ips: Vec<_> = served.filter_map(|life| life.peer).map(|peer| peer.ip()).collect();
         expect(ips.len() <= connections, || format!("{} are served of {connections}", ips.len()))?;
         let Some(limit) = per_ip else { return Ok(()) };
@@ -293,15 +329,30 @@ impl Run {
         let known = stats.open + stats.closed + stats.unregistered + refused;
         // With several reactors some may be on their way from one to another.
         let is_alone = self.world.handle().reactors() == 1;
-        let (sum, held) = if is_alone {
-            (stats.accepted == known, stats.open == sockets)
-        } else {
-            (stats.accepted >= known, stats.open + (stats.accepted - known) == sockets)
-        };
+        let come = stats.accepted + stats.dialled;
+        let sum = if is_alone { come == known } else { come >= known };
+        // What is being opened outward has no socket between two addresses.
+        let held = stats.open + come.saturating_sub(known);
+        let without = self.ledger.borrow().dials.undecided() as u64;
+        let held = sockets <= held && held <= sockets + without;
+        self.check_dials()?;
         expect(sum, || format!("the stats do not add up: {stats:?}"))?;
         expect(held, || format!("{} open, {sockets} sockets", stats.open))?;
         let counted = (stats.traffic.bytes_in, stats.traffic.bytes_out);
         expect(counted == traffic, || format!("{counted:?} bytes counted of {traffic:?}"))
+    }
+
+    fn check_dials(&self) -> Result<(), String> {
+        let (ledger, stats) = (self.ledger.borrow(), self.world.stats());
+        let (all, late, failed) =
+            (ledger.dials.len(), ledger.dials.late(), ledger.dials.count_failed());
+        let dialled = (all - late) as u64..=all as u64;
+        expect(dialled.contains(&stats.dialled), || {
+            format!("{} of {dialled:?} dials are counted", stats.dialled)
+        })?;
+        expect(stats.not_connected == failed as u64, || {
+            format!("{} of {failed} failures are counted", stats.not_connected)
+        })
     }
 
     fn run_until_still(&mut self) -> Flow {
@@ -329,6 +380,8 @@ impl Run {
         }
         // Between rests there are deadlines: an acceptor that pauses, connections that linger, SYNs.
         let wait = Duration::from_secs(1).max(self.limits.longest()) + Duration::from_secs(1);
+        let is_dialling = self.ledger.borrow().dials.undecided() > 0;
+        let wait = if is_dialling { wait.max(dials::LONGEST) } else { wait };
         let is_draining = self.ledger.borrow().draining.is_some();
         let wait = if is_draining { wait.max(LONGEST_DRAIN) } else { wait };
         // With few places, those who wait get theirs one after the other.
@@ -377,7 +430,11 @@ impl Run {
             expect(max_age.is_none(), || format!("{id}: it is too old"))?;
             expect(idle.is_none() || life.is_paused(), || format!("{id}: it is idle"))?;
             expect(
-                first_byte.is_none() || life.is_paused() || life.finished || did.sent > 0,
+                first_byte.is_none()
+                    || life.outbound
+                    || life.is_paused()
+                    || life.finished
+                    || did.sent > 0,
                 || format!("{id}: not a byte has come"),
             )?;
             let asked = life.asked_to_close || life.asked_to_abort || life.asked_to_fail;
@@ -409,6 +466,13 @@ impl Run {
                 format!("{id}: the peer has finished, and the handler does not know")
             })?;
         }
+        let undecided = ledger.dials.undecided();
+        expect(undecided == 0, || format!("{undecided} dials have come to no end"))?;
+        let forgotten = self.peers.iter().find(|peer| {
+            let known = ledger.lives.values().any(|life| life.peer == Some(peer.peer.addr()));
+            !known && ledger.was_called(peer.peer.addr()) && peer.is_waiting()
+        });
+        expect(forgotten.is_none(), || "somebody was called, and then forgotten".to_owned())?;
         drop(ledger);
         self.check_everybody_was_accepted()?;
         let stats = self.world.stats();
@@ -426,9 +490,11 @@ impl Run {
         let waiting = |peer: &&Dialled| {
             let ledger = self.ledger.borrow();
             let known = ledger.lives.values().any(|life| life.peer == Some(peer.peer.addr()));
-            !known && !peer.vanished && peer.peer.ending().is_none()
+            !known && peer.is_waiting() && !ledger.was_called(peer.peer.addr())
         };
-        let room = self.world.stats().open < self.limits.connections as u64;
+        let is_there = |life: &Life| life.opened && !life.closed;
+        let outbound = self.ledger.borrow().count_outbound(is_there) as u64;
+        let room = self.world.stats().open - outbound < self.limits.connections as u64;
         let may_wait = self.limits.when_full == WhenFull::Wait && !room;
         match self.peers.iter().find(waiting) {
             Some(peer) if self.listens && !may_wait => {
@@ -465,6 +531,8 @@ impl Run {
             let life = &ledger.lives[id];
             expect(life.opened == life.closed, || format!("{id}: no on_close: {life:?}"))?;
         }
+        let undecided = ledger.dials.undecided();
+        expect(undecided == 0, || format!("nothing has followed on {undecided} dials"))?;
         drop(ledger);
         let (sockets, stats) = (self.world.open_sockets(), self.world.stats());
         let (open, waiting) = (stats.open, stats.waiting_bytes);
@@ -491,6 +559,9 @@ fn check_stream(peer: &mut Dialled, ledger: &Ledger) -> Result<(), String> {
     }
     let addr = peer.peer.addr();
     let found = ledger.ids.iter().find(|id| ledger.lives[id].peer == Some(addr));
+    if found.is_none() && new.is_empty() && ledger.was_called(addr) {
+        return Ok(()); // its call was given up before anybody knew that it had been taken
+    }
     let id = found.ok_or_else(|| format!("{addr} was served before on_open"))?;
     let sent = &ledger.lives[id].sent;
     let end = peer.read + new.len();

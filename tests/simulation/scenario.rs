@@ -134,6 +134,10 @@ pub(crate) enum Step {
     },
     BreakListener,
     StopFromOutside,
+    /// A connection is opened outward, from outside of all callbacks.
+    Connect {
+        seed: u64,
+    },
     /// Another thread has a closure run for a connection.
     Post {
         conn: usize,
@@ -174,6 +178,14 @@ pub(crate) enum Reaction {
         bytes: usize,
     },
     CloseOther {
+        other: usize,
+    },
+    /// Opens a connection outward, to addresses and in a time that this seed says.
+    Connect {
+        seed: u64,
+    },
+    /// Gives up one that is being opened, or closes it.
+    CloseDialled {
         other: usize,
     },
     AbortOther {
@@ -420,6 +432,7 @@ impl Step {
                 2 | 3 => Self::Resume,
                 4 => Self::Drain { millis: rng.below(20_000) },
                 5 => Self::Replace { panics: rng.below(3) == 0 },
+                6 => Self::Connect { seed: rng.below(1 << 16) },
                 _ => Self::Post { conn: peer },
             },
             74..97 => {
@@ -436,11 +449,12 @@ impl Step {
 impl Reaction {
     fn draw(rng: &mut Rng, mild: bool) -> Self {
         let other = rng.size_below(8);
-        match rng.below(if mild { 70 } else { 100 }) {
+        match rng.below(if mild { 70 } else { 101 }) {
             0..25 => Self::Echo,
             25..40 => Self::EchoSome(size(rng)),
             40..50 => Self::Take(size(rng)),
-            50..52 => Self::Leave,
+            50 => Self::Leave,
+            51 => Self::Connect { seed: rng.below(1 << 16) },
             52 => Self::SetTimer { key: rng.below(3), millis: rng.below(300) },
             53..60 => Self::Send(size(rng)),
             60..64 => Self::TrySend(size(rng)),
@@ -468,7 +482,8 @@ impl Reaction {
                     Self::ResumeOther { other, calls: [None, Some(1), Some(3)][rng.size_below(3)] }
                 }
             },
-            _ => Self::Stop,
+            99 => Self::Stop,
+            _ => Self::CloseDialled { other },
         }
     }
 }

@@ -53,7 +53,7 @@ impl Kernel {
         match self.answer_of(self.links[id].peer_addr) {
             Answer::Takes => {
                 self.links[id].server = ServerEnd::Open;
-                self.links[id].is_taken = true;
+                self.called.push(id);
                 self.owe(id, Change::HungUp); // whatever is armed
                 self.start_to_server(id);
             }
@@ -84,11 +84,5 @@ impl Kernel {
             ServerEnd::Calling => Ok(false),
             _ => Ok(true),
         }
-    }
-
-    /// All that have taken a call so far, in the order of the calls.
-    pub(super) fn called(&self) -> Vec<LinkId> {
-        let links = self.links.iter().enumerate();
-        links.filter(|(_, link)| link.is_taken).map(|(id, _)| id).collect()
     }
 }

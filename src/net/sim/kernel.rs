@@ -66,6 +66,8 @@ pub(super) struct Kernel {
     pub(super) accept_errors: VecDeque<i32>,
     /// Who is there to be called.
     pub(super) answers: HashMap<SocketAddr, Answer>,
+    /// Those that were, and have taken it.
+    pub(super) called: Vec<LinkId>,
     pub(super) listeners: Vec<Listener>,
     agenda: BinaryHeap<Reverse<(u64, u64, Action)>>,
     /// Links with an edge owed; may name one twice, or in vain.
@@ -87,6 +89,7 @@ impl Kernel {
             calls: (0, 0),
             accept_errors: VecDeque::new(),
             answers: HashMap::new(),
+            called: Vec::new(),
             listeners: Vec::new(),
             agenda: BinaryHeap::new(),
             owed: Vec::new(),

@@ -99,8 +99,6 @@ pub(super) struct Link {
     pub(super) ending: Option<Ending>,
 
     pub(super) server: ServerEnd,
-    /// The server has called, and the peer has taken it.
-    pub(super) is_taken: bool,
     /// How often its SYN found the backlog full.
     pub(super) syns: u32,
     pub(super) queue: VecDeque<u8>,
@@ -145,7 +143,6 @@ impl Link {
             fin_at_peer: false,
             ending: None,
             server: ServerEnd::Connecting,
-            is_taken: false,
             syns: 0,
             queue: VecDeque::new(),
             sending: VecDeque::new(),

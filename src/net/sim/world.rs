@@ -178,11 +178,11 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().answers.insert(addr, answer);
     }
 
-    /// All peers that the server has called and that have taken it, in the order of the calls.
+    /// All peers that the server has called and that have taken it, in the order in which they did.
     #[must_use]
     pub fn called(&self) -> Vec<Peer> {
-        let links = self.kernel.borrow().called();
-        links.into_iter().map(|link| Peer { kernel: Rc::clone(&self.kernel), link }).collect()
+        let peer = |link: &LinkId| Peer { kernel: Rc::clone(&self.kernel), link: *link };
+        self.kernel.borrow().called.iter().map(peer).collect()
     }
 
     /// What the reactors have counted so far.

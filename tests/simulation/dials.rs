@@ -1,0 +1,170 @@
+//! What is known of connections that are opened outward.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use readyloop::net::sim::{Answer, Rng};
+use readyloop::{Attempt, CloseReason, ConnId, ConnectOptions};
+
+/// What there is to be called, so many addresses of each.
+const KINDS: [Answer; 4] =
+    [Answer::Takes, Answer::Refuses, Answer::KeepsSilent, Answer::IsUnreachable];
+const OF_EACH: u8 = 12;
+
+/// The longest time that a plan gives.
+pub(crate) const LONGEST: Duration = Duration::from_secs(20);
+
+/// All addresses that there are to be called, and what they do.
+pub(crate) fn remotes() -> impl Iterator<Item = (SocketAddr, Answer)> {
+    let numbers = move |kind| (0..OF_EACH).map(move |number| (kind, number));
+    let all = (0..KINDS.len() as u8).flat_map(numbers);
+    all.map(|(kind, number)| (addr(kind, number), KINDS[usize::from(kind)]))
+}
+
+fn addr(kind: u8, number: u8) -> SocketAddr {
+    SocketAddr::from(([10, 1, kind, number], 9_000))
+}
+
+fn answer_of(addr: SocketAddr) -> Option<Answer> {
+    let SocketAddr::V4(addr) = addr else { return None };
+    KINDS.get(usize::from(addr.ip().octets()[2])).copied()
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Dials {
+    by_id: BTreeMap<ConnId, Dial>,
+    /// How many addresses of each kind were used.
+    used: [u8; KINDS.len()],
+    /// Whether something can go wrong by itself.
+    pub(crate) faults: bool,
+}
+
+/// One of them, with what has become of it.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    addrs: Vec<SocketAddr>,
+    timeout: Duration,
+    begun: Instant,
+    opened: bool,
+    failed: bool,
+    given_up: bool,
+    /// It was begun when the reactor was about to stop: then nothing need follow.
+    late: bool,
+}
+
+impl Dial {
+    pub(crate) fn new(addrs: Vec<SocketAddr>, options: &ConnectOptions, begun: Instant) -> Self {
+        let timeout = timeout_of(options);
+        Self { addrs, timeout, begun, opened: false, failed: false, given_up: false, late: false }
+    }
+
+    fn is_decided(&self) -> bool {
+        self.opened || self.failed
+    }
+}
+
+/// The options do not tell; they were made here.
+fn timeout_of(options: &ConnectOptions) -> Duration {
+    let like = |millis: &u64| ConnectOptions::new().timeout(Duration::from_millis(*millis));
+    let millis = TIMES.iter().find(|millis| like(millis) == *options);
+    Duration::from_millis(*millis.expect("it is one of these"))
+}
+
+const TIMES: [u64; 4] = [1, 100, 2_000, 20_000];
+
+impl Dials {
+    /// Up to three addresses, and how long it may take.
+    pub(crate) fn plan(&mut self, seed: u64) -> Option<(Vec<SocketAddr>, ConnectOptions)> {
+        let rng = &mut Rng::new(seed);
+        let timeout = Duration::from_millis(TIMES[rng.size_below(TIMES.len())]);
+        let mut addrs = Vec::new();
+        for _ in 0..rng.below(4) {
+            let kind = [0, 0, 0, 1, 2, 3][rng.size_below(6)];
+            if self.used[kind] == OF_EACH {
+                return None;
+            }
+            addrs.push(addr(kind as u8, self.used[kind]));
+            self.used[kind] += 1;
+        }
+        Some((addrs, ConnectOptions::new().timeout(timeout)))
+    }
+
+    pub(crate) fn begin(&mut self, id: ConnId, dial: Dial, late: bool) -> bool {
+        self.by_id.insert(id, Dial { late, ..dial }).is_none()
+    }
+
+    pub(crate) fn choose(&self, number: usize) -> Option<ConnId> {
+        self.by_id.keys().nth(number % self.by_id.len().max(1)).copied()
+    }
+
+    pub(crate) fn is_given_up(&mut self, id: ConnId) {
+        self.by_id.get_mut(&id).expect("it was chosen of these").given_up = true;
+    }
+
+    /// Returns whether it was to be, and at this address.
+    pub(crate) fn opened(&mut self, id: ConnId, addr: SocketAddr) -> bool {
+        let Some(dial) = self.by_id.get_mut(&id) else { return false };
+        let right = dial.addrs.contains(&addr) && answer_of(addr) == Some(Answer::Takes);
+        let once = !dial.is_decided() && !dial.given_up;
+        dial.opened = true;
+        right && once
+    }
+
+    /// Returns whether it was to be expected.
+    pub(crate) fn failed(&mut self, id: ConnId) -> bool {
+        self.by_id
+            .get_mut(&id)
+            .is_some_and(|dial| !dial.is_decided() && !std::mem::replace(&mut dial.failed, true))
+    }
+
+    pub(crate) fn may_fail(&self, id: ConnId, reason: &CloseReason, now: Instant) -> bool {
+        let Some(dial) = self.by_id.get(&id) else { return false };
+        match reason {
+            CloseReason::Closed => dial.given_up,
+            CloseReason::NotConnected(error) => {
+                let tried = error.attempts().iter().map(|attempt| attempt.addr);
+                let in_order = tried.eq(dial.addrs[..error.attempts().len()].iter().copied());
+                let all = error.attempts().len() + error.untried() == dial.addrs.len();
+                let is_over = now - dial.begun >= dial.timeout;
+                let for_a_reason = |attempt: &Attempt| self.may_be_refused(attempt, is_over);
+                in_order
+                    && all
+                    && (error.untried() == 0 || is_over)
+                    && error.attempts().iter().all(for_a_reason)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether this may have become of an address. Its share of the time may be over before the whole is.
+    fn may_be_refused(&self, attempt: &Attempt, is_over: bool) -> bool {
+        match (answer_of(attempt.addr), attempt.source.kind()) {
+            (Some(Answer::Refuses), ErrorKind::ConnectionRefused) => true,
+            (Some(Answer::IsUnreachable), ErrorKind::NetworkUnreachable) => true,
+            (Some(Answer::KeepsSilent), ErrorKind::TimedOut) => true,
+            // Its peer may be there and gone again before it is looked at.
+            (Some(Answer::Takes), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => true,
+            (_, ErrorKind::TimedOut) => self.faults || is_over,
+            _ => self.faults,
+        }
+    }
+
+    /// Those that hold a slot, or may.
+    pub(crate) fn undecided(&self) -> usize {
+        self.by_id.values().filter(|dial| !dial.is_decided() && !dial.late).count()
+    }
+
+    pub(crate) fn count_failed(&self) -> usize {
+        self.by_id.values().filter(|dial| dial.failed).count()
+    }
+
+    pub(crate) fn late(&self) -> usize {
+        self.by_id.values().filter(|dial| dial.late).count()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+}
