@@ -57,11 +57,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let (name, open) = (self.name(), self.table.stats.open);
         log::info!("{name}draining: {open} connections have {timeout:?} to finish");
         self.report = Report::default();
-        let to_tell = self.table.ids().collect();
+        let to_tell = self.table.opened_ids().collect();
         self.drain = Some(Drain { timeout, deadline, to_tell, all_are_told: false });
     }
 
-    /// A connection has come in while draining: it was on its way from another reactor.
+    /// A connection is there while the reactor drains: it was on its way from another one, or being opened.
     pub(super) fn tell_late(&mut self, id: ConnId) {
         if let Some(drain) = &mut self.drain {
             drain.to_tell.push_back(id);

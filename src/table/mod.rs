@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::conn::{Direction, SendError};
 use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, Timeouts, millis};
+use crate::core::phase::Phase;
 use crate::core::pressure::Pressure;
 use crate::core::recency::Recency;
 use crate::core::wheel::Wheel;
@@ -401,6 +402,12 @@ impl Table {
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = ConnId> {
         self.entries.iter().map(|(slot, entry)| id_of(slot, entry))
+    }
+
+    /// Of those that their handler has seen.
+    pub(crate) fn opened_ids(&self) -> impl Iterator<Item = ConnId> {
+        let opened = self.entries.iter().filter(|(_, entry)| entry.phase != Phase::Connecting);
+        opened.map(|(slot, entry)| id_of(slot, entry))
     }
 
     /// How long ago a time is.
