@@ -181,6 +181,22 @@ impl<'a> Conn<'a> {
         self.entry_mut().heard_of(now);
     }
 
+    /// Says that nothing more is sent: all that is queued goes out, then a FIN (a half-close, `SHUT_WR` of
+    /// shutdown(2)). The peer is heard on, until it finishes too; then the connection ends, after
+    /// [`on_eof`](crate::Handler::on_eof). If it has finished already this is [`close`](Self::close).
+    ///
+    /// # Examples
+    /// ```
+    /// # use readyloop::Conn;
+    /// fn ask(server: &mut Conn<'_>) {
+    ///     server.send(b"everything that you know\n");
+    ///     server.finish(); // on_data gets the answer, on_eof its end
+    /// }
+    /// ```
+    pub fn finish(&mut self) {
+        self.entry_mut().finish();
+    }
+
     /// Closes the connection in order: all that is queued is sent, then a FIN; input that still
     /// comes is thrown away. No callback but `on_close` follows.
     pub fn close(&mut self) {

@@ -136,6 +136,15 @@ impl<'a> Context<'a> {
         self.change(id, |entry| entry.close(CloseReason::Closed))
     }
 
+    /// Says that nothing more is sent to a connection, as [`Conn::finish`](crate::Conn::finish) does.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended, is about to, or has been finished.
+    pub fn finish(&mut self, id: ConnId) -> Result<(), Gone> {
+        self.check(id)?;
+        self.change(id, Entry::finish)
+    }
+
     /// Resets a connection, as [`Conn::abort`](crate::Conn::abort) does.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ impl Timeouts {
     pub(crate) fn next(&self, of: &Standing, now: u64) -> Option<(u64, Deadline)> {
         let write = due(of.stalled, self.write, Deadline::Write);
         match of.phase {
-            Phase::Open | Phase::PeerFinished => {
+            Phase::Open | Phase::PeerFinished | Phase::Finishing | Phase::HalfClosed => {
                 let since = if of.unheard { now } else { of.since };
                 let first = if of.silent { self.first_byte } else { None };
                 let age = self.max_age.map(|most| shortened(most, of.serial));

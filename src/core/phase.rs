@@ -5,18 +5,23 @@
 /// ```text
 ///   Connecting (outward only) ── failed, given up ──► Closed
 ///    │ connected
-///    ▼       peer's FIN                  close
+///    ▼       peer's FIN                  close, finish
 ///   Open ────────────────► PeerFinished ───────► Flushing, peer finished
-///    │ │                                               │ all sent
-///    │ │ close                            peer's FIN   │
-///    │ └──────► Flushing, peer not finished ───────────┤
-///    │              │ all sent: FIN goes out           │
-///    │              ▼          peer's FIN, deadline    ▼
-///    │          Lingering ──────────────────────────► Closed
-///    │ a write failed                                  ▲
-///    └──────► Deaf ────────────────────────────────────┤
-///                     all it had sent is read          │
-///   any of them, on abort or a failed read ────────────┘
+///    │ │ │                                           ▲   │ all sent
+///    │ │ │ finish              peer's FIN            │   │
+///    │ │ └──────► Finishing ─────────────────────────┘   │
+///    │ │              │ all sent: FIN goes out           │
+///    │ │              ▼            peer's FIN            │
+///    │ │          HalfClosed ────────────────────────────┤
+///    │ │ close (of those two as well)     peer's FIN     │
+///    │ └──────► Flushing, peer not finished ─────────────┤
+///    │              │ all sent: FIN goes out             │
+///    │              ▼          peer's FIN, deadline      ▼
+///    │          Lingering ────────────────────────────► Closed
+///    │ a write failed                                    ▲
+///    └──────► Deaf ──────────────────────────────────────┤
+///                     all it had sent is read            │
+///   any of them, on abort or a failed read ──────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -26,6 +31,10 @@ pub(crate) enum Phase {
     Open,
     /// The peer has sent its FIN; the handler may still send.
     PeerFinished,
+    /// The handler has said all: what is queued goes out, and then a FIN. What comes in is still its.
+    Finishing,
+    /// Our FIN is out, and the peer may still send.
+    HalfClosed,
     /// The handler has closed: what is queued goes out, what comes in is thrown away.
     Flushing { peer_finished: bool },
     /// Our FIN is out. Input is thrown away until the peer's FIN, because closing a socket with
@@ -53,6 +62,11 @@ impl Phase {
         matches!(self, Self::Closed { .. })
     }
 
+    /// Whether the peer may still say something that the handler hears and that ends with a FIN.
+    pub(crate) fn hears(self) -> bool {
+        matches!(self, Self::Open | Self::Finishing | Self::HalfClosed)
+    }
+
     /// Whether the handler's bytes are still queued.
     pub(crate) fn sends(self) -> bool {
         matches!(self, Self::Open | Self::PeerFinished)
@@ -60,12 +74,12 @@ impl Phase {
 
     /// Whether the handler may still get something but the end.
     pub(crate) fn is_before_the_end(self) -> bool {
-        self.sends() || self == Self::Deaf
+        self.sends() || self.hears() || self == Self::Deaf
     }
 
     pub(crate) fn reads(self) -> Reads {
         match self {
-            Self::Open | Self::Deaf => Reads::Deliver,
+            Self::Open | Self::Finishing | Self::HalfClosed | Self::Deaf => Reads::Deliver,
             Self::Flushing { peer_finished: false } | Self::Lingering => Reads::Discard,
             Self::Connecting
             | Self::PeerFinished
@@ -79,10 +93,20 @@ impl Phase {
     pub(crate) fn after_eof(self) -> Self {
         match self {
             Self::Open => Self::PeerFinished,
-            Self::Flushing { .. } => Self::Flushing { peer_finished: true },
-            Self::Lingering => Self::Closed { reset: false },
+            Self::Finishing | Self::Flushing { .. } => Self::Flushing { peer_finished: true },
+            Self::HalfClosed | Self::Lingering => Self::Closed { reset: false },
             Self::Deaf => Self::Closed { reset: true },
             Self::Connecting | Self::PeerFinished | Self::Closed { .. } => self,
+        }
+    }
+
+    /// The handler has said all that it has to say.
+    #[must_use]
+    pub(crate) fn after_finish(self) -> Self {
+        match self {
+            Self::Open => Self::Finishing,
+            Self::PeerFinished => Self::Flushing { peer_finished: true },
+            other => other,
         }
     }
 
@@ -90,7 +114,9 @@ impl Phase {
     #[must_use]
     pub(crate) fn after_close(self) -> Self {
         match self {
-            Self::Open => Self::Flushing { peer_finished: false },
+            Self::Open | Self::Finishing | Self::HalfClosed => {
+                Self::Flushing { peer_finished: false }
+            }
             Self::PeerFinished => Self::Flushing { peer_finished: true },
             Self::Connecting => Self::Closed { reset: false },
             Self::Deaf => Self::Closed { reset: true },
@@ -102,6 +128,7 @@ impl Phase {
     #[must_use]
     pub(crate) fn after_flush(self) -> Self {
         match self {
+            Self::Finishing => Self::HalfClosed,
             Self::Flushing { peer_finished: false } => Self::Lingering,
             Self::Flushing { peer_finished: true } => Self::Closed { reset: false },
             other => other,
@@ -113,7 +140,7 @@ impl Phase {
     #[must_use]
     pub(crate) fn after_write_failure(self) -> Self {
         match self {
-            Self::Open | Self::Deaf => Self::Deaf,
+            Self::Open | Self::Finishing | Self::HalfClosed | Self::Deaf => Self::Deaf,
             other => other.after_end(true),
         }
     }
@@ -155,6 +182,19 @@ mod tests {
     #[test]
     fn a_fin_that_arrives_while_flushing_saves_the_lingering() {
         assert_eq!(Phase::Open.after_close().after_eof().after_flush(), CLOSED);
+    }
+
+    #[test]
+    fn who_finishes_still_hears_its_peer_to_the_end() {
+        let phase = Phase::Open.after_finish();
+        assert!(!phase.sends() && phase.hears());
+        assert_eq!(phase.after_eof(), Phase::Flushing { peer_finished: true });
+        let half_closed = phase.after_flush();
+        assert_eq!(half_closed, Phase::HalfClosed);
+        assert_eq!(half_closed.reads(), Reads::Deliver);
+        assert_eq!(half_closed.after_eof(), CLOSED);
+        assert_eq!(half_closed.after_close().after_flush(), Phase::Lingering);
+        assert_eq!(Phase::Open.after_eof().after_finish().after_flush(), CLOSED);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use super::Reactor;
 use super::laps::Served;
 use crate::close_reason::CloseReason;
 use crate::core::deadlines::Deadline;
-use crate::core::phase::Phase;
 use crate::core::wheel::{SECOND_HALF, Step};
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -90,7 +89,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// While draining. That nobody has told of input does not mean that there is none: so it is asked.
     fn close_if_quiet(&mut self, id: ConnId) {
         let entry = self.table.entry(id);
-        entry.readable |= entry.phase == Phase::Open;
+        entry.readable |= entry.phase.hears();
         self.begin(id);
         self.read(id);
         let now = self.table.passed();

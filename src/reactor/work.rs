@@ -109,10 +109,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if entry.is_at_ease() {
             return; // the usual case after one
         }
-        if entry.queued() == 0 && matches!(entry.phase, Phase::Flushing { .. }) {
+        if entry.queued() == 0 && matches!(entry.phase, Phase::Flushing { .. } | Phase::Finishing) {
             entry.phase = entry.phase.after_flush();
-            if entry.phase == Phase::Lingering {
-                self.start_lingering(id);
+            if matches!(entry.phase, Phase::Lingering | Phase::HalfClosed) {
+                self.send_fin(id);
             }
         }
         let entry = self.table.entry(id);
@@ -130,12 +130,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.recount(id);
     }
 
-    fn start_lingering(&mut self, id: ConnId) {
+    fn send_fin(&mut self, id: ConnId) {
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
         let finished = uninterrupted(|| self.net.finish(&mut socket.stream));
         let now = self.table.stamp();
         let entry = self.table.entry(id);
         match finished {
+            _ if entry.phase == Phase::HalfClosed => {} // if the peer is gone, reading tells
             Ok(()) => entry.wait_for_fin(now),
             // The peer is gone already: all was handed over, and there is nobody to wait for.
             Err(_) => entry.phase = entry.phase.after_end(false),
@@ -356,12 +357,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let entry = self.table.entry(id);
         entry.readable = false;
         entry.heard_of(now);
-        let was_open = entry.phase == Phase::Open;
-        if was_open {
+        let was_heard = entry.phase.hears();
+        if was_heard {
             let _unused = entry.note(CloseReason::PeerFinished);
         }
         entry.phase = entry.phase.after_eof();
-        if was_open {
+        if was_heard {
             log::trace!("{id} the peer has finished");
             self.offer_end(id);
         } else {

@@ -282,6 +282,14 @@ impl Entry {
         self.phase = self.phase.after_close();
     }
 
+    /// Sends a FIN as soon as everything queued has been sent, and goes on hearing the peer.
+    pub(crate) fn finish(&mut self) {
+        if self.phase == Phase::PeerFinished {
+            let _unused = self.note(CloseReason::Closed);
+        }
+        self.phase = self.phase.after_finish();
+    }
+
     /// Ends both directions now. `reset` asks for a RST.
     pub(crate) fn cut(&mut self, reason: CloseReason, reset: bool) {
         let _unused = self.note(reason);
@@ -339,7 +347,7 @@ impl Entry {
 
     /// Bytes have come, or the peer's FIN.
     pub(crate) fn heard_of(&mut self, now: u64) {
-        if self.phase.sends() {
+        if self.phase.sends() || self.phase.hears() {
             self.since = now.into();
         }
     }
@@ -389,7 +397,7 @@ impl Entry {
     /// Whether a reset may have come that reading does not tell of: behind the peer's FIN recv(2) goes on
     /// returning 0, and who is paused is not read from.
     pub(crate) fn may_be_reset(&self) -> bool {
-        let is_paused = self.phase == Phase::Open && self.is_paused();
+        let is_paused = self.phase.hears() && self.is_paused();
         self.hung_up && (self.phase == Phase::PeerFinished || is_paused)
     }
 
@@ -412,7 +420,8 @@ impl Entry {
             || self.wants_write()
             || self.wants_read()
             || self.may_be_reset()
-            || (matches!(self.phase, Phase::Flushing { .. }) && self.queued() == 0)
+            || (matches!(self.phase, Phase::Flushing { .. } | Phase::Finishing)
+                && self.queued() == 0)
             || (self.undelivered && self.takes_input())
             || self.has_drained(marks)
     }
@@ -441,7 +450,7 @@ impl Entry {
             opened: self.opened.get(),
             since: self.since.get(),
             silent: self.bytes_in == 0
-                && self.phase == Phase::Open
+                && self.phase.hears()
                 && self.direction() == Direction::Inbound,
             unheard: self.waits() || self.is_paused(),
             unfinished: self.is_unfinished(),

@@ -66,6 +66,8 @@ pub(crate) struct Life {
     /// The timers that are set, and when they are due.
     pub(crate) timers: BTreeMap<u64, Instant>,
     told_to_drain: bool,
+    /// Nothing more is sent to it. If its peer had finished, that has closed it.
+    has_finished: bool,
 }
 
 impl Life {
@@ -89,6 +91,11 @@ impl Life {
         if calls == Some(0) {
             self.paused_at = Some(now);
         }
+    }
+
+    fn finish(&mut self) {
+        (self.has_finished, self.owed_a_drain) = (true, false);
+        self.asked_to_close |= self.finished;
     }
 
     fn set_timer(&mut self, key: u64, due: Instant) {
@@ -276,7 +283,7 @@ impl Actor {
     /// Writes down what a callback leaves behind.
     fn leave(&self, conn: &Conn<'_>) {
         let above = conn.queued() > self.limits.high_water;
-        self.note(conn.id(), |life| life.owed_a_drain |= above);
+        self.note(conn.id(), |life| life.owed_a_drain |= above && !life.has_finished);
     }
 
     /// Sends, and writes down what was taken.
@@ -365,6 +372,17 @@ impl Actor {
             Reaction::Close => {
                 self.note(id, |life| life.asked_to_close = true);
                 conn.close();
+            }
+            Reaction::Finish => {
+                self.note(id, Life::finish);
+                conn.finish();
+            }
+            Reaction::FinishOther { other } => {
+                if let Some(other) = self.choose(other)
+                    && conn.others().finish(other).is_ok()
+                {
+                    self.note(other, Life::finish);
+                }
             }
             Reaction::SendAndClose(count) => {
                 self.say_noise(conn, count, true);
@@ -777,6 +795,7 @@ impl Handler for Actor {
             Reaction::Panic => scripted_panic(),
             reaction @ (Reaction::SendToOther { .. }
             | Reaction::CloseOther { .. }
+            | Reaction::FinishOther { .. }
             | Reaction::Connect { .. }
             | Reaction::CloseDialled { .. }
             | Reaction::AbortOther { .. }

@@ -8,6 +8,7 @@
 //! ```
 
 mod actor;
+mod connector;
 mod costs;
 mod dials;
 mod life;

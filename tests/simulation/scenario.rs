@@ -166,6 +166,11 @@ pub(crate) enum Reaction {
     Send(usize),
     TrySend(usize),
     Close,
+    /// Half-closes: sends no more, and goes on hearing.
+    Finish,
+    FinishOther {
+        other: usize,
+    },
     SendAndClose(usize),
     /// Sends until it is above high water, as the docs of `is_above_high_water` show.
     Produce,
@@ -460,14 +465,16 @@ impl Reaction {
             60..64 => Self::TrySend(size(rng)),
             64..67 => Self::Produce,
             67..70 => Self::Broadcast(size(rng)),
-            70..74 => Self::Close,
+            70 => Self::Finish,
+            71..74 => Self::Close,
             74..78 => Self::SendAndClose(size(rng)),
             78..80 => Self::Abort,
             80..83 => Self::Fail,
             83..86 => Self::Panic,
             86..88 => Self::PanicInDrop,
             88..93 => Self::SendToOther { other, bytes: size(rng) },
-            93..96 => Self::CloseOther { other },
+            93 => Self::FinishOther { other },
+            94..96 => Self::CloseOther { other },
             96..98 => Self::AbortOther { other },
             98 => match rng.below(9) {
                 4 | 5 => Self::SetTimer { key: rng.below(3), millis: rng.below(5_000) },

@@ -4,6 +4,7 @@
 
 mod util;
 
+mod connector;
 mod faults;
 mod handlers;
 mod library;

@@ -212,7 +212,8 @@ impl Kernel {
 
     pub(super) fn peer_sends(&mut self, id: LinkId, bytes: &[u8]) -> bool {
         let link = &mut self.links[id];
-        let can = !link.peer_finished && link.ending.is_none() && !link.vanished;
+        let is_there = matches!(link.ending, None | Some(Ending::Fin)) && !link.vanished;
+        let can = is_there && !link.peer_finished;
         if can {
             link.outgoing.extend(bytes);
             self.start_to_server(id);

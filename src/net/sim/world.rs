@@ -403,7 +403,8 @@ pub struct Peer {
 
 impl Peer {
     /// Sends bytes, as fast as the network and the server take them. Returns whether it can: not
-    /// after it has finished, closed or vanished, nor once the connection is known to have ended.
+    /// after it has finished, closed or vanished, nor once the connection was reset or refused. (The server's
+    /// FIN does not keep it from sending.)
     pub fn send(&self, bytes: &[u8]) -> bool {
         self.kernel.borrow_mut().peer_sends(self.link, bytes)
     }

@@ -1,0 +1,408 @@
+//! Connections that the reactor opens outward.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use readyloop::net::sim::{Answer, Ending, Faults, Reading, Rng, World};
+use readyloop::{
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Error,
+    Handler, Input, TimerKey,
+};
+
+#[path = "../../examples/proxy.rs"]
+mod proxy;
+
+use proxy::Proxy;
+
+const SECOND: Duration = Duration::from_secs(1);
+const TICK: TimerKey = TimerKey(0);
+
+fn remote(number: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, number], 7))
+}
+
+/// Echoes, and writes down what becomes of connections.
+#[derive(Clone, Default)]
+struct Diary {
+    lines: Rc<RefCell<Vec<String>>>,
+    /// Connects from inside of callbacks: this often, to this address.
+    tries_again: Option<(usize, SocketAddr)>,
+}
+
+impl Diary {
+    fn note(&self, line: String) {
+        self.lines.borrow_mut().push(line);
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.lines.take()
+    }
+
+    fn try_again(&mut self, reactor: &mut Context<'_>) {
+        if let Some((left @ 1.., addr)) = &mut self.tries_again {
+            *left -= 1;
+            reactor.connect(&[*addr], &ConnectOptions::new());
+        }
+    }
+}
+
+impl Handler for Diary {
+    type State = ();
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        let direction = match conn.direction() {
+            Direction::Outbound => "out",
+            _ => "in",
+        };
+        self.note(format!("{} open {direction} {}", conn.id(), conn.peer_addr().ip()));
+        assert_eq!(conn.listener_addr().is_none(), conn.direction() == Direction::Outbound);
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        conn.send(input.take());
+        Ok(())
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
+        self.note(format!("{} close: {reason}", conn.id()));
+    }
+
+    fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
+        let cause = std::error::Error::source(reason).map(ToString::to_string).unwrap_or_default();
+        self.note(format!("{id} failed: {reason} {cause}"));
+        self.try_again(reactor);
+    }
+
+    fn on_tick(&mut self, reactor: &mut Context<'_>, _key: TimerKey) {
+        self.try_again(reactor);
+    }
+}
+
+fn world(config: Config) -> (World<Diary>, Diary) {
+    let diary = Diary::default();
+    (World::new(1, config, diary.clone()).unwrap(), diary)
+}
+
+#[test]
+fn who_is_called_is_served_like_anybody_else() {
+    let (mut world, diary) = world(Config::new());
+    world.answer(remote(1), Answer::Takes);
+    let id = world.reactor().connect(remote(1)).unwrap();
+    let _ = world.run_until_still();
+    let peer = world.called().pop().unwrap();
+    assert_eq!(peer.addr(), remote(1));
+    peer.send(b"hello");
+    let _ = world.run_until_still();
+    assert_eq!(peer.received(), b"hello");
+    let info = world.reactor().context().info(id).unwrap();
+    assert_eq!((info.direction, info.listener, info.peer), (Direction::Outbound, None, remote(1)));
+    peer.finish();
+    let _ = world.run_until_still();
+    assert_eq!(peer.ending(), Some(Ending::Fin));
+    assert_eq!(diary.take(), ["#1 open out 10.0.0.1", "#1 close: the peer finished"]);
+    let stats = world.stats();
+    assert_eq!((stats.dialled, stats.not_connected, stats.accepted), (1, 0, 0));
+    assert_eq!((stats.open, stats.closed), (0, 1));
+}
+
+#[test]
+fn addresses_are_tried_in_turn_and_only_the_last_failure_is_one() {
+    let (mut world, diary) = world(Config::new());
+    world.answer(remote(1), Answer::IsUnreachable);
+    world.answer(remote(3), Answer::KeepsSilent);
+    world.answer(remote(4), Answer::Takes);
+    let addrs = [remote(1), remote(2), remote(3), remote(4)];
+    world.reactor().connect(&addrs[..]).unwrap();
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!(diary.take(), ["#1 open out 10.0.0.4"]);
+    assert_eq!(world.open_sockets(), 1, "what failed is closed");
+
+    world.reactor().connect(&addrs[..3]).unwrap();
+    let _ = world.run_for(11 * SECOND);
+    assert_eq!(
+        diary.take(),
+        [
+            "#2 failed: it could not be opened 10.0.0.1:7: connect failed: Network is unreachable (os \
+          error 101), 10.0.0.2:7: connect failed: Connection refused (os error 111), 10.0.0.3:7: \
+          connect failed: timed out"
+        ]
+    );
+    assert_eq!(world.open_sockets(), 1);
+    let _ = world.run_for(200 * SECOND);
+    assert_eq!(diary.take(), [""; 0], "nothing more is heard of it");
+}
+
+#[test]
+fn an_address_that_keeps_silent_leaves_time_for_the_next() {
+    let (mut world, diary) = world(Config::new());
+    world.answer(remote(1), Answer::KeepsSilent);
+    world.answer(remote(2), Answer::Takes);
+    let options = ConnectOptions::new().timeout(2 * SECOND);
+    world.reactor().connect_with(&[remote(1), remote(2)][..], &options).unwrap();
+    let _ = world.run_for(SECOND - SECOND / 100);
+    assert_eq!(diary.take(), [""; 0]);
+    let _ = world.run_for(SECOND / 10);
+    assert_eq!(diary.take(), ["#1 open out 10.0.0.2"]);
+}
+
+#[test]
+fn with_no_address_or_no_time_it_fails_but_not_at_once() {
+    let (mut world, diary) = world(Config::new());
+    let nowhere: [SocketAddr; 0] = [];
+    world.reactor().connect(&nowhere[..]).unwrap();
+    let at_once = ConnectOptions::new().timeout(Duration::ZERO);
+    world.reactor().connect_with(remote(1), &at_once).unwrap();
+    assert_eq!(diary.take(), [""; 0]);
+    let _ = world.run_until_still();
+    assert_eq!(
+        diary.take(),
+        [
+            "#1 failed: it could not be opened there is no address to connect to",
+            "#2 failed: it could not be opened no time to try any of 1 addresses"
+        ]
+    );
+    assert_eq!(world.stats().open, 0);
+}
+
+#[test]
+fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
+    let (mut world, diary) = world(Config::new());
+    world.answer(remote(1), Answer::KeepsSilent);
+    world.answer(remote(2), Answer::Takes);
+    let silent = world.reactor().connect(remote(1)).unwrap();
+    let not_begun = world.reactor().connect(remote(2)).unwrap();
+    assert!(world.reactor().context().send(not_begun, b"x").is_err(), "it is not open");
+    world.reactor().context().close(not_begun).unwrap();
+    let _ = world.run_for(SECOND);
+    world.reactor().context().abort(silent).unwrap();
+    let _ = world.run_for(SECOND);
+    assert_eq!(
+        diary.take(),
+        ["#2 failed: closed by the handler ", "#1 failed: aborted by the handler "]
+    );
+    assert!(world.called().is_empty());
+    assert_eq!((world.open_sockets(), world.stats().open), (0, 0));
+}
+
+#[test]
+fn whoever_tries_again_from_the_failure_gets_one_for_each_try() {
+    let diary = Diary { tries_again: Some((3, remote(1))), ..Diary::default() };
+    let mut world = World::new(1, Config::new(), diary.clone()).unwrap();
+    world.reactor().connect(remote(1)).unwrap();
+    let _ = world.run_until_still();
+    let failed = diary.take();
+    assert_eq!(failed.len(), 4, "{failed:?}");
+    assert_eq!((world.stats().dialled, world.stats().not_connected), (4, 4));
+}
+
+#[test]
+fn when_the_reactor_stops_those_that_are_being_opened_fail_and_no_new_ones_are_begun() {
+    let diary = Diary { tries_again: Some((1_000, remote(1))), ..Diary::default() };
+    let mut world = World::new(1, Config::new(), diary.clone()).unwrap();
+    world.answer(remote(1), Answer::KeepsSilent);
+    world.reactor().connect(remote(1)).unwrap();
+    world.handle().connect([remote(1)], &ConnectOptions::new()).unwrap();
+    let _ = world.run_for(SECOND);
+    world.handle().stop();
+    assert!(world.run_for(SECOND).is_break());
+    assert_eq!(
+        diary.take(),
+        ["#1 failed: the reactor stopped ", "#2 failed: the reactor stopped "]
+    );
+    assert_eq!((world.open_sockets(), world.stats().open), (0, 0));
+    assert!(matches!(world.reactor().connect(remote(1)), Err(Error::Stopped)));
+    assert!(world.handle().connect([remote(1)], &ConnectOptions::new()).is_err());
+}
+
+#[test]
+fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
+    let (mut world, diary) = world(Config::new());
+    world.answer(remote(1), Answer::KeepsSilent);
+    world.answer(remote(2), Answer::Takes);
+    world.reactor().connect(remote(1)).unwrap();
+    world.reactor().connect(remote(2)).unwrap();
+    let drain = 3 * SECOND;
+    world.reactor().drain(drain);
+    assert!(world.run_for(2 * SECOND).is_continue());
+    world.called()[0].close();
+    assert!(world.run_for(2 * SECOND).is_break());
+    assert_eq!(
+        diary.take(),
+        [
+            "#2 open out 10.0.0.2",
+            "#2 close: the server drains, and nothing was left to do",
+            "#1 failed: it was still busy when the server had drained for 3s "
+        ]
+    );
+    let report = world.report().unwrap();
+    assert_eq!((report.finished, report.cut), (1, 0), "what never was open was not cut off");
+}
+
+#[test]
+fn limits_on_newcomers_do_not_concern_those_that_are_called() {
+    use readyloop::Overflow;
+    for overflow in [Overflow::Wait, Overflow::EvictIdlest] {
+        let config = Config::new().max_connections(1).max_per_ip(Some(1)).overflow(overflow);
+        let (mut world, diary) = world(config.accept_rate(1, 1).first_byte_timeout(Some(SECOND)));
+        let addr = world.listen("10.0.0.9:7000").unwrap();
+        for number in 1..=3 {
+            world.answer(remote(number), Answer::Takes);
+            world.reactor().connect(remote(number)).unwrap();
+        }
+        let _ = world.run_for(SECOND / 10);
+        let newcomer = world.dial(addr);
+        newcomer.send(b"hello");
+        let _ = world.run_for(10 * SECOND);
+        assert_eq!(newcomer.received(), b"hello");
+        assert_eq!(world.stats().open, 4);
+        world.called()[0].close();
+        newcomer.close();
+        let _ = world.run_for(SECOND);
+        let next = world.dial(addr);
+        let _ = world.run_for(SECOND / 10);
+        assert_eq!(
+            world.stats().open,
+            3,
+            "the place of the newcomer is free, and was its only one"
+        );
+        assert_eq!(next.ending(), None);
+        assert_eq!(diary.take().iter().filter(|line| line.contains("open")).count(), 5);
+    }
+}
+
+#[test]
+fn a_thousand_that_are_opened_at_once_take_turns_with_everybody_else() {
+    let (mut world, diary) = world(Config::new().connect_budget(10));
+    let addr = world.listen("10.0.0.9:7000").unwrap();
+    let client = world.dial(addr);
+    let _ = world.run_until_still();
+    world.answer(remote(1), Answer::Takes);
+    for _ in 0..1_000 {
+        world.reactor().connect(remote(1)).unwrap();
+    }
+    let turns = world.stats().turns;
+    client.send(b"hello");
+    let _ = world.run_until_still();
+    assert_eq!(client.received(), b"hello");
+    assert_eq!(world.called().len(), 1_000);
+    assert!(world.stats().turns - turns >= 100);
+    assert!(world.stats().exhausted.connects >= 99);
+    assert_eq!(diary.take().len(), 1_001);
+}
+
+#[test]
+fn an_event_is_no_proof_of_a_connection() {
+    for seed in 0..200 {
+        let diary = Diary::default();
+        let mut world = World::new(seed, Config::new(), diary.clone()).unwrap();
+        let faults = Faults { spurious: 200, doubled: 100, interrupted: 100, ..Faults::none() };
+        world.set_faults(Faults { latency: SECOND, ..faults });
+        world.answer(remote(1), Answer::Takes);
+        world.answer(remote(2), Answer::KeepsSilent);
+        world.reactor().connect(remote(1)).unwrap();
+        world.reactor().connect(remote(2)).unwrap();
+        world.reactor().context().set_timer(SECOND / 100, TICK);
+        let _ = world.run_for(20 * SECOND);
+        let lines = diary.take();
+        assert_eq!(lines.len(), 2, "seed {seed}: {lines:?}");
+        assert!(lines[0].starts_with("#1 open out") && lines[1].starts_with("#2 failed"));
+    }
+}
+
+fn noise(len: usize, seed: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * at / 7 + at + seed) as u8).collect()
+}
+
+#[test]
+fn a_proxy_passes_every_byte_both_ways_and_each_half_close_whatever_goes_wrong() {
+    for seed in 0..300 {
+        let config = Config::new().high_water(1_000).drain_quiet(Duration::ZERO);
+        let mut world = World::new(seed, config, Proxy::new(vec![remote(1)])).unwrap();
+        let addr = world.listen("10.0.0.9:7000").unwrap();
+        world.answer(remote(1), Answer::Takes);
+        let faults = Faults::swarm(&mut Rng::new(seed));
+        let buffer = faults.buffer.max(100);
+        world.set_faults(Faults {
+            register_refused: 0,
+            connect_error: 0,
+            time_jump: 0,
+            tiny_segments: false,
+            buffer,
+            ..faults
+        });
+        let (question, answer) = (noise(5_000, 1), noise(10_000, 2));
+        let client = world.dial(addr);
+        client.read(Reading::Slowly { bytes: 2_000, every: SECOND / 20 });
+        client.send(&question);
+        client.finish();
+        let _ = world.run_for(2 * SECOND);
+        let server = world.called().pop().expect("it calls within its time");
+        server.send(&answer); // when it has seen the end of the question, and then finishes
+        let _ = world.run_for(600 * SECOND);
+        assert!(world.stats().waiting_bytes < 5_000, "seed {seed}");
+        assert!(server.received() == question, "seed {seed}: {} bytes", server.received().len());
+        assert_eq!(server.ending(), Some(Ending::Fin), "seed {seed}: the half-close went through");
+        server.finish();
+        world.calm();
+        let _ = world.run_for(600 * SECOND);
+        assert!(client.received() == answer, "seed {seed}: {} bytes", client.received().len());
+        assert_eq!(client.ending(), Some(Ending::Fin), "seed {seed}");
+        assert_eq!(world.stats().open, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_proxy_holds_back_the_side_that_is_faster_than_the_other() {
+    let config = Config::new().high_water(4_000);
+    let mut world = World::new(1, config, Proxy::new(vec![remote(1)])).unwrap();
+    let addr = world.listen("10.0.0.9:7000").unwrap();
+    world.answer(remote(1), Answer::Takes);
+    let client = world.dial(addr);
+    while world.called().is_empty() {
+        let _ = world.turn(SECOND / 1_000);
+    }
+    let server = world.called().pop().unwrap();
+    client.send(&noise(1_000_000, 1));
+    server.read(Reading::Never);
+    let _ = world.run_for(10 * SECOND);
+    assert!(world.stats().waiting_bytes < 100_000, "{:?}", world.stats());
+    assert!(client.unread_by_server() > 500_000);
+    server.read(Reading::AtOnce);
+    let _ = world.run_for(60 * SECOND);
+    assert!(server.received() == noise(1_000_000, 1));
+}
+
+#[test]
+fn what_a_proxy_cannot_pass_on_ends_in_a_reset_and_never_looks_whole() {
+    let new = || {
+        let mut world = World::new(1, Config::new(), Proxy::new(vec![remote(1)])).unwrap();
+        let addr = world.listen("10.0.0.9:7000").unwrap();
+        (world.dial(addr), world)
+    };
+    let (client, mut world) = new(); // nobody listens there
+    client.send(b"hello");
+    let _ = world.run_for(SECOND);
+    assert_eq!((client.ending(), world.stats().open), (Some(Ending::Reset), 0));
+
+    let (client, mut world) = new();
+    world.answer(remote(1), Answer::Takes);
+    let _ = world.run_for(SECOND);
+    world.called()[0].reset();
+    let _ = world.run_for(SECOND);
+    assert_eq!((client.ending(), world.stats().open), (Some(Ending::Reset), 0));
+
+    let (client, mut world) = new();
+    world.answer(remote(1), Answer::KeepsSilent);
+    let _ = world.run_for(SECOND);
+    client.reset();
+    let _ = world.run_for(6 * SECOND);
+    assert_eq!((world.open_sockets(), world.stats().open), (0, 0), "its dial was given up");
+}

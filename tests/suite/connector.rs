@@ -1,0 +1,196 @@
+//! Connections that a reactor opens outward, on real sockets.
+
+use std::error::Error as _;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use readyloop::{
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
+    Input, Server as Reactors,
+};
+use socket2::{Domain, Socket, Type};
+
+use crate::util::*;
+
+#[path = "../../examples/proxy.rs"]
+mod proxy;
+
+use proxy::Proxy;
+
+/// What has become of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Open(Direction, SocketAddr),
+    Data(Vec<u8>),
+    Failed { step: &'static str, kind: ErrorKind },
+}
+
+/// Tells of everything; says hello to whom it has called, and answers those who have.
+struct Teller(Sender<News>);
+
+impl Teller {
+    fn tell(&self, news: News) {
+        self.0.send(news).expect("the test waits for it");
+    }
+}
+
+impl Handler for Teller {
+    type State = ();
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        self.tell(News::Open(conn.direction(), conn.peer_addr()));
+        if conn.direction() == Direction::Outbound {
+            conn.send(b"hello");
+        }
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        if conn.direction() == Direction::Inbound {
+            conn.send(input.take());
+        } else if let Some(all) = input.take_exact(5) {
+            self.tell(News::Data(all.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn on_connect_failed(&mut self, _: &mut Context<'_>, _: ConnId, reason: &CloseReason) {
+        let CloseReason::NotConnected(error) = reason else { panic!("{reason:?}") };
+        assert!(reason.source().is_some());
+        let last = error.attempts().last().expect("one was tried");
+        self.tell(News::Failed { step: last.step, kind: last.source.kind() });
+    }
+}
+
+fn teller() -> (Server<Teller>, Receiver<News>) {
+    let (sender, news) = mpsc::channel();
+    (Server::start(Config::new(), Teller(sender)), news)
+}
+
+fn next(news: &Receiver<News>) -> News {
+    news.recv_timeout(DEADLINE).expect("something becomes of it")
+}
+
+/// An address of this machine at which nobody listens.
+fn closed_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn one_reactor_calls_and_is_called_at_the_same_time() {
+    let (server, news) = teller();
+    server.handle.connect([closed_port(), server.addr], &ConnectOptions::new()).unwrap();
+    let mut all = [next(&news), next(&news), next(&news)];
+    all.sort_by_key(|news| matches!(news, News::Data(_)) as u8);
+    assert!(all.contains(&News::Open(Direction::Outbound, server.addr)), "{all:?}");
+    assert!(all[..2].iter().any(|news| matches!(news, News::Open(Direction::Inbound, _))));
+    assert_eq!(all[2], News::Data(b"hello".to_vec()));
+}
+
+#[test]
+fn who_is_called_may_speak_first() {
+    let (server, news) = teller();
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    server.handle.connect([addr], &ConnectOptions::new()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"first").unwrap();
+    assert_eq!(next(&news), News::Open(Direction::Outbound, addr));
+    assert_eq!(next(&news), News::Data(b"first".to_vec()));
+    let mut hello = [0; 5];
+    peer.read_exact(&mut hello).unwrap();
+    assert_eq!(&hello, b"hello");
+}
+
+#[test]
+fn each_failure_names_its_cause() {
+    let (server, news) = teller();
+    let failed = |addr, options: &ConnectOptions| {
+        server.handle.connect([addr], options).unwrap();
+        match next(&news) {
+            News::Failed { step, kind } => (step, kind),
+            other => panic!("{other:?}"),
+        }
+    };
+    let options = ConnectOptions::new();
+    assert_eq!(failed(closed_port(), &options), ("connect", ErrorKind::ConnectionRefused));
+
+    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0)); // RFC 5737: nobody has this address
+    let from_elsewhere = options.clone().source(Some(elsewhere));
+    assert_eq!(failed(server.addr, &from_elsewhere), ("bind", ErrorKind::AddrNotAvailable));
+
+    // A backlog that is full: the kernel drops further SYNs.
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    full.listen(0).unwrap();
+    let addr = full.local_addr().unwrap().as_socket().unwrap();
+    let _waits = std::net::TcpStream::connect(addr).unwrap();
+    let soon = options.clone().timeout(Duration::from_millis(300));
+    assert_eq!(failed(addr, &soon), ("connect", ErrorKind::TimedOut));
+
+    // A port that calls itself meets itself, and would echo to itself for ever.
+    let own = closed_port();
+    let from_own = options.source(Some(own));
+    assert_eq!(failed(own, &from_own), ("connect", ErrorKind::ConnectionRefused));
+    assert_eq!(server.stop().not_connected, 4);
+}
+
+#[test]
+fn the_source_address_is_the_one_that_is_asked_for() {
+    let (server, news) = teller();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = SocketAddr::from(([127, 0, 0, 77], 0));
+    let options = ConnectOptions::new().source(Some(source));
+    server.handle.connect([listener.local_addr().unwrap()], &options).unwrap();
+    let (_peer, addr) = listener.accept().unwrap();
+    assert_eq!(addr.ip(), source.ip());
+    assert!(matches!(next(&news), News::Open(..)));
+}
+
+#[test]
+fn a_thousand_calls_at_once_are_all_answered_by_two_reactors() {
+    let (sender, news) = mpsc::channel();
+    let mut server = Reactors::new(Config::new(), 2, move |_| Teller(sender.clone())).unwrap();
+    let addr = server.listen("127.0.0.1:0").unwrap();
+    let handle = server.handle();
+    let thread = std::thread::spawn(move || server.run());
+    for _ in 0..1_000 {
+        handle.connect([addr], &ConnectOptions::new()).unwrap();
+    }
+    let mut answers = 0;
+    while answers < 1_000 {
+        answers += usize::from(next(&news) == News::Data(b"hello".to_vec()));
+    }
+    let callers = handle.connections(DEADLINE).unwrap();
+    let callers = callers.iter().filter(|conn| conn.direction == Direction::Outbound);
+    let of_first = callers.filter(|conn| conn.id.reactor() == 0).count();
+    assert_eq!(of_first, 500, "one reactor after the other has called");
+    handle.stop();
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_proxy_passes_twenty_megabytes_and_the_half_close_to_a_slow_reader() {
+    let echo = Server::start(Config::new(), readyloop::services::Echo);
+    let proxy = Server::start(Config::new(), Proxy::new(vec![closed_port(), echo.addr]));
+    let bytes = noise(20_000_000);
+    let pace = || std::thread::yield_now();
+    let back = half_close_echo(proxy.connect(), &bytes, pace);
+    assert!(back == bytes, "{} of {} bytes came back", back.len(), bytes.len());
+    wait_until("both sides have closed", || proxy.stats().open == 0);
+}
+
+#[test]
+fn a_proxy_resets_a_client_for_whom_there_is_no_server() {
+    let proxy = Server::start(Config::new(), Proxy::new(vec![closed_port()]));
+    let mut client = proxy.connect();
+    let error = client.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
