@@ -23,6 +23,7 @@
 //! Without it the library depends on mio, slab, log and socket2 alone.
 
 mod ballot;
+mod client;
 mod close_reason;
 mod config;
 mod conn;
@@ -51,6 +52,7 @@ mod sync;
 mod table;
 
 pub use crate::core::admission::Balance;
+pub use client::Client;
 pub use close_reason::{BoxError, CloseReason};
 pub use config::{Config, Overflow};
 pub use conn::{Conn, Direction, Gone, SendError};

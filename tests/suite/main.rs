@@ -5,6 +5,7 @@
 mod util;
 
 mod connector;
+mod client;
 mod faults;
 mod handlers;
 mod library;
