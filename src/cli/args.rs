@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
+use super::client::ClientArgs;
 use super::failure::Failure;
 
 /// A TCP server for echo and its siblings, on one poll-driven reactor.
@@ -25,9 +26,20 @@ struct CommandLine {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Serve until SIGINT or SIGTERM (the default)
     Serve(ServeArgs),
+    /// Talk to a server: standard input to it, what it says to standard output; or messages by a script
+    Client(ClientArgs),
+}
+
+impl Command {
+    fn check(self) -> Result<Self, Failure> {
+        match self {
+            Self::Serve(args) => args.check().map(Self::Serve),
+            Self::Client(args) => args.check().map(Self::Client),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -304,13 +316,9 @@ impl FromStr for Level {
     }
 }
 
-pub(crate) fn parse() -> Result<ServeArgs, Failure> {
+pub(crate) fn parse() -> Result<Command, Failure> {
     let line = CommandLine::try_parse().map_err(|error| explain(&error))?;
-    let args = match line.command {
-        Some(Command::Serve(args)) => args,
-        None => line.serve,
-    };
-    args.check()
+    line.command.unwrap_or(Command::Serve(line.serve)).check()
 }
 
 /// One line for what clap says in several.

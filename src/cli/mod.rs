@@ -1,6 +1,7 @@
-//! The command line: flags in, a server of the public API out.
+//! The command line: flags in, a server or a client of the public API out.
 
 mod args;
+mod client;
 mod failure;
 mod logging;
 mod open_files;
@@ -10,8 +11,14 @@ mod standing;
 
 use std::process::ExitCode;
 
+use args::Command;
+
 pub(crate) fn main() -> ExitCode {
-    match args::parse().and_then(|args| serve::run(&args)) {
+    let result = args::parse().and_then(|command| match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Client(args) => client::run(&args),
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -3,6 +3,11 @@
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::failure::Failure;
+
+/// Descriptors that are no client's.
+const OTHERS: u64 = 64;
+
 /// What the limit was and is.
 pub(crate) enum Raised {
     NoNeed(Limit),
@@ -24,6 +29,20 @@ pub(crate) fn raise() -> Raised {
 }
 
 impl Raised {
+    /// Refuses to begin with more clients than there can be, of which each takes a descriptor.
+    pub(crate) fn must_allow(&self, clients: u32) -> Result<(), Failure> {
+        let (Self::NoNeed(limit)
+        | Self::From { hard: limit, .. }
+        | Self::Refused { soft: limit, .. }) = self;
+        match limit.0 {
+            Some(most) if u64::from(clients) + OTHERS > most => Err(Failure::of_flag(
+                format!("--clients {clients}"),
+                format!("the limit of open files is {most} (ulimit -n); {OTHERS} are for others"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Says both limits. A server can do with less, so a refusal is only a warning.
     pub(crate) fn log(&self) {
         match self {

@@ -1,13 +1,12 @@
 //! `readyloop serve`.
 
-use std::error::Error as _;
 use std::io::{self, ErrorKind, Write};
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
 use readyloop::{Config, Error, Handler, ListenOptions, Overflow, Report, Server};
 
 use super::args::{ServeArgs, Service, WhenFull};
-use super::failure::Failure;
+use super::failure::{Failure, with_causes};
 use super::signals::{Ending, Signals};
 use super::{logging, open_files};
 
@@ -28,7 +27,7 @@ where
     let open_files = open_files::raise();
     let make = move |_reactor| handler.clone();
     let mut server = Server::new(config(args), args.reactors.0, make)
-        .map_err(|error| Failure::System(with_cause(&error)))?;
+        .map_err(|error| Failure::System(with_causes(&error)))?;
     let signals = Signals::start(server.handle(), args.drain_timeout.0, log)?;
     let options = ListenOptions::new().backlog(args.backlog.0).reuse_port(args.reuse_port);
     for addr in &args.listen {
@@ -38,7 +37,7 @@ where
         announce(addr);
     }
     open_files.log();
-    let report = server.run().map_err(|error| Failure::System(with_cause(&error)))?;
+    let report = server.run().map_err(|error| Failure::System(with_causes(&error)))?;
     judge(signals.ending(), &report)
 }
 
@@ -100,16 +99,6 @@ fn announce(addr: std::net::SocketAddr) {
     let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
 }
 
-fn with_cause(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// What refused an address, and what can be done about it.
 fn with_advice(error: &Error) -> String {
     let advice = match error {
@@ -123,7 +112,7 @@ fn with_advice(error: &Error) -> String {
     };
     let cause = match error {
         Error::Listen { source, .. } | Error::Resolve(source) => source.to_string(),
-        other => with_cause(other),
+        other => with_causes(other),
     };
     format!("{cause}{advice}")
 }

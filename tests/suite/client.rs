@@ -1,52 +1,18 @@
-//! The client that blocks, and `readyloop client`.
+//! The client that blocks.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::Shutdown;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use readyloop::services::{Chargen, Discard, Echo};
 use readyloop::{Client, Config, from_fn};
-use socket2::{Domain, Socket, Type};
 
 use crate::util::*;
 
-/// A server of one connection that does what the test says.
-struct Peer {
-    addr: SocketAddr,
-    thread: JoinHandle<()>,
-}
-
-impl Peer {
-    fn start(serve: impl FnOnce(TcpStream) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let thread = thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(DEADLINE)).unwrap();
-            stream.set_nodelay(true).unwrap();
-            serve(stream);
-        });
-        Self { addr, thread }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.addr, DEADLINE).unwrap()
-    }
-
-    fn join(self) {
-        self.thread.join().expect("the server's thread does not panic");
-    }
-}
-
-/// An address where nobody listens, nor will as long as the socket is held.
-fn refusing(addr: &str) -> (Socket, SocketAddr) {
-    let addr: SocketAddr = addr.parse().unwrap();
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
-    socket.bind(&addr.into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr)
+fn client_of(server: &Peer) -> Client {
+    Client::connect(server.addr, DEADLINE).unwrap()
 }
 
 #[test]
@@ -72,7 +38,7 @@ fn an_answer_in_pieces_is_put_together_whatever_is_asked_for() {
             stream.write_all(piece).unwrap();
         }
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     client.send(b"..").unwrap();
     assert_eq!(client.receive_until(b"\r\n").unwrap(), b"one");
     assert_eq!(client.receive_until(b"\r\n").unwrap(), b"two", "it came with the first");
@@ -97,7 +63,7 @@ fn a_delimiter_may_come_in_two_pieces_and_a_line_in_single_bytes() {
             stream.write_all(&[*byte]).unwrap();
         }
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     for _ in 0..2 {
         assert_eq!(client.receive_until(b"\r\n").unwrap(), line.as_bytes());
     }
@@ -112,7 +78,7 @@ fn a_time_out_loses_nothing_of_what_has_come_before_it() {
         is_asked.recv().unwrap();
         stream.write_all(b"a line\n").unwrap();
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     wait_until("the first half has come", || {
         client.set_timeout(Some(Duration::from_millis(1)));
         let error = client.receive_until(b"\n").unwrap_err();
@@ -137,7 +103,7 @@ fn a_time_out_is_for_the_whole_call_however_often_something_comes() {
             thread::sleep(Duration::from_millis(1));
         }
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     client.set_timeout(Some(Duration::from_millis(50)));
     let begin = Instant::now();
     let error = client.receive_until(b"\n").unwrap_err();
@@ -170,7 +136,7 @@ fn a_time_of_0_takes_what_is_there_and_none_is_for_ever() {
 #[test]
 fn a_server_that_ends_too_early_is_an_error_that_says_how_far_it_came() {
     let server = Peer::start(|mut stream| stream.write_all(b"abc").unwrap());
-    let mut client = server.client();
+    let mut client = client_of(&server);
     let error = client.receive_exact(10).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     assert_eq!(error.to_string(), "the server ended the connection after 3 of 10 bytes");
@@ -190,7 +156,7 @@ fn a_reset_is_an_error_and_stays_one() {
         stream.read_exact(&mut [0]).unwrap();
         reset(stream);
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     assert_eq!(client.receive_exact(3).unwrap(), b"abc");
     client.send(b".").unwrap();
     for _ in 0..2 {
@@ -212,7 +178,7 @@ fn a_reset_that_sending_has_met_is_no_orderly_end_for_receiving() {
         stream.read_exact(&mut [0]).unwrap();
         reset(stream);
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     let mut failed = None;
     wait_until("sending fails", || {
         failed = client.send(b".").err();
@@ -250,7 +216,7 @@ fn large_amounts_go_in_one_direction_at_a_time() {
 
     let all = bytes.clone();
     let server = Peer::start(move |mut stream| stream.write_all(&all).unwrap());
-    let mut client = server.client();
+    let mut client = client_of(&server);
     client.set_limit(bytes.len());
     assert!(client.receive_to_end().unwrap() == bytes);
     server.join();
@@ -262,7 +228,7 @@ fn sending_more_than_anybody_holds_ends_by_the_time_out_and_says_how_much_went_o
     let server = Peer::start(move |_stream| {
         let _ = is_done.recv(); // it never reads
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     client.set_timeout(Some(Duration::from_millis(100)));
     let error = client.send(&vec![7; 50_000_000]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -278,7 +244,7 @@ fn sending_more_than_anybody_holds_ends_by_the_time_out_and_says_how_much_went_o
 #[test]
 fn more_than_the_limit_is_an_error_and_what_came_stays() {
     let server = Peer::start(|mut stream| stream.write_all(b"12345\n123456\n").unwrap());
-    let mut client = server.client();
+    let mut client = client_of(&server);
     client.set_limit(5);
     assert_eq!(client.receive_until(b"\n").unwrap(), b"12345");
     let error = client.receive_until(b"\n").unwrap_err();
@@ -324,7 +290,7 @@ fn closing_a_connection_that_the_server_keeps_ends_by_the_time_out() {
     let server = Peer::start(move |_stream| {
         let _ = is_done.recv();
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     client.set_timeout(Some(Duration::from_millis(10)));
     let error = client.close().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -382,7 +348,7 @@ fn what_came_and_was_not_asked_for_goes_with_the_socket() {
         stream.write_all(b" and more").unwrap();
         stream.shutdown(Shutdown::Both).unwrap();
     });
-    let mut client = server.client();
+    let mut client = client_of(&server);
     assert_eq!(client.receive_until(b"\n").unwrap(), b"line");
     let (mut stream, mut received) = client.into_parts().unwrap();
     assert_eq!(stream.read_timeout().unwrap(), None);

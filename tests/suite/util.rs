@@ -1,13 +1,13 @@
 //! Servers to test, and patience with a limit.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use readyloop::{Config, Handle, Handler, Reactor, Report, Stats};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// Nothing that is waited for takes longer than this on the slowest machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -76,6 +76,39 @@ impl<H: Handler> Drop for Server<H> {
     fn drop(&mut self) {
         self.join();
     }
+}
+
+/// A server of one connection that does what the test says.
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    thread: JoinHandle<()>,
+}
+
+impl Peer {
+    pub(crate) fn start(serve: impl FnOnce(TcpStream) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            stream.set_nodelay(true).unwrap();
+            serve(stream);
+        });
+        Self { addr, thread }
+    }
+
+    pub(crate) fn join(self) {
+        self.thread.join().expect("the server's thread does not panic");
+    }
+}
+
+/// An address where nobody listens, nor will as long as the socket is held.
+pub(crate) fn refusing(addr: &str) -> (Socket, SocketAddr) {
+    let addr: SocketAddr = addr.parse().unwrap();
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+    socket.bind(&addr.into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
 }
 
 pub(crate) fn connect(addr: SocketAddr) -> TcpStream {

@@ -1,0 +1,310 @@
+//! Many clients on one reactor that send by the clock and compare what comes back.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use readyloop::{
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handle, Handler, Input,
+    Reactor, TimerKey,
+};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use super::args::Plan;
+use super::message::{fill_in, on_one_line, reply_len};
+use super::tally::Tally;
+use crate::cli::failure::{Failure, with_causes};
+use crate::cli::open_files;
+
+/// So many connections are opened at the same time: fewer than what servers commonly hold in their backlog,
+/// so that none has to be tried again by the kernel, which takes a second.
+const DIALLING: u32 = 100;
+
+/// How much more than the longest reply may come, for a server that answers wrong.
+const EXCESS: usize = 64 * 1024;
+
+/// It is time for the next message.
+const SEND: TimerKey = TimerKey(0);
+
+/// A reply has not come in time.
+const OVERDUE: TimerKey = TimerKey(1);
+
+/// Exit code 1 if a reply was not right, and if a signal came before the end.
+pub(crate) fn run(plan: Plan, addrs: Vec<SocketAddr>) -> Result<(), Failure> {
+    let refused = |error: readyloop::Error| Failure::System(with_causes(&error));
+    open_files::raise().must_allow(plan.clients)?;
+    let mut reactor = Reactor::new(config(&plan), Script::new(plan, addrs)).map_err(refused)?;
+    let is_interrupted = stop_on_signals(reactor.handle())?;
+    while reactor.turn(None).map_err(refused)?.is_continue() {
+        reactor.handler_mut().print();
+    }
+    reactor.handler_mut().print();
+    sum_up(&reactor.handler().tally, is_interrupted.load(Ordering::Acquire))
+}
+
+fn sum_up(tally: &Tally, is_interrupted: bool) -> Result<(), Failure> {
+    if tally.is_all_right() && !is_interrupted {
+        let _ = writeln!(io::stderr(), "readyloop: {tally}");
+        return Ok(());
+    }
+    let interrupted = if is_interrupted { "interrupted: " } else { "" };
+    let trouble = tally.first_trouble().map_or_else(String::new, |what| format!("; first: {what}"));
+    Err(Failure::System(format!("{interrupted}{tally}{trouble}")))
+}
+
+/// Deadlines are the script's own. A message never waits for room in its queue.
+fn config(plan: &Plan) -> Config {
+    let longest = fill_in(&plan.message, u32::MAX, u32::MAX).len();
+    Config::new()
+        .high_water(longest.max(32 * 1024))
+        .first_byte_timeout(None)
+        .idle_timeout(None)
+        .write_timeout(None)
+        .max_age(None)
+}
+
+/// SIGINT and SIGTERM end the script; a second one ends the process at once.
+fn stop_on_signals(handle: Handle<Script>) -> Result<Arc<AtomicBool>, Failure> {
+    let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
+    let is_interrupted = Arc::<AtomicBool>::default();
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_interrupted))
+            .map_err(refused)?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+    let told = Arc::clone(&is_interrupted);
+    let wait = move || {
+        for _ in signals.forever() {
+            told.store(true, Ordering::Release);
+            handle.stop();
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
+    Ok(is_interrupted)
+}
+
+/// The handler of all clients.
+struct Script {
+    plan: Plan,
+    addrs: Vec<SocketAddr>,
+    options: ConnectOptions,
+    tally: Tally,
+    /// How many have begun to connect; they are numbered from 1.
+    begun: u32,
+    connecting: HashMap<ConnId, u32>,
+    gone: u32,
+    /// Lines that wait to be printed at the end of the turn.
+    lines: String,
+    is_read: bool,
+}
+
+/// One client.
+struct Client {
+    number: u32,
+    /// When the first message was sent.
+    begin: Instant,
+    sent: u32,
+    sent_at: Instant,
+    waits: bool,
+    is_done: bool,
+    received: Vec<u8>,
+}
+
+impl Script {
+    fn new(plan: Plan, addrs: Vec<SocketAddr>) -> Self {
+        Self {
+            addrs,
+            options: ConnectOptions::new().timeout(plan.timeout),
+            tally: Tally::new(plan.clients),
+            begun: 0,
+            connecting: HashMap::new(),
+            gone: 0,
+            lines: String::new(),
+            is_read: !plan.is_quiet,
+            plan,
+        }
+    }
+
+    fn connect_next(&mut self, reactor: &mut Context<'_>) {
+        if self.begun < self.plan.clients {
+            self.begun += 1;
+            let id = reactor.connect(&self.addrs, &self.options);
+            self.connecting.insert(id, self.begun);
+        }
+    }
+
+    fn has_connected(&mut self, id: ConnId) -> u32 {
+        self.connecting.remove(&id).expect("only what was begun here is opened")
+    }
+
+    fn message(&self, client: &Client) -> String {
+        fill_in(&self.plan.message, client.sent, client.number)
+    }
+
+    fn send_next(&mut self, conn: &mut Conn<'_>, client: &mut Client) {
+        client.sent += 1;
+        client.waits = true;
+        client.sent_at = Instant::now();
+        self.tally.sent += 1;
+        conn.send(self.message(client).as_bytes());
+        conn.set_timer(self.plan.timeout, OVERDUE);
+    }
+
+    /// Goes on for as long as there are replies.
+    fn go_on(&mut self, conn: &mut Conn<'_>, client: &mut Client) -> Result<(), BoxError> {
+        while client.waits {
+            let message = self.message(client);
+            let Some(len) = reply_len(&client.received, message.as_bytes()) else {
+                return check_excess(client, message.len());
+            };
+            self.compare(client, message.as_bytes(), len);
+            conn.cancel_timer(OVERDUE);
+            if client.sent == self.plan.count {
+                client.is_done = true;
+                conn.close();
+                return Ok(());
+            }
+            let wait = self.plan.wait_for_next(client.sent, client.begin.elapsed());
+            if wait.is_zero() {
+                self.send_next(conn, client);
+            } else {
+                conn.set_timer(wait, SEND);
+            }
+        }
+        check_excess(client, 0)
+    }
+
+    fn compare(&mut self, client: &mut Client, message: &[u8], len: usize) {
+        let reply: Vec<u8> = client.received.drain(..len).collect();
+        let is_right = reply == message;
+        client.waits = false;
+        self.tally.reply(is_right, client.sent_at.elapsed());
+        if !is_right {
+            let Client { number, sent, .. } = client;
+            self.tally.trouble(|| format!("client {number}: reply {sent} is wrong"));
+        }
+        if self.is_read {
+            if self.plan.clients > 1 {
+                self.lines.push_str(&format!("{}: ", client.number));
+            }
+            self.lines.push_str(&on_one_line(&reply));
+            self.lines.push('\n');
+        }
+    }
+
+    /// A reply that is not complete may be wrong all the same.
+    fn judge_the_rest(&mut self, client: &Client) {
+        if client.waits && !self.message(client).as_bytes().starts_with(&client.received) {
+            self.tally.wrong_start();
+        }
+    }
+
+    fn one_is_gone(&mut self, reactor: &mut Context<'_>) {
+        self.gone += 1;
+        if self.gone == self.plan.clients {
+            reactor.stop();
+        }
+    }
+
+    /// That nobody reads the replies is no reason not to compare them.
+    fn print(&mut self) {
+        if self.lines.is_empty() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        let printed = stdout.write_all(self.lines.as_bytes()).and_then(|()| stdout.flush());
+        self.is_read = printed.is_ok();
+        self.lines.clear();
+    }
+}
+
+fn check_excess(client: &Client, expected: usize) -> Result<(), BoxError> {
+    if client.received.len() > expected + EXCESS {
+        return Err("the server sends much more than it was sent".into());
+    }
+    Ok(())
+}
+
+impl Handler for Script {
+    type State = Client;
+
+    fn on_start(&mut self, reactor: &mut Context<'_>) {
+        for _ in 0..DIALLING {
+            self.connect_next(reactor);
+        }
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Client, BoxError> {
+        let now = Instant::now();
+        let mut client = Client {
+            number: self.has_connected(conn.id()),
+            begin: now,
+            sent: 0,
+            sent_at: now,
+            waits: false,
+            is_done: false,
+            received: Vec::new(),
+        };
+        self.connect_next(&mut conn.others());
+        self.send_next(conn, &mut client);
+        Ok(client)
+    }
+
+    fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
+        let number = self.has_connected(id);
+        if matches!(reason, CloseReason::Stopped) {
+            return;
+        }
+        self.tally.failed();
+        self.tally.trouble(|| format!("client {number}: {}", with_causes(reason)));
+        self.connect_next(reactor);
+        self.one_is_gone(reactor);
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        client: &mut Client,
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        client.received.extend_from_slice(input.take());
+        self.go_on(conn, client)
+    }
+
+    fn on_timer(
+        &mut self,
+        conn: &mut Conn<'_>,
+        client: &mut Client,
+        key: TimerKey,
+    ) -> Result<(), BoxError> {
+        if key == SEND {
+            self.send_next(conn, client);
+            return self.go_on(conn, client); // for one that answers before it is asked
+        }
+        // What comes later could not be told from the next reply.
+        let (Client { number, sent, .. }, timeout) = (&*client, self.plan.timeout);
+        self.tally.trouble(|| format!("client {number}: no reply {sent} within {timeout:?}"));
+        client.is_done = true;
+        conn.abort();
+        Ok(())
+    }
+
+    fn on_close(&mut self, conn: &mut Conn<'_>, client: Client, reason: &CloseReason) {
+        self.judge_the_rest(&client);
+        if !client.is_done && !matches!(reason, CloseReason::Stopped) {
+            let (number, count) = (client.number, self.plan.count);
+            let replies = client.sent - u32::from(client.waits);
+            let why = with_causes(reason);
+            self.tally.failed();
+            self.tally
+                .trouble(|| format!("client {number}: {why}, after {replies} of {count} replies"));
+        }
+        self.one_is_gone(&mut conn.others());
+    }
+}
