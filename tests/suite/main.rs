@@ -14,6 +14,8 @@ mod life;
 #[cfg(feature = "cli")]
 mod binary;
 #[cfg(feature = "cli")]
+mod client_command;
+#[cfg(feature = "cli")]
 mod many;
 #[cfg(feature = "cli")]
 mod outside;

@@ -15,7 +15,8 @@ use crate::cli::failure::Failure;
 /// How much is passed on at once.
 const CHUNK: usize = 64 * 1024;
 
-/// When the server has finished, input that has not come after this time is not waited for.
+/// When the server has finished, input that has not come after this time is not waited for. A file has all of
+/// its input.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// Passes on in both directions, each on a thread of its own, until the server has finished.
@@ -68,12 +69,14 @@ fn receive(mut socket: TcpStream) -> Result<End, Failure> {
 /// Passes on standard input to its end, and then finishes.
 fn send_input(mut socket: &TcpStream, told: &Sending) -> Result<(), String> {
     let unreadable = |error| format!("standard input: {error}");
+    // Not through its buffer, which would be one more copy.
     let input = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(unreadable);
     let mut chunk = vec![0; CHUNK];
     let mut sent: u64 = 0;
     let result = input.and_then(|mut input| {
+        let is_file = input.metadata().is_ok_and(|metadata| metadata.is_file());
         loop {
-            told.enter(Doing::Waits);
+            told.enter(if is_file { Doing::Sends } else { Doing::Waits });
             let count = read(&mut input, &mut chunk).map_err(unreadable)?;
             told.enter(Doing::Sends);
             if count == 0 {
@@ -112,8 +115,8 @@ struct Sending {
 #[derive(Default)]
 enum Doing {
     /// For input.
-    #[default]
     Waits,
+    #[default]
     Sends,
     Done,
     Failed(String),

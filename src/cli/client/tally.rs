@@ -73,9 +73,9 @@ impl fmt::Display for Tally {
         let missing = self.missing();
         write!(
             f,
-            "{clients} clients, {sent} messages sent; replies: {right} right, {wrong} wrong, "
+            "clients: {clients}; messages sent: {sent}; replies right: {right}, wrong: {wrong}, "
         )?;
-        write!(f, "{missing} missing; {failed} connections failed")?;
+        write!(f, "missing: {missing}; connections failed: {failed}")?;
         if !latencies.is_empty() {
             let [median, greatest] = [latencies.value_at_quantile(0.5), latencies.max()]
                 .map(|micros| micros as f64 / 1_000.0);
