@@ -14,7 +14,8 @@
 //! Where to go from here: [`Handler`] is what a server is written as, [`Conn`] and [`Input`] are what
 //! its callbacks work with, [`Config`] and [`ListenOptions`] what it can be told, and [`services`]
 //! shows handlers of a few lines. [`Handle`] reaches a server from other threads, [`Server`] runs one on
-//! several cores. [`for_erlang`] is for those who know `gen_server` and supervisors.
+//! several cores. [`Client`] is a small client that blocks, for tests and scripts. [`for_erlang`] is for
+//! those who know `gen_server` and supervisors.
 //!
 //! # Features
 //! `sim` adds `net::sim`, a simulated network to test handlers in: no new dependency.

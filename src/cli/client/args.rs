@@ -14,8 +14,10 @@ pub(crate) struct ClientArgs {
     #[arg(value_name = "ADDR")]
     pub(crate) server: ListenAddr,
 
-    /// Send this instead of standard input, wait for the echo and compare it; {n} stands for the number of the
-    /// message, {client} for that of the client [default: 'Hello, server {n}', with one of the next three]
+    // clap takes the placeholder itself for the end of a line.
+    /// Send this instead of standard input, wait for the echo and compare it. An n in braces becomes the number
+    /// of the message, the word client in braces that of the client [default, with one of the next three:
+    /// 'Hello, server' and the number]
     #[arg(long, value_name = "TEXT", group = "script", allow_hyphen_values = true)]
     message: Option<String>,
 
