@@ -173,6 +173,17 @@ fn a_reset_is_an_error_and_stays_one() {
 }
 
 #[test]
+fn a_connection_that_is_reset_at_once_is_reset_whichever_call_learns_it() {
+    for _ in 0..100 {
+        let server = Peer::start(reset);
+        let received =
+            Client::connect(server.addr, DEADLINE).and_then(|mut client| client.receive());
+        assert_eq!(received.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        server.join();
+    }
+}
+
+#[test]
 fn a_reset_that_sending_has_met_is_no_orderly_end_for_receiving() {
     let server = Peer::start(|mut stream| {
         stream.read_exact(&mut [0]).unwrap();

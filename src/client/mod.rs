@@ -1,20 +1,21 @@
 //! A client that blocks, for tests and scripts.
 
+mod open;
+mod patience;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{error, fmt};
 
 use crate::core::kept::Kept;
+use patience::{Patience, is_to_be_tried_again};
 
 /// How much is read at once.
 const CHUNK: usize = 32 * 1024;
 
 /// [`Client::set_limit`] until it is set.
 const LIMIT: usize = 16 * 1024 * 1024;
-
-/// The system knows no shorter time-out; 0 would mean none.
-const SHORTEST: Duration = Duration::from_micros(1);
 
 /// A connection to a server for tests and scripts, on which each call waits until it is done.
 ///
@@ -108,7 +109,7 @@ impl Client {
             .to_socket_addrs()
             .map_err(|error| explained(error.kind(), format!("the name has no address: {error}")))?
             .collect();
-        let (stream, peer) = connect_to_any(&addrs, Patience::new(Some(timeout)))?;
+        let (stream, peer) = open::first_of(&addrs, &Patience::new(Some(timeout)))?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
@@ -571,89 +572,6 @@ impl fmt::Debug for Client {
             .field("peer", &self.peer)
             .field("kept", &self.kept.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The time that one call has, however many system calls it makes.
-struct Patience {
-    timeout: Option<Duration>,
-    /// `None`: never, or beyond what a clock can show.
-    deadline: Option<Instant>,
-    is_untried: bool,
-}
-
-impl Patience {
-    fn new(timeout: Option<Duration>) -> Self {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Self { timeout, deadline, is_untried: true }
-    }
-
-    /// How long the next system call may wait. The first one is made however short the time is.
-    fn next_wait(&mut self) -> io::Result<Option<Duration>> {
-        let left = self.left();
-        if left == Some(Duration::ZERO) && !self.is_untried {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        self.is_untried = false;
-        Ok(left.map(|left| left.max(SHORTEST)))
-    }
-
-    fn left(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
-    /// What has happened, and how far it had come.
-    fn explain(&self, error: &io::Error, so_far: &str) -> io::Error {
-        let text = match error.kind() {
-            ErrorKind::TimedOut if error.raw_os_error().is_none() => {
-                let timeout = self.timeout.unwrap_or_default();
-                format!("the time-out of {timeout:?} ran out {so_far}")
-            }
-            ErrorKind::UnexpectedEof => format!("the server ended the connection {so_far}"),
-            ErrorKind::ConnectionReset => format!("the connection was reset {so_far}"),
-            ErrorKind::BrokenPipe => format!("the server had closed the connection {so_far}"),
-            _ => format!("the connection failed {so_far}: {error}"),
-        };
-        explained(error.kind(), text)
-    }
-}
-
-/// Tries them in turn.
-fn connect_to_any(addrs: &[SocketAddr], patience: Patience) -> io::Result<(TcpStream, SocketAddr)> {
-    let mut failures = Vec::new();
-    let mut kind = ErrorKind::InvalidInput;
-    for (addr, untried) in addrs.iter().zip((1..=addrs.len() as u32).rev()) {
-        let wait = patience.left().map_or(Duration::MAX, |left| left / untried);
-        match connect_to(*addr, wait.max(SHORTEST)) {
-            Ok(stream) => return Ok((stream, *addr)),
-            Err(error) => {
-                kind = error.kind();
-                failures.push(format!("{addr}: {error}"));
-            }
-        }
-    }
-    if failures.is_empty() {
-        failures.push("the name has no address".to_owned());
-    }
-    Err(explained(kind, format!("cannot connect to {}", failures.join("; "))))
-}
-
-fn connect_to(addr: SocketAddr, wait: Duration) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&addr, wait)?;
-    // Where nobody listens the kernel may choose the same port for this end, and connect it to itself.
-    if stream.local_addr()? == stream.peer_addr()? {
-        return Err(explained(ErrorKind::ConnectionRefused, "nobody listens there"));
-    }
-    Ok(stream)
-}
-
-/// Whether a signal came between, or the wait is over: then the clock says whether that was all of it.
-fn is_to_be_tried_again(error: &io::Error) -> bool {
-    match error.kind() {
-        ErrorKind::Interrupted | ErrorKind::WouldBlock => true,
-        // Elsewhere it is the network that gave up.
-        ErrorKind::TimedOut => cfg!(windows),
-        _ => false,
     }
 }
 
