@@ -4,8 +4,8 @@
 
 mod util;
 
-mod connector;
 mod client;
+mod connector;
 mod faults;
 mod handlers;
 mod library;
