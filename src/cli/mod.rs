@@ -1,6 +1,8 @@
 //! The command line: flags in, a server or a client of the public API out.
 
 mod args;
+#[expect(dead_code, reason = "the connections that use it follow")]
+mod bench;
 mod client;
 mod failure;
 mod logging;

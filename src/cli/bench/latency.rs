@@ -1,0 +1,94 @@
+//! How long answers took.
+
+use hdrhistogram::Histogram;
+
+/// Longer ones count as this: an hour, in nanoseconds.
+const LONGEST: u64 = 3_600_000_000_000;
+
+/// Latencies in nanoseconds, to three digits. It takes 130 KiB however many there are.
+#[derive(Clone, Debug)]
+pub(super) struct Latencies {
+    histogram: Histogram<u64>,
+    /// All digits of these two.
+    min: u64,
+    max: u64,
+}
+
+impl Latencies {
+    pub(super) fn new() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LONGEST, 3);
+        let histogram =
+            histogram.expect("the bounds are apart and three digits are less than five");
+        Self { histogram, min: u64::MAX, max: 0 }
+    }
+
+    pub(super) fn record(&mut self, nanoseconds: u64) {
+        self.histogram.saturating_record(nanoseconds);
+        self.min = self.min.min(nanoseconds);
+        self.max = self.max.max(nanoseconds);
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("both have the same bounds");
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.histogram.is_empty()
+    }
+
+    /// The latency that so many of a hundred did not exceed, in microseconds.
+    pub(super) fn percentile(&self, percent: f64) -> f64 {
+        // A bucket's upper end is not shown as more than there was.
+        microseconds(self.histogram.value_at_percentile(percent).min(self.max))
+    }
+
+    pub(super) fn min(&self) -> f64 {
+        microseconds(self.min)
+    }
+
+    pub(super) fn max(&self) -> f64 {
+        microseconds(self.max)
+    }
+
+    pub(super) fn mean(&self) -> f64 {
+        self.histogram.mean() / 1_000.0
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are kept")]
+fn microseconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_kept_to_three_digits_and_the_sum_of_two_is_theirs() {
+        let (mut low, mut high) = (Latencies::new(), Latencies::new());
+        (1..=500).for_each(|number| low.record(number * 1_000));
+        (501..=1_000).for_each(|number| high.record(number * 1_000));
+        low.add(&high);
+        assert_eq!(low.len(), 1_000);
+        for (percent, expected) in [(50.0, 500.0), (99.0, 990.0), (100.0, 1_000.0)] {
+            let found = low.percentile(percent);
+            assert!((found - expected).abs() <= expected / 1_000.0, "{percent}: {found}");
+        }
+        assert!(low.percentile(100.0) <= low.max());
+    }
+
+    #[test]
+    fn what_took_longer_than_an_hour_is_not_forgotten() {
+        let mut latencies = Latencies::new();
+        latencies.record(u64::MAX);
+        assert_eq!(latencies.len(), 1);
+        assert!(latencies.max() >= 3_600_000_000.0);
+    }
+}

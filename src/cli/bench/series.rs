@@ -1,0 +1,111 @@
+//! What happened in each second.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::latency::Latencies;
+
+/// One second of the measured time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Second {
+    /// Counted from 0.
+    pub(super) second: u64,
+    /// How many were answered in it.
+    pub(super) messages: u64,
+    /// Without an answer there is no latency.
+    pub(super) p50_us: Option<f64>,
+    pub(super) p99_us: Option<f64>,
+}
+
+/// Puts the seconds of several threads together. Each thread tells of all its seconds in order, so that those
+/// of which all have told can be summed up: latencies are only kept of those between the fastest thread and
+/// the slowest.
+#[derive(Debug)]
+pub(super) struct Series {
+    threads: usize,
+    done: Vec<Second>,
+    pending: VecDeque<(usize, Latencies)>,
+    all: Latencies,
+}
+
+impl Series {
+    pub(super) fn new(threads: usize) -> Self {
+        Self { threads, done: Vec::new(), pending: VecDeque::new(), all: Latencies::new() }
+    }
+
+    /// A thread tells of one of its seconds.
+    pub(super) fn add(&mut self, second: u64, latencies: &Latencies) {
+        self.all.add(latencies);
+        let index = second as usize - self.done.len();
+        while self.pending.len() <= index {
+            self.pending.push_back((0, Latencies::new()));
+        }
+        let (threads, sum) = &mut self.pending[index];
+        *threads += 1;
+        sum.add(latencies);
+        while self.pending.front().is_some_and(|(threads, _)| *threads == self.threads) {
+            self.finish_one();
+        }
+    }
+
+    fn finish_one(&mut self) {
+        let Some((_, sum)) = self.pending.pop_front() else { return };
+        let percentile = |percent| (!sum.is_empty()).then(|| sum.percentile(percent));
+        self.done.push(Second {
+            second: self.done.len() as u64,
+            messages: sum.len(),
+            p50_us: percentile(50.0),
+            p99_us: percentile(99.0),
+        });
+    }
+
+    /// The last second of which all have told.
+    pub(super) fn last(&self) -> Option<&Second> {
+        self.done.last()
+    }
+
+    /// All seconds, and all latencies of all of them. A thread that has ended earlier had nothing more to
+    /// tell.
+    pub(super) fn finish(mut self) -> (Vec<Second>, Latencies) {
+        while !self.pending.is_empty() {
+            self.finish_one();
+        }
+        (self.done, self.all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latencies(values: &[u64]) -> Latencies {
+        let mut latencies = Latencies::new();
+        values.iter().for_each(|value| latencies.record(*value));
+        latencies
+    }
+
+    #[test]
+    fn a_second_is_summed_up_when_all_threads_have_told_of_it() {
+        let mut series = Series::new(2);
+        series.add(0, &latencies(&[1_000, 1_000]));
+        series.add(1, &latencies(&[5_000]));
+        assert_eq!(series.last(), None);
+        series.add(0, &latencies(&[1_000]));
+        assert_eq!(series.last().map(|second| (second.second, second.messages)), Some((0, 3)));
+        let (seconds, all) = series.finish();
+        let counts: Vec<_> = seconds.iter().map(|second| second.messages).collect();
+        assert_eq!((counts, all.len()), (vec![3, 1], 4));
+        assert_eq!((seconds[0].p50_us, seconds[1].p99_us), (Some(1.0), Some(5.0)));
+    }
+
+    #[test]
+    fn a_second_without_answers_is_there_and_has_no_latency() {
+        let mut series = Series::new(1);
+        series.add(0, &latencies(&[]));
+        series.add(1, &latencies(&[1]));
+        let (seconds, _) = series.finish();
+        assert_eq!((seconds[0].messages, seconds[0].p99_us), (0, None));
+        assert_eq!(seconds[1].messages, 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! From which addresses connections are made.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// One address has some 28,000 ports to one destination (`ip_local_port_range`, ip(7)); to look for one of
+/// the last takes the kernel long.
+pub(super) const PORTS: u32 = 10_000;
+
+/// A connection that is closed from here keeps its port for a minute (TIME_WAIT, tcp(7)): so many addresses
+/// last for 460,000 connections a second.
+const FOR_CHURN: u32 = 1_000;
+
+/// The addresses that connections are made from, in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sources {
+    /// The kernel's choice, as usual.
+    Any,
+    /// These, in turn.
+    Given(Vec<IpAddr>),
+    /// So many of 127.0.0.0/8, from this one on.
+    Loopback { first: u32, number: u32 },
+}
+
+/// Those of 127.0.0.0/8 that end in 0 or 255 are left out, as some take them for broadcasts, and so is
+/// 127.0.0.0/16, where servers and their neighbours are.
+const NETS: u32 = 255 * 256;
+const HOSTS: u32 = 254;
+
+impl Sources {
+    /// Those that are needed to reach `target` with so many connections at once.
+    pub(super) fn choose(
+        given: &[IpAddr],
+        target: SocketAddr,
+        connections: u32,
+        churns: bool,
+        process: u32,
+    ) -> Self {
+        if !given.is_empty() {
+            return Self::Given(given.to_vec());
+        }
+        let is_loopback = matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        match (is_loopback, churns) {
+            (true, true) => Self::Loopback { first: start(process), number: FOR_CHURN },
+            (true, false) if connections > PORTS => {
+                Self::Loopback { first: start(process), number: connections.div_ceil(PORTS) }
+            }
+            _ => Self::Any,
+        }
+    }
+
+    /// The source of a connection, counted from 0; `None` is any.
+    pub(super) fn of(&self, connection: u64) -> Option<SocketAddr> {
+        let turn = |number: u64| usize::try_from(connection % number).unwrap_or_default();
+        let ip = match self {
+            Self::Any => return None,
+            Self::Given(all) => all[turn(all.len() as u64)],
+            Self::Loopback { first, number } => {
+                let turn = u32::try_from(connection % u64::from(*number)).unwrap_or_default();
+                IpAddr::V4(loopback(first.wrapping_add(turn) % (NETS * HOSTS)))
+            }
+        };
+        Some(SocketAddr::new(ip, 0))
+    }
+
+    /// How many there are.
+    pub(super) fn number(&self) -> usize {
+        match self {
+            Self::Any => 1,
+            Self::Given(all) => all.len(),
+            Self::Loopback { number, .. } => *number as usize,
+        }
+    }
+}
+
+/// Where the addresses of a process begin. Processes that run at once often have numbers close to each
+/// other: the golden ratio keeps theirs far apart (Knuth, The Art of Computer Programming, vol. 3, 6.4).
+fn start(process: u32) -> u32 {
+    let spread = u64::from(process.wrapping_mul(0x9e37_79b1));
+    u32::try_from((spread * u64::from(NETS * HOSTS)) >> 32)
+        .expect("less than the 2^32 it is a part of")
+}
+
+fn loopback(index: u32) -> Ipv4Addr {
+    let (net, host) = (index / HOSTS + 256, index % HOSTS + 1);
+    Ipv4Addr::from(127 << 24 | net << 8 | host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7);
+
+    fn ips(sources: &Sources, connections: u64) -> HashSet<IpAddr> {
+        (0..connections).filter_map(|connection| sources.of(connection)).map(|a| a.ip()).collect()
+    }
+
+    #[test]
+    fn few_connections_leave_the_choice_to_the_kernel() {
+        let sources = Sources::choose(&[], LOOPBACK, 10_000, false, 1);
+        assert_eq!((sources.of(0), sources.number()), (None, 1));
+    }
+
+    #[test]
+    fn many_are_spread_over_loopback_from_the_first_on() {
+        let sources = Sources::choose(&[], LOOPBACK, 100_000, false, 1);
+        assert_eq!(sources.number(), 10);
+        assert_eq!(ips(&sources, 100_000).len(), 10);
+        assert!(sources.of(0).is_some());
+    }
+
+    #[test]
+    fn churn_on_loopback_has_many_sources() {
+        let sources = Sources::choose(&[], LOOPBACK, 1, true, 1);
+        assert_eq!(ips(&sources, 10_000).len(), 1_000);
+    }
+
+    #[test]
+    fn elsewhere_only_what_is_given_is_used() {
+        let far = SocketAddr::from(([192, 0, 2, 1], 7));
+        assert_eq!(Sources::choose(&[], far, 100_000, true, 1), Sources::Any);
+        let given = [IpAddr::from([192, 0, 2, 2]), IpAddr::from([192, 0, 2, 3])];
+        let sources = Sources::choose(&given, far, 1, false, 1);
+        assert_eq!(ips(&sources, 3), HashSet::from(given));
+    }
+
+    #[test]
+    fn processes_of_neighbouring_numbers_share_no_address() {
+        let mut taken = HashSet::new();
+        for process in 4_711..4_811 {
+            let sources = Sources::choose(&[], LOOPBACK, 1, true, process);
+            for ip in ips(&sources, 1_000) {
+                assert!(taken.insert(ip), "{ip} is taken already");
+            }
+        }
+    }
+
+    #[test]
+    fn every_address_is_one_of_loopback_and_no_broadcast() {
+        for index in [0, 253, 254, NETS * HOSTS - 1] {
+            let ip = loopback(index);
+            assert!(ip.is_loopback(), "{ip}");
+            assert!(!matches!(ip.octets()[3], 0 | 255), "{ip}");
+            assert_ne!(ip.octets()[1], 0, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The report for people.
+
+use std::fmt;
+
+use super::report::{LatencyReport, Report, ServerReport};
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.whole {
+            writeln!(f, "INCOMPLETE: what follows is not a whole run")?;
+            for problem in &self.problems {
+                writeln!(f, "- {problem}")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "{}: {}", self.target, self.plan)?;
+        writeln!(f)?;
+        let line =
+            |f: &mut fmt::Formatter<'_>, name: &str, text: String| writeln!(f, "{name:<16}{text}");
+        line(f, "connections", self.connections())?;
+        let messages = grouped(self.messages);
+        line(f, "messages", format!("{messages} answered in {:.3} s", self.seconds))?;
+        let rate = grouped(self.messages_per_second.round() as u64);
+        let bytes = self.bytes_per_second / 1e6;
+        line(f, "rate", format!("{rate} messages/s, {bytes:.1} MB/s each way"))?;
+        if let Some(latency) = &self.latency_us {
+            write_latency(f, "latency", latency)?;
+        }
+        if let Some(late) = &self.late_us {
+            let LatencyReport { p50, p99, max, .. } = *late;
+            let (p50, p99, max) = (time(p50), time(p99), time(max));
+            line(f, "sent late", format!("p50 {p50}, p99 {p99}, max {max} (part of the latency)"))?;
+        }
+        for error in &self.errors {
+            line(f, "error", format!("{} × {}", grouped(error.count), error.kind))?;
+        }
+        if let Some(server) = &self.server {
+            write_server(f, server)?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn connections(&self) -> String {
+        let open = &self.connections;
+        let (opened, wanted) = (grouped(open.opened), grouped(open.wanted.into()));
+        let wanted = if self.load.churns() {
+            format!("{opened} opened, {wanted} at a time")
+        } else {
+            format!("{opened} of {wanted} opened")
+        };
+        format!("{wanted}, {} failed, {} lost", grouped(open.failed), grouped(open.lost))
+    }
+}
+
+fn write_latency(f: &mut fmt::Formatter<'_>, name: &str, latency: &LatencyReport) -> fmt::Result {
+    let rows = [
+        ("min", latency.min),
+        ("mean", latency.mean),
+        ("p50", latency.p50),
+        ("p90", latency.p90),
+        ("p99", latency.p99),
+        ("p99.9", latency.p999),
+        ("p99.99", latency.p9999),
+        ("max", latency.max),
+    ];
+    for (index, (what, microseconds)) in rows.into_iter().enumerate() {
+        let name = if index == 0 { name } else { "" };
+        writeln!(f, "{name:<16}{what:<8}{:>10}", time(microseconds))?;
+    }
+    Ok(())
+}
+
+fn write_server(f: &mut fmt::Formatter<'_>, server: &ServerReport) -> fmt::Result {
+    write!(f, "{:<16}", format!("server {}", server.pid))?;
+    match server.cpu_us_per_message {
+        Some(total) => write!(f, "{total:.3} µs of processor time a message")?,
+        None => write!(f, "no processor time that belongs to a message")?,
+    }
+    if let (Some(user), Some(system)) = (server.user_us_per_message, server.system_us_per_message) {
+        write!(f, " ({user:.3} user, {system:.3} system)")?;
+    }
+    writeln!(f)?;
+    let resident = [
+        (server.resident_bytes_per_connection, "while all are idle"),
+        (server.resident_bytes_after_echo, "after one echo on each"),
+    ];
+    for (bytes, when) in resident {
+        if let Some(bytes) = bytes {
+            writeln!(f, "{:<16}{bytes:.1} resident bytes a connection, {when}", "")?;
+        }
+    }
+    Ok(())
+}
+
+/// With a comma at each thousand.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// To three digits, in the unit that suits.
+pub(super) fn time(microseconds: f64) -> String {
+    let (value, unit) = match microseconds {
+        _ if microseconds >= 999_500.0 => (microseconds / 1e6, "s"),
+        _ if microseconds >= 999.5 => (microseconds / 1e3, "ms"),
+        _ => (microseconds, "µs"),
+    };
+    match value {
+        _ if value >= 99.95 => format!("{value:.0} {unit}"),
+        _ if value >= 9.995 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.2} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::{outcome, report};
+    use super::*;
+
+    #[test]
+    fn a_whole_run_is_shown_with_its_figures() {
+        let text = report(outcome()).to_string();
+        for expected in [
+            "127.0.0.1:7: closed loop: 10 connections, 4 active, 2 under way on each, 64 bytes a message",
+            "connections     10 of 10 opened, 0 failed, 0 lost\n",
+            "messages        1,000 answered in 2.000 s\n",
+            "rate            500 messages/s, 0.0 MB/s each way\n",
+            "                p99         990 µs\n",
+            "                max       1.00 ms\n",
+        ] {
+            assert!(text.contains(expected), "{expected:?} in:\n{text}");
+        }
+        assert!(!text.contains("INCOMPLETE"));
+    }
+
+    #[test]
+    fn an_incomplete_run_begins_with_that_word_and_what_is_missing() {
+        let mut outcome = outcome();
+        outcome.obstacles.push("interrupted after 1 s".to_owned());
+        outcome.tally.unanswered = 3;
+        let text = report(outcome).to_string();
+        assert!(text.starts_with("INCOMPLETE"), "{text}");
+        assert!(text.contains("\n- interrupted after 1 s\n- 3 messages got no whole answer"));
+    }
+
+    #[test]
+    fn numbers_are_grouped_and_times_have_three_digits() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let times = [0.004, 1.0, 12.34, 123.4, 999.6, 56_789.0, 1_234_567.0];
+        let texts = ["0.00 µs", "1.00 µs", "12.3 µs", "123 µs", "1.00 ms", "56.8 ms", "1.23 s"];
+        assert_eq!(times.map(time), texts);
+    }
+}

@@ -1,0 +1,75 @@
+//! What was counted.
+
+use std::collections::BTreeMap;
+
+use super::trouble::Trouble;
+
+/// What one thread has counted, or all together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) opened: u64,
+    pub(super) failed: u64,
+    pub(super) lost: u64,
+    /// Right answers.
+    pub(super) messages: u64,
+    pub(super) wrong: u64,
+    pub(super) unanswered: u64,
+    /// Due on connections that were gone.
+    pub(super) unsent: u64,
+    /// What came back, right or wrong.
+    pub(super) bytes: u64,
+    /// The first wrong byte.
+    pub(super) first_wrong: Option<String>,
+    pub(super) errors: BTreeMap<(Trouble, String), u64>,
+    /// When the last answer came, in nanoseconds since the measured time began.
+    pub(super) last_answer: u64,
+}
+
+impl Tally {
+    pub(super) fn error(&mut self, trouble: Trouble, kind: &str, times: u64) {
+        if times > 0 {
+            *self.errors.entry((trouble, kind.to_owned())).or_default() += times;
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.opened += other.opened;
+        self.failed += other.failed;
+        self.lost += other.lost;
+        self.messages += other.messages;
+        self.wrong += other.wrong;
+        self.unanswered += other.unanswered;
+        self.unsent += other.unsent;
+        self.bytes += other.bytes;
+        self.last_answer = self.last_answer.max(other.last_answer);
+        if self.first_wrong.is_none() {
+            self.first_wrong = other.first_wrong;
+        }
+        for ((trouble, kind), times) in &other.errors {
+            self.error(*trouble, kind, *times);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_tallies_add_up() {
+        let mut one = Tally { messages: 3, last_answer: 9, ..Tally::default() };
+        one.error(Trouble::Loss, "a", 2);
+        let mut two = Tally { messages: 4, wrong: 1, last_answer: 5, ..Tally::default() };
+        two.first_wrong = Some("there".to_owned());
+        two.error(Trouble::Loss, "a", 1);
+        two.error(Trouble::Connect, "b", 7);
+        two.error(Trouble::Loss, "c", 0);
+        one.add(two);
+        assert_eq!((one.messages, one.wrong, one.last_answer), (7, 1, 9));
+        assert_eq!(one.first_wrong.as_deref(), Some("there"));
+        let errors: Vec<_> = one.errors.into_iter().collect();
+        let expected =
+            [((Trouble::Connect, "b".to_owned()), 7), ((Trouble::Loss, "a".to_owned()), 3)];
+        assert_eq!(errors, expected);
+    }
+}

@@ -1,0 +1,190 @@
+//! What went wrong, and what can be done about it.
+
+use std::io;
+
+use super::plan::Plan;
+use super::tally::Tally;
+
+/// Where it went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    /// A connection could not be opened.
+    Connect,
+    /// A connection was lost.
+    Loss,
+    /// A message was not answered, or wrongly.
+    Message,
+}
+
+/// No port is left: what becomes of a connection without one.
+const NO_PORT: &str = "no free port";
+
+/// What the failure of an attempt to connect is called, by the system call that failed.
+pub(super) fn kind_of_attempt(step: &str, error: &io::Error) -> String {
+    match (step, error.kind()) {
+        // Without a source the kernel looks for a port in `connect`, with one in `bind`: ip(7), bind(2).
+        ("connect", io::ErrorKind::AddrNotAvailable) | ("bind", io::ErrorKind::AddrInUse) => {
+            NO_PORT.to_owned()
+        }
+        ("bind", io::ErrorKind::AddrNotAvailable) => {
+            "no interface of this machine has the --source address".to_owned()
+        }
+        _ => kind(error),
+    }
+}
+
+/// What an error is called, however often it comes.
+pub(super) fn kind(error: &io::Error) -> String {
+    match error.kind().to_string() {
+        // Those that the standard library has no word for say so in their own.
+        word if word.starts_with("uncategorized") => error.to_string(),
+        word => word,
+    }
+}
+
+/// One line for each kind of thing that is missing or wrong; none if the run is whole.
+pub(super) fn problems(
+    target: &str,
+    plan: &Plan,
+    tally: &Tally,
+    obstacles: &[String],
+) -> Vec<String> {
+    let mut problems = obstacles.to_vec();
+    let mut say = |line: String| problems.push(line);
+    let Tally { failed, lost, wrong, unanswered, unsent, .. } = *tally;
+    let attempts = tally.opened + failed;
+    if failed > 0 {
+        let (kinds, advice) = (list(tally, Trouble::Connect), advice(target, plan, tally));
+        say(format!("{failed} of {attempts} connections could not be opened: {kinds}{advice}"));
+    }
+    if lost > 0 {
+        let kinds = list(tally, Trouble::Loss);
+        say(format!("{lost} connections were lost: {kinds}; the server's log may say why"));
+    }
+    if wrong > 0 {
+        let first = tally.first_wrong.as_deref().unwrap_or("more came back than was sent");
+        say(format!("{wrong} answers were wrong; the first: {first}"));
+    }
+    if unanswered > 0 {
+        say(format!("{unanswered} messages got no whole answer{}", why_unanswered(plan, lost)));
+    }
+    if unsent > 0 {
+        say(format!("{unsent} messages were not sent, as their connections were gone"));
+    }
+    let missing = u64::from(plan.connections).saturating_sub(attempts);
+    if missing > 0 {
+        say(format!("{missing} of {} connections were not tried", plan.connections));
+    }
+    if tally.messages == 0 {
+        say("no message was answered, so that there is nothing to show".to_owned());
+    }
+    problems
+}
+
+fn list(tally: &Tally, trouble: Trouble) -> String {
+    let of_it = tally.errors.iter().filter(|((at, _), _)| *at == trouble);
+    of_it.map(|((_, kind), count)| format!("{count} × {kind}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What may help if connections cannot be opened.
+fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
+    let has = |wanted: &str| {
+        tally.errors.keys().any(|(at, kind)| *at == Trouble::Connect && kind.contains(wanted))
+    };
+    if has(NO_PORT) {
+        "; name more --source addresses (each has about 28,000 ports, and one that is closed from here is \
+         taken for a minute), or open fewer"
+            .to_owned()
+    } else if has("open files") {
+        "; raise the limit of open files (ulimit -n), or open fewer".to_owned()
+    } else if has("refused") {
+        format!("; does a server listen on {target}, and does it take so many?")
+    } else if has("timed out") {
+        format!(
+            "; within {:?} the server did not take them: it may be at its limit of connections, or its \
+             backlog too short for --ramp {}",
+            plan.connect_timeout, plan.ramp
+        )
+    } else {
+        String::new()
+    }
+}
+
+fn why_unanswered(plan: &Plan, lost: u64) -> String {
+    let late = format!("within {:?} (--timeout)", plan.timeout);
+    if lost > 0 {
+        format!(": not {late}, or their connections were lost before")
+    } else {
+        format!(" {late}: the server may be overloaded, or have stopped taking connections")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::super::report::tests::plan;
+    use super::*;
+
+    fn say(tally: &Tally, obstacles: &[String]) -> Vec<String> {
+        problems("127.0.0.1:7", &plan(), tally, obstacles)
+    }
+
+    fn whole() -> Tally {
+        Tally { opened: 10, messages: 5, ..Tally::default() }
+    }
+
+    #[test]
+    fn where_nothing_is_wrong_nothing_is_said() {
+        assert_eq!(say(&whole(), &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_want_has_its_line() {
+        let mut tally = Tally {
+            failed: 3,
+            lost: 2,
+            wrong: 1,
+            unanswered: 4,
+            unsent: 5,
+            opened: 5,
+            first_wrong: Some("there".to_owned()),
+            ..whole()
+        };
+        tally.error(Trouble::Connect, "connection refused", 3);
+        tally.error(Trouble::Loss, "connection reset", 2);
+        let lines = say(&tally, &["interrupted".to_owned()]);
+        let beginnings = [
+            "interrupted",
+            "3 of 8 connections could not be opened: 3 × connection refused; does a server",
+            "2 connections were lost: 2 × connection reset",
+            "1 answers were wrong; the first: there",
+            "4 messages got no whole answer",
+            "5 messages were not sent",
+            "2 of 10 connections were not tried",
+        ];
+        assert_eq!(lines.len(), beginnings.len(), "{lines:?}");
+        for (line, beginning) in lines.iter().zip(beginnings) {
+            assert!(line.starts_with(beginning), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn ports_that_have_run_out_are_called_so() {
+        for (step, errno) in [("connect", Errno::ADDRNOTAVAIL), ("bind", Errno::ADDRINUSE)] {
+            let error = io::Error::from(errno);
+            let mut tally = Tally { failed: 1, opened: 9, messages: 5, ..Tally::default() };
+            tally.error(Trouble::Connect, &kind_of_attempt(step, &error), 1);
+            assert!(say(&tally, &[])[0].contains("no free port; name more --source"));
+        }
+    }
+
+    #[test]
+    fn errors_without_a_word_of_their_own_are_quoted() {
+        let error = io::Error::from(Errno::MFILE);
+        assert!(kind(&error).contains("open files"), "{}", kind(&error));
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(kind(&refused), "connection refused");
+    }
+}
