@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
+use super::bench::BenchArgs;
 use super::client::ClientArgs;
 use super::failure::Failure;
 
@@ -29,6 +30,8 @@ struct CommandLine {
 pub(crate) enum Command {
     /// Serve until SIGINT or SIGTERM (the default)
     Serve(ServeArgs),
+    /// Load an echo server, and say what it does
+    Bench(BenchArgs),
     /// Talk to a server: standard input to it, what it says to standard output; or messages by a script
     Client(ClientArgs),
 }
@@ -37,6 +40,7 @@ impl Command {
     fn check(self) -> Result<Self, Failure> {
         match self {
             Self::Serve(args) => args.check().map(Self::Serve),
+            Self::Bench(args) => Ok(Self::Bench(args)), // it is planned when it is run
             Self::Client(args) => args.check().map(Self::Client),
         }
     }

@@ -1,7 +1,6 @@
 //! The command line: flags in, a server or a client of the public API out.
 
 mod args;
-#[expect(dead_code, reason = "the connections that use it follow")]
 mod bench;
 mod client;
 mod failure;
@@ -18,6 +17,7 @@ use args::Command;
 pub(crate) fn main() -> ExitCode {
     let result = args::parse().and_then(|command| match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Client(args) => client::run(&args),
     });
     match result {

@@ -28,6 +28,11 @@ pub(crate) fn raise() -> Raised {
     }
 }
 
+/// What it is now; `None` is no limit.
+pub(crate) fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 impl Raised {
     /// Refuses to begin with more clients than there can be, of which each takes a descriptor.
     pub(crate) fn must_allow(&self, clients: u32) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 /// Longer ones count as this: an hour, in nanoseconds.
 const LONGEST: u64 = 3_600_000_000_000;
 
-/// Latencies in nanoseconds, to three digits. It takes 130 KiB however many there are.
+/// Latencies in nanoseconds, to three digits. However many there are, they take the same memory.
 #[derive(Clone, Debug)]
 pub(super) struct Latencies {
     histogram: Histogram<u64>,

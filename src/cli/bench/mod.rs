@@ -1,12 +1,22 @@
 //! `readyloop bench`: loads an echo server, and says what it does.
+//!
+//! The load is made by readyloop's own connector, over the public API: one [`driver`] for each thread, led by
+//! one [`conductor`].
 
 mod args;
+mod clock;
+mod conductor;
 mod content;
+mod driver;
+mod events;
 mod latency;
 mod link;
+mod pacer;
 mod plan;
 mod plot;
+mod progress;
 mod report;
+mod room;
 mod schedule;
 mod series;
 mod server_side;
@@ -16,3 +26,133 @@ mod sources;
 mod table;
 mod tally;
 mod trouble;
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+pub(crate) use args::BenchArgs;
+
+use super::failure::Failure;
+use clock::Clock;
+use conductor::Conductor;
+use content::Content;
+use driver::Common;
+use events::Event;
+use latency::Latencies;
+use plan::Load;
+use report::Report;
+use sources::Sources;
+
+pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
+    let plan = args.plan()?;
+    let target = resolve(&args.target.0)?;
+    check_sources(args, target)?;
+    if let Some(path) = &args.plot {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|error| of_plot(path, error))?;
+    }
+    let process = std::process::id();
+    let churns = plan.load == Load::Churn;
+    let sources = Sources::choose(&args.source, target, plan.connections, churns, process);
+    room::check(&plan, &sources)?;
+    let (sender, events) = mpsc::channel();
+    watch_signals(sender.clone())?;
+    let common = Common {
+        content: Content::new(plan.sizes, process.into()),
+        plan: plan.clone(),
+        target,
+        sources,
+        clock: Clock::start(),
+        open: 0.into(),
+    };
+    let pid = args.pid.map(|pid| pid.0);
+    let outcome = Conductor::new(common, pid, (sender, events))?.run()?;
+    let latencies = outcome.latencies.clone();
+    let report = Report::new(&args.target.0, &plan, outcome);
+    if let Some(path) = &args.plot {
+        draw(path, &report, &latencies)?;
+    }
+    print(&report, args.json)?;
+    match &report.problems[..] {
+        [] => Ok(()),
+        [only] => Err(Failure::System(format!("the run is incomplete: {only}"))),
+        [first, rest @ ..] => Err(Failure::System(format!(
+            "the run is incomplete: {first} (and {} more)",
+            rest.len()
+        ))),
+    }
+}
+
+fn resolve(target: &str) -> Result<SocketAddr, Failure> {
+    let refused = |why: String| Failure::System(format!("{target}: {why}"));
+    let mut addrs = target.to_socket_addrs().map_err(|error| refused(error.to_string()))?;
+    let addr = addrs.next().ok_or_else(|| refused("the name has no address".to_owned()))?;
+    if addr.port() == 0 {
+        return Err(Failure::Usage(format!("{target}: nobody can be reached at port 0")));
+    }
+    Ok(addr)
+}
+
+fn check_sources(args: &BenchArgs, target: SocketAddr) -> Result<(), Failure> {
+    match args.source.iter().find(|source| source.is_ipv4() != target.is_ipv4()) {
+        None => Ok(()),
+        Some(source) => Err(Failure::Usage(format!(
+            "--source {source} and the server's address {target} are not of one kind: IPv4 or IPv6"
+        ))),
+    }
+}
+
+/// The first SIGINT or SIGTERM ends the load, and what was measured is shown; the second one ends all.
+fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
+    let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
+    let is_second = Arc::default();
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_second)).map_err(refused)?;
+        flag::register(signal, Arc::clone(&is_second)).map_err(refused)?;
+    }
+    let signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]);
+    let mut signals = signals.map_err(refused)?;
+    let wait = move || {
+        for _signal in signals.forever() {
+            let _ = sender.send(Event::Interrupted); // the run may be over
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
+    Ok(())
+}
+
+fn draw(path: &Path, report: &Report, latencies: &Latencies) -> Result<(), Failure> {
+    let svg = plot::draw(report, latencies).map_err(|error| of_plot(path, error))?;
+    fs::write(path, svg).map_err(|error| of_plot(path, error))
+}
+
+fn of_plot(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::of_flag(format!("--plot {}", path.display()), error)
+}
+
+/// That nobody reads it any more is no failure.
+fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
+    let text = if as_json {
+        serde_json::to_string_pretty(report).map_err(io::Error::from).map(|json| json + "\n")
+    } else {
+        Ok(report.to_string())
+    };
+    let mut stdout = io::stdout().lock();
+    match text.and_then(|text| stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::System(format!("the report could not be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

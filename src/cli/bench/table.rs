@@ -135,7 +135,7 @@ mod tests {
             "messages        1,000 answered in 2.000 s\n",
             "rate            500 messages/s, 0.0 MB/s each way\n",
             "                p99         990 µs\n",
-            "                max       1.00 ms\n",
+            "                max        1.00 ms\n",
         ] {
             assert!(text.contains(expected), "{expected:?} in:\n{text}");
         }

@@ -1,0 +1,71 @@
+//! Wakes a reactor when messages are due.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use readyloop::Handle;
+
+use super::clock::Clock;
+use super::driver::Driver;
+use super::schedule::Due;
+
+/// After so long at most it is seen that the run has ended before its time.
+const NAP: Duration = Duration::from_millis(50);
+
+/// A reactor's timers are kept to two milliseconds, which is more than most answers take. A thread that sleeps
+/// until the next message is due, and then has the reactor woken, is behind by the kernel's timer slack alone:
+/// some 50 µs (prctl(2), `PR_SET_TIMERSLACK`), in which the reactor takes answers.
+pub(super) struct Pacer {
+    pub(super) handle: Handle<Driver>,
+    pub(super) clock: Clock,
+    pub(super) due: Due,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) is_over: Arc<AtomicBool>,
+}
+
+impl Pacer {
+    /// Returns at the end of the measured time, or when the run is over.
+    pub(super) fn run(mut self) {
+        let is_posted = Arc::new(AtomicBool::new(false));
+        while let Some(due) = self.due.next() {
+            let at = self.start.saturating_add(due);
+            if at >= self.end || !self.sleep_until(at) {
+                return;
+            }
+            // Whoever is due by now is sent by the one closure.
+            let now = self.clock.now().saturating_sub(self.start);
+            while self.due.take(now).is_some() {}
+            if !is_posted.swap(true, Ordering::AcqRel) && !self.post(&is_posted) {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the run goes on.
+    fn sleep_until(&self, time: u64) -> bool {
+        loop {
+            if self.is_over.load(Ordering::Acquire) {
+                return false;
+            }
+            match self.clock.until(time) {
+                Duration::ZERO => return true,
+                left => thread::sleep(left.min(NAP)),
+            }
+        }
+    }
+
+    /// Returns whether the reactor is still there.
+    fn post(&self, is_posted: &Arc<AtomicBool>) -> bool {
+        let is_posted = Arc::clone(is_posted);
+        let send = move |reactor: &mut readyloop::Reactor<Driver>| {
+            // Before the clock is read: what is due after that brings another closure.
+            is_posted.store(false, Ordering::Release);
+            let (driver, mut context) = reactor.handler_and_context();
+            driver.send_due(&mut context);
+        };
+        self.handle.post(send).is_ok()
+    }
+}

@@ -1,0 +1,78 @@
+//! Whether the system has room for a run, before anything is opened.
+
+use std::fs;
+
+use super::plan::Plan;
+use super::sources::Sources;
+use crate::cli::failure::Failure;
+use crate::cli::open_files;
+
+/// Standard streams, the signals' pipe, what the kernel's figures are read from.
+const OWN_FILES: u64 = 32;
+
+/// A reactor's event queue and what wakes it.
+const FILES_A_THREAD: u64 = 4;
+
+/// Raises the limit of open files, and looks whether it is enough, and whether there are ports enough.
+///
+/// # Errors
+/// [`Failure::System`] if they are not.
+pub(super) fn check(plan: &Plan, sources: &Sources) -> Result<(), Failure> {
+    open_files::raise();
+    let problem =
+        want_of_files(plan, open_files::limit()).or_else(|| want_of_ports(plan, sources, ports()));
+    let flag = format!("--connections {}", plan.connections);
+    problem.map_or(Ok(()), |problem| Err(Failure::of_flag(flag, problem)))
+}
+
+fn want_of_files(plan: &Plan, limit: Option<u64>) -> Option<String> {
+    let needed = u64::from(plan.connections) + OWN_FILES + FILES_A_THREAD * u64::from(plan.threads);
+    let limit = limit.filter(|limit| *limit < needed)?;
+    Some(format!(
+        "{needed} files would be open, and the limit is {limit}: raise it (ulimit -Hn), or open fewer"
+    ))
+}
+
+fn want_of_ports(plan: &Plan, sources: &Sources, ports: Option<u64>) -> Option<String> {
+    let (ports, number) = (ports?, sources.number() as u64);
+    (u64::from(plan.connections) > ports * number).then(|| {
+        format!(
+            "{number} source addresses with {ports} ports each are not enough: name more with --source, or \
+             open fewer"
+        )
+    })
+}
+
+/// How many ports the kernel gives out; `None` if it does not say.
+fn ports() -> Option<u64> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let (first, last) = text.trim().split_once(char::is_whitespace)?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.trim().parse().ok()?);
+    (last + 1).checked_sub(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::plan;
+    use super::*;
+
+    fn plan_of(connections: u32) -> Plan {
+        Plan { connections, ..plan() }
+    }
+
+    #[test]
+    fn what_is_open_beside_the_connections_counts_as_well() {
+        assert_eq!(want_of_files(&plan_of(964), Some(1_000)), None);
+        let problem = want_of_files(&plan_of(965), Some(1_000)).unwrap();
+        assert!(problem.contains("1001 files") && problem.contains("ulimit"), "{problem}");
+        assert_eq!(want_of_files(&plan_of(1_000_000), None), None);
+    }
+
+    #[test]
+    fn ports_are_enough_if_there_are_sources_enough() {
+        let two = Sources::Given(vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()]);
+        assert_eq!(want_of_ports(&plan_of(200), &two, Some(100)), None);
+        assert!(want_of_ports(&plan_of(201), &two, Some(100)).is_some());
+        assert_eq!(want_of_ports(&plan_of(201), &two, None), None);
+    }
+}
