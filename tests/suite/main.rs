@@ -12,6 +12,8 @@ mod library;
 mod life;
 
 #[cfg(feature = "cli")]
+mod bench;
+#[cfg(feature = "cli")]
 mod binary;
 #[cfg(feature = "cli")]
 mod client_command;

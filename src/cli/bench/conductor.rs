@@ -52,7 +52,8 @@ pub(super) struct Conductor {
     playing: usize,
     open: u64,
     start: Option<u64>,
-    end: u64,
+    /// When the measured time ended for the last thread so far.
+    ended: u64,
     is_over: Arc<AtomicBool>,
 }
 
@@ -103,7 +104,7 @@ impl Conductor {
             playing: threads,
             open: 0,
             start: None,
-            end: 0,
+            ended: 0,
             is_over: Arc::default(),
         })
     }
@@ -185,7 +186,7 @@ impl Conductor {
     fn begin(&mut self) {
         let start = self.common.clock.now();
         self.start = Some(start);
-        self.end = start.saturating_add(nanoseconds(self.common.plan.duration));
+        let end = start.saturating_add(nanoseconds(self.common.plan.duration));
         self.tell_all(move |driver, context| driver.begin(context, start));
         for player in &self.threads {
             let Some(due) = Driver::due(&self.common, player.share) else { continue };
@@ -194,7 +195,7 @@ impl Conductor {
                 clock: self.common.clock,
                 due,
                 start,
-                end: self.end,
+                end,
                 is_over: Arc::clone(&self.is_over),
             };
             let name = format!("pacer {}", player.share.index);
@@ -303,7 +304,7 @@ impl Conductor {
                 self.playing -= 1;
                 self.tally.add(tally);
                 self.lateness.add(&lateness);
-                self.end = self.end.max(at);
+                self.ended = self.ended.max(at);
             }
             Event::Failed(why) => self.obstacles.push(why),
             Event::Interrupted => self.obstacles.push(self.interrupted()),
@@ -323,7 +324,7 @@ impl Conductor {
 
     fn outcome(self) -> Outcome {
         let (series, latencies) = self.series.finish();
-        let measured = self.start.map_or(0, |start| self.end.saturating_sub(start));
+        let measured = self.start.map_or(0, |start| self.ended.saturating_sub(start));
         Outcome {
             tally: self.tally,
             latencies,

@@ -442,6 +442,7 @@ impl Driver {
     /// Has the connection do what comes after so many answers.
     fn go_on(&mut self, conn: &mut Conn<'_>, place: usize, answered: u64, now: u64) {
         match self.load() {
+            _ if self.places[place].is_closing => {}
             Load::Closed { .. } if self.phase == Phase::Running && now < self.end => {
                 self.under_way += answered;
                 for _ in 0..answered {
