@@ -381,15 +381,31 @@ fn a_source_that_this_machine_does_not_have_is_named() {
 
 #[test]
 fn an_interrupted_run_prints_what_it_has_and_that_it_is_incomplete() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let server = Crooked::honest();
+        let flags = "--connections 2 --threads 2 --duration 1h --json";
+        let child = command(&server.addr.to_string(), flags).spawn().unwrap();
+        wait_until("messages are echoed", || server.bytes() > 64_000);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let (report, problems) = incomplete(&child.wait_with_output().unwrap());
+        assert!(problems.starts_with("interrupted after "), "{problems}");
+        assert!(number(&report, "/messages") >= 990, "{report}");
+        assert!(report["seconds"].as_f64().unwrap() < 3_600.0);
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_while_connections_are_opened_says_so() {
     let server = Crooked::honest();
-    let child = command(&server.addr.to_string(), "--connections 2 --duration 1h").spawn().unwrap();
-    wait_until("messages are echoed", || server.bytes() > 1_000);
+    let child = command(&server.addr.to_string(), "--connections 100 --ramp 1").spawn().unwrap();
+    wait_until("the first one is there", || server.connections() > 0);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let table = stdout(&output);
-    assert!(table.starts_with("INCOMPLETE") && table.contains("- interrupted after "), "{table}");
-    assert!(table.contains(" answered in "), "{table}");
+    assert!(table.starts_with("INCOMPLETE"), "{table}");
+    assert!(table.contains("- interrupted before the measured time began\n"), "{table}");
+    assert!(table.contains("of 100 connections were not tried\n"), "{table}");
 }
 
 #[test]

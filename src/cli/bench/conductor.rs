@@ -17,7 +17,7 @@ use super::pacer::Pacer;
 use super::plan::Load;
 use super::progress::Progress;
 use super::report::{Outcome, Server};
-use super::series::Series;
+use super::series::{Second, Series};
 use super::server_side::{Cpu, ServerSide};
 use super::share::Share;
 use super::tally::Tally;
@@ -119,14 +119,17 @@ impl Conductor {
             self.threads.push(player);
         }
         self.play();
+        // Even a reactor that is stopped does what it was told before.
         self.tell_all(|driver, _| driver.finish());
-        self.wait(GRACE, |all| all.playing == 0);
         self.is_over.store(true, Ordering::Release);
         for player in self.threads.drain(..) {
             player.handle.stop();
             if player.thread.join().is_err() {
                 self.obstacles.push("a thread of the bench has panicked".to_owned());
             }
+        }
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event);
         }
         Ok(self.outcome())
     }
@@ -307,7 +310,8 @@ impl Conductor {
                 self.ended = self.ended.max(at);
             }
             Event::Failed(why) => self.obstacles.push(why),
-            Event::Interrupted => self.obstacles.push(self.interrupted()),
+            Event::Interrupted if self.playing > 0 => self.obstacles.push(self.interrupted()),
+            Event::Interrupted => {} // it is done already
         }
     }
 
@@ -323,8 +327,12 @@ impl Conductor {
     }
 
     fn outcome(self) -> Outcome {
-        let (series, latencies) = self.series.finish();
+        let (mut series, latencies) = self.series.finish();
         let measured = self.start.map_or(0, |start| self.ended.saturating_sub(start));
+        // In which answers were waited for that did not come.
+        let is_after =
+            |last: &mut Second| Duration::from_secs(last.second).as_nanos() >= measured.into();
+        while series.pop_if(|last| last.messages == 0 && is_after(last)).is_some() {}
         Outcome {
             tally: self.tally,
             latencies,

@@ -29,7 +29,7 @@ pub(super) fn draw(report: &Report, latencies: &Latencies) -> Result<String, Box
         let area = area.titled(&title, ("sans-serif", 13))?;
         let (above, below) = area.split_vertically(400);
         draw_latency(&above, latencies)?;
-        draw_throughput(&below, &report.series)?;
+        draw_throughput(&below, whole_seconds(report))?;
         area.present()?;
     }
     Ok(svg)
@@ -77,6 +77,13 @@ fn draw_throughput(area: &Area<'_>, series: &[Second]) -> Drawn {
     let dots = points.iter().map(|point| Circle::new(*point, 2, BLUE.filled()));
     chart.draw_series(dots)?;
     Ok(())
+}
+
+/// What was answered in a part of a second is no throughput: the last one may be one. If there is no other it
+/// is better than nothing.
+fn whole_seconds(report: &Report) -> &[Second] {
+    let whole = report.seconds as usize;
+    &report.series[..report.series.len().min(whole.max(1))]
 }
 
 /// 50, 90, 99, 99.9 and so on.
