@@ -380,6 +380,17 @@ fn a_source_that_this_machine_does_not_have_is_named() {
 }
 
 #[test]
+fn a_server_can_be_named_and_any_of_its_addresses_will_do() {
+    let server = Crooked::honest();
+    for load in ["--connections 2", "--churn --active 2"] {
+        let flags = format!("{load} --duration 100ms --json");
+        whole(&bench(&format!("localhost:{}", server.addr.port()), &flags));
+    }
+    let other = server.bench("--connections 2 --source ::1");
+    assert_eq!((other.status.code(), stdout(&other)), (Some(2), ""));
+}
+
+#[test]
 fn an_interrupted_run_prints_what_it_has_and_that_it_is_incomplete() {
     for signal in [Signal::INT, Signal::TERM] {
         let server = Crooked::honest();

@@ -45,7 +45,7 @@ const SECOND: u64 = 1_000_000_000;
 /// What all threads have in common.
 pub(super) struct Common {
     pub(super) plan: Plan,
-    pub(super) target: SocketAddr,
+    pub(super) targets: Vec<SocketAddr>,
     pub(super) sources: Sources,
     pub(super) content: Content,
     pub(super) clock: Clock,
@@ -249,12 +249,12 @@ impl Driver {
     }
 
     fn dial(&mut self, reactor: &mut Context<'_>, place: usize) {
-        let Common { plan, target, sources, clock, .. } = &*self.common;
+        let Common { plan, targets, sources, clock, .. } = &*self.common;
         let connection = self.dialled * u64::from(self.share.of) + u64::from(self.share.index);
         let source = sources.of(connection);
         let options = ConnectOptions::new().timeout(plan.connect_timeout).source(source);
         let since = clock.now();
-        let id = reactor.connect(&[*target], &options);
+        let id = reactor.connect(targets, &options);
         self.dialled += 1;
         self.dials.insert(id, Dial { place, since });
     }

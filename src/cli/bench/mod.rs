@@ -53,8 +53,7 @@ use sources::Sources;
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let plan = args.plan()?;
-    let target = resolve(&args.target.0)?;
-    check_sources(args, target)?;
+    let mut targets = resolve(&args.target.0)?;
     if let Some(path) = &args.plot {
         OpenOptions::new()
             .create(true)
@@ -64,14 +63,21 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
     let process = std::process::id();
     let churns = plan.load == Load::Churn;
-    let sources = Sources::choose(&args.source, target, plan.connections, churns, process);
+    let sources = Sources::choose(&args.source, &targets, plan.connections, churns, process);
+    targets.retain(|target| sources.reach(target));
+    if targets.is_empty() {
+        let target = &args.target.0;
+        return Err(Failure::Usage(format!(
+            "{target} cannot be reached from each --source: IPv4 or IPv6"
+        )));
+    }
     room::check(&plan, &sources)?;
     let (sender, events) = mpsc::channel();
     watch_signals(sender.clone())?;
     let common = Common {
         content: Content::new(plan.sizes, process.into()),
         plan: plan.clone(),
-        target,
+        targets,
         sources,
         clock: Clock::start(),
         open: 0.into(),
@@ -94,22 +100,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
 }
 
-fn resolve(target: &str) -> Result<SocketAddr, Failure> {
+/// All addresses of a name: a connection goes to the first that takes it.
+fn resolve(target: &str) -> Result<Vec<SocketAddr>, Failure> {
     let refused = |why: String| Failure::System(format!("{target}: {why}"));
-    let mut addrs = target.to_socket_addrs().map_err(|error| refused(error.to_string()))?;
-    let addr = addrs.next().ok_or_else(|| refused("the name has no address".to_owned()))?;
-    if addr.port() == 0 {
-        return Err(Failure::Usage(format!("{target}: nobody can be reached at port 0")));
-    }
-    Ok(addr)
-}
-
-fn check_sources(args: &BenchArgs, target: SocketAddr) -> Result<(), Failure> {
-    match args.source.iter().find(|source| source.is_ipv4() != target.is_ipv4()) {
-        None => Ok(()),
-        Some(source) => Err(Failure::Usage(format!(
-            "--source {source} and the server's address {target} are not of one kind: IPv4 or IPv6"
-        ))),
+    let addrs = target.to_socket_addrs().map_err(|error| refused(error.to_string()))?;
+    let addrs: Vec<_> = addrs.collect();
+    match addrs.first() {
+        None => Err(refused("the name has no address".to_owned())),
+        Some(addr) if addr.port() == 0 => {
+            Err(Failure::Usage(format!("{target}: nobody can be reached at port 0")))
+        }
+        Some(_) => Ok(addrs),
     }
 }
 

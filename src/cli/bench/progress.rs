@@ -21,7 +21,7 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         });
-        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}");
+        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {wide_msg}");
         bar.set_style(style.expect("the template names what there is").progress_chars("=> "));
         Self { bar }
     }

@@ -27,10 +27,10 @@ const NETS: u32 = 255 * 256;
 const HOSTS: u32 = 254;
 
 impl Sources {
-    /// Those that are needed to reach `target` with so many connections at once.
+    /// Those that are needed to reach one of `targets` with so many connections at once.
     pub(super) fn choose(
         given: &[IpAddr],
-        target: SocketAddr,
+        targets: &[SocketAddr],
         connections: u32,
         churns: bool,
         process: u32,
@@ -38,8 +38,7 @@ impl Sources {
         if !given.is_empty() {
             return Self::Given(given.to_vec());
         }
-        let is_loopback = matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        match (is_loopback, churns) {
+        match (targets.iter().any(is_loopback), churns) {
             (true, true) => Self::Loopback { first: start(process), number: FOR_CHURN },
             (true, false) if connections > PORTS => {
                 Self::Loopback { first: start(process), number: connections.div_ceil(PORTS) }
@@ -62,6 +61,15 @@ impl Sources {
         Some(SocketAddr::new(ip, 0))
     }
 
+    /// Whether all of them can reach this address.
+    pub(super) fn reach(&self, target: &SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Given(all) => all.iter().all(|source| source.is_ipv4() == target.is_ipv4()),
+            Self::Loopback { .. } => is_loopback(target),
+        }
+    }
+
     /// How many there are.
     pub(super) fn number(&self) -> usize {
         match self {
@@ -70,6 +78,10 @@ impl Sources {
             Self::Loopback { number, .. } => *number as usize,
         }
     }
+}
+
+fn is_loopback(target: &SocketAddr) -> bool {
+    matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback())
 }
 
 /// Where the addresses of a process begin. Processes that run at once often have numbers close to each
@@ -98,13 +110,13 @@ mod tests {
 
     #[test]
     fn few_connections_leave_the_choice_to_the_kernel() {
-        let sources = Sources::choose(&[], LOOPBACK, 10_000, false, 1);
+        let sources = Sources::choose(&[], &[LOOPBACK], 10_000, false, 1);
         assert_eq!((sources.of(0), sources.number()), (None, 1));
     }
 
     #[test]
     fn many_are_spread_over_loopback_from_the_first_on() {
-        let sources = Sources::choose(&[], LOOPBACK, 100_000, false, 1);
+        let sources = Sources::choose(&[], &[LOOPBACK], 100_000, false, 1);
         assert_eq!(sources.number(), 10);
         assert_eq!(ips(&sources, 100_000).len(), 10);
         assert!(sources.of(0).is_some());
@@ -112,24 +124,35 @@ mod tests {
 
     #[test]
     fn churn_on_loopback_has_many_sources() {
-        let sources = Sources::choose(&[], LOOPBACK, 1, true, 1);
+        let sources = Sources::choose(&[], &[LOOPBACK], 1, true, 1);
         assert_eq!(ips(&sources, 10_000).len(), 1_000);
     }
 
     #[test]
     fn elsewhere_only_what_is_given_is_used() {
         let far = SocketAddr::from(([192, 0, 2, 1], 7));
-        assert_eq!(Sources::choose(&[], far, 100_000, true, 1), Sources::Any);
+        assert_eq!(Sources::choose(&[], &[far], 100_000, true, 1), Sources::Any);
         let given = [IpAddr::from([192, 0, 2, 2]), IpAddr::from([192, 0, 2, 3])];
-        let sources = Sources::choose(&given, far, 1, false, 1);
+        let sources = Sources::choose(&given, &[far], 1, false, 1);
         assert_eq!(ips(&sources, 3), HashSet::from(given));
+    }
+
+    #[test]
+    fn of_a_name_with_several_addresses_those_are_left_that_can_be_reached() {
+        let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 7));
+        let spread = Sources::choose(&[], &[v6, LOOPBACK], 1, true, 1);
+        assert!(spread.reach(&LOOPBACK) && !spread.reach(&v6));
+        let any = Sources::choose(&[], &[v6, LOOPBACK], 1, false, 1);
+        assert!(any.reach(&LOOPBACK) && any.reach(&v6));
+        let given = Sources::choose(&[v6.ip()], &[v6, LOOPBACK], 1, false, 1);
+        assert!(!given.reach(&LOOPBACK) && given.reach(&v6));
     }
 
     #[test]
     fn processes_of_neighbouring_numbers_share_no_address() {
         let mut taken = HashSet::new();
         for process in 4_711..4_811 {
-            let sources = Sources::choose(&[], LOOPBACK, 1, true, process);
+            let sources = Sources::choose(&[], &[LOOPBACK], 1, true, process);
             for ip in ips(&sources, 1_000) {
                 assert!(taken.insert(ip), "{ip} is taken already");
             }
