@@ -305,6 +305,25 @@ fn a_stall_of_a_second_shows_in_an_open_loop_though_few_messages_were_under_way(
 }
 
 #[test]
+fn messages_that_the_bench_itself_sends_late_are_sent_and_count_from_when_they_were_due() {
+    let server = Crooked::honest();
+    let flags = "--connections 4 --threads 2 --rate 200 --duration 3s --timeout 20s --json";
+    let child = command(&server.addr.to_string(), flags).spawn().unwrap();
+    wait_until("messages are echoed", || server.bytes() > 50 * 64);
+    let (stop, go_on) = (Signal::STOP, Signal::CONT);
+    kill_process(Pid::from_child(&child), stop).unwrap();
+    thread::sleep(Duration::from_secs(1)); // not to wait for something: this is the fault
+    kill_process(Pid::from_child(&child), go_on).unwrap();
+    let report = whole(&child.wait_with_output().unwrap());
+    agrees(&report, &server, 64);
+    assert_eq!(number(&report, "/messages"), 600);
+    for latency in ["/latency_us/max", "/latency_us/p99", "/late_us/max", "/late_us/p99"] {
+        let latency = report.pointer(latency).and_then(Value::as_f64).unwrap();
+        assert!(latency >= 900_000.0, "{report}");
+    }
+}
+
+#[test]
 fn a_server_that_closes_early_is_found_out_and_not_waited_for() {
     let server = Crooked::start(usize::MAX, |_, first, chunk| (first < 5_000).then_some(chunk));
     let (report, problems) = incomplete(&server.bench("--connections 3 --duration 1h --json"));
