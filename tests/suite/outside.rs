@@ -373,3 +373,35 @@ while True:
     peers.kill().unwrap();
     peers.wait().unwrap();
 }
+
+#[test]
+#[ignore = "needs root, unshare and ip"]
+fn a_load_for_which_there_are_not_ports_enough_says_so() {
+    let script = r#"
+        ip link set lo up
+        echo 40000 40050 > /proc/sys/net/ipv4/ip_local_port_range
+        "$0" --listen 127.0.0.1:7000 --log-level off > said & server=$!
+        until grep -q listening said; do sleep 0.01; done
+        bench() { "$0" bench 127.0.0.1:7000 --duration 500ms "$@" > table 2> line; echo "$?"; cat line; }
+        bench --connections 60 --source 127.0.0.1
+        bench --churn --active 5 --source 127.0.0.1
+        head -n 1 table
+        bench --connections 60
+        kill $server
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("unshare")
+        .args(["-n", "bash", "-c", script, env!("CARGO_BIN_EXE_readyloop")])
+        .current_dir(folder.path())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("there is unshare");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 6, "{text}");
+    assert!(lines[1].contains("one source address with 51 ports is not enough"), "{text}");
+    assert!(lines[3].contains("no free port; name more --source"), "{text}");
+    assert!(lines[4].starts_with("INCOMPLETE"), "{text}");
+    // Where it may choose the addresses itself, there are enough.
+    assert_eq!((lines[0], lines[2], lines[5]), ("1", "1", "0"), "{text}");
+}

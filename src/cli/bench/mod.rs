@@ -63,7 +63,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
     let process = std::process::id();
     let churns = plan.load == Load::Churn;
-    let sources = Sources::choose(&args.source, &targets, plan.connections, churns, process);
+    let sources =
+        Sources::choose(&args.source, &targets, plan.connections, churns, process, room::ports());
     targets.retain(|target| sources.reach(target));
     if targets.is_empty() {
         let target = &args.target.0;

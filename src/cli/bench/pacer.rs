@@ -1,5 +1,6 @@
 //! Wakes a reactor when messages are due.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,8 +16,8 @@ use super::schedule::Due;
 const NAP: Duration = Duration::from_millis(50);
 
 /// A reactor's timers are kept to two milliseconds, which is more than most answers take. A thread that sleeps
-/// until the next message is due, and then has the reactor woken, is behind by the kernel's timer slack alone:
-/// some 50 µs (prctl(2), `PR_SET_TIMERSLACK`), in which the reactor takes answers.
+/// until the next message is due, and then has the reactor woken, is behind by what the
+/// kernel needs to wake the two, and meanwhile the reactor takes answers.
 pub(super) struct Pacer {
     pub(super) handle: Handle<Driver>,
     pub(super) clock: Clock,
@@ -29,6 +30,9 @@ pub(super) struct Pacer {
 impl Pacer {
     /// Returns at the end of the measured time, or when the run is over.
     pub(super) fn run(mut self) {
+        // The kernel would join this thread's wake-ups with others that come up to 50 µs later (prctl(2),
+        // PR_SET_TIMERSLACK). If it refuses that is so, and shows in how late messages are.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let is_posted = Arc::new(AtomicBool::new(false));
         while let Some(due) = self.due.next() {
             let at = self.start.saturating_add(due);

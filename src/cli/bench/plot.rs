@@ -49,6 +49,7 @@ fn draw_latency(area: &Area<'_>, latencies: &Latencies) -> Drawn {
     let mut chart = ChartBuilder::on(area)
         .caption("latency by percentile", ("sans-serif", 16))
         .margin(12)
+        .margin_right(28)
         .x_label_area_size(34)
         .y_label_area_size(78)
         .build_cartesian_2d((first..last).log_scale(), 0.0..most)?;
@@ -69,6 +70,7 @@ fn draw_throughput(area: &Area<'_>, series: &[Second]) -> Drawn {
     let mut chart = ChartBuilder::on(area)
         .caption("messages answered in each second", ("sans-serif", 16))
         .margin(12)
+        .margin_right(28)
         .x_label_area_size(34)
         .y_label_area_size(78)
         .build_cartesian_2d(0..last, 0..most + most / 10 + 1)?;

@@ -36,15 +36,16 @@ fn want_of_files(plan: &Plan, limit: Option<u64>) -> Option<String> {
 fn want_of_ports(plan: &Plan, sources: &Sources, ports: Option<u64>) -> Option<String> {
     let (ports, number) = (ports?, sources.number() as u64);
     (u64::from(plan.connections) > ports * number).then(|| {
-        format!(
-            "{number} source addresses with {ports} ports each are not enough: name more with --source, or \
-             open fewer"
-        )
+        let sources = match number {
+            1 => format!("one source address with {ports} ports is"),
+            _ => format!("{number} source addresses with {ports} ports each are"),
+        };
+        format!("{sources} not enough: name more with --source, or open fewer")
     })
 }
 
 /// How many ports the kernel gives out; `None` if it does not say.
-fn ports() -> Option<u64> {
+pub(super) fn ports() -> Option<u64> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let (first, last) = text.trim().split_once(char::is_whitespace)?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.trim().parse().ok()?);

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// One address has some 28,000 ports to one destination (`ip_local_port_range`, ip(7)); to look for one of
-/// the last takes the kernel long.
-pub(super) const PORTS: u32 = 10_000;
+/// So many connections are made from one address at most, and no more than half of its ports are taken
+/// (`ip_local_port_range`, ip(7)): to find one of the last free ones takes the kernel long.
+const MOST_OF_ONE: u64 = 10_000;
 
-/// A connection that is closed from here keeps its port for a minute (TIME_WAIT, tcp(7)): so many addresses
-/// last for 460,000 connections a second.
+/// A connection that is closed from here keeps its port for a minute (TIME_WAIT, tcp(7)). With the 28,232
+/// ports that Linux gives out by default, so many addresses last for 470,000 connections a second.
 const FOR_CHURN: u32 = 1_000;
 
 /// The addresses that connections are made from, in turn.
@@ -34,14 +34,17 @@ impl Sources {
         connections: u32,
         churns: bool,
         process: u32,
+        ports: Option<u64>,
     ) -> Self {
         if !given.is_empty() {
             return Self::Given(given.to_vec());
         }
+        let of_one = ports.map_or(MOST_OF_ONE, |ports| (ports / 2).clamp(1, MOST_OF_ONE));
+        let of_one = u32::try_from(of_one).unwrap_or(u32::MAX);
         match (targets.iter().any(is_loopback), churns) {
             (true, true) => Self::Loopback { first: start(process), number: FOR_CHURN },
-            (true, false) if connections > PORTS => {
-                Self::Loopback { first: start(process), number: connections.div_ceil(PORTS) }
+            (true, false) if connections > of_one => {
+                Self::Loopback { first: start(process), number: connections.div_ceil(of_one) }
             }
             _ => Self::Any,
         }
@@ -110,41 +113,47 @@ mod tests {
 
     #[test]
     fn few_connections_leave_the_choice_to_the_kernel() {
-        let sources = Sources::choose(&[], &[LOOPBACK], 10_000, false, 1);
+        let sources = Sources::choose(&[], &[LOOPBACK], 10_000, false, 1, None);
         assert_eq!((sources.of(0), sources.number()), (None, 1));
     }
 
     #[test]
     fn many_are_spread_over_loopback_from_the_first_on() {
-        let sources = Sources::choose(&[], &[LOOPBACK], 100_000, false, 1);
+        let sources = Sources::choose(&[], &[LOOPBACK], 100_000, false, 1, None);
         assert_eq!(sources.number(), 10);
         assert_eq!(ips(&sources, 100_000).len(), 10);
         assert!(sources.of(0).is_some());
     }
 
     #[test]
+    fn fewer_ports_take_more_addresses() {
+        let sources = Sources::choose(&[], &[LOOPBACK], 60, false, 1, Some(51));
+        assert_eq!(sources.number(), 3);
+    }
+
+    #[test]
     fn churn_on_loopback_has_many_sources() {
-        let sources = Sources::choose(&[], &[LOOPBACK], 1, true, 1);
+        let sources = Sources::choose(&[], &[LOOPBACK], 1, true, 1, None);
         assert_eq!(ips(&sources, 10_000).len(), 1_000);
     }
 
     #[test]
     fn elsewhere_only_what_is_given_is_used() {
         let far = SocketAddr::from(([192, 0, 2, 1], 7));
-        assert_eq!(Sources::choose(&[], &[far], 100_000, true, 1), Sources::Any);
+        assert_eq!(Sources::choose(&[], &[far], 100_000, true, 1, None), Sources::Any);
         let given = [IpAddr::from([192, 0, 2, 2]), IpAddr::from([192, 0, 2, 3])];
-        let sources = Sources::choose(&given, &[far], 1, false, 1);
+        let sources = Sources::choose(&given, &[far], 1, false, 1, None);
         assert_eq!(ips(&sources, 3), HashSet::from(given));
     }
 
     #[test]
     fn of_a_name_with_several_addresses_those_are_left_that_can_be_reached() {
         let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 7));
-        let spread = Sources::choose(&[], &[v6, LOOPBACK], 1, true, 1);
+        let spread = Sources::choose(&[], &[v6, LOOPBACK], 1, true, 1, None);
         assert!(spread.reach(&LOOPBACK) && !spread.reach(&v6));
-        let any = Sources::choose(&[], &[v6, LOOPBACK], 1, false, 1);
+        let any = Sources::choose(&[], &[v6, LOOPBACK], 1, false, 1, None);
         assert!(any.reach(&LOOPBACK) && any.reach(&v6));
-        let given = Sources::choose(&[v6.ip()], &[v6, LOOPBACK], 1, false, 1);
+        let given = Sources::choose(&[v6.ip()], &[v6, LOOPBACK], 1, false, 1, None);
         assert!(!given.reach(&LOOPBACK) && given.reach(&v6));
     }
 
@@ -152,7 +161,7 @@ mod tests {
     fn processes_of_neighbouring_numbers_share_no_address() {
         let mut taken = HashSet::new();
         for process in 4_711..4_811 {
-            let sources = Sources::choose(&[], &[LOOPBACK], 1, true, process);
+            let sources = Sources::choose(&[], &[LOOPBACK], 1, true, process, None);
             for ip in ips(&sources, 1_000) {
                 assert!(taken.insert(ip), "{ip} is taken already");
             }

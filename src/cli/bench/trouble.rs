@@ -92,8 +92,8 @@ fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
         tally.errors.keys().any(|(at, kind)| *at == Trouble::Connect && kind.contains(wanted))
     };
     if has(NO_PORT) {
-        "; name more --source addresses (each has about 28,000 ports, and one that is closed from here is \
-         taken for a minute), or open fewer"
+        "; name more --source addresses (each has the ports of net.ipv4.ip_local_port_range, and whoever is \
+         closed from here keeps its own for a minute), or open fewer"
             .to_owned()
     } else if has("open files") {
         "; raise the limit of open files (ulimit -n), or open fewer".to_owned()

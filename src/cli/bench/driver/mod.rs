@@ -1,40 +1,36 @@
 //! The handler behind the load: one for each thread.
 
+mod answers;
+mod ending;
+mod opening;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
 
-use readyloop::{
-    BoxError, CloseReason, Conn, ConnId, ConnectOptions, Context, Handler, Input, TimerKey,
-};
+use readyloop::{BoxError, CloseReason, Conn, ConnId, Context, Handler, Input, TimerKey};
 
 use super::clock::{Clock, nanoseconds};
 use super::content::Content;
-use super::events::{Ended, Event};
+use super::events::Event;
 use super::latency::Latencies;
-use super::link::{Answer, Link};
+use super::link::Link;
 use super::plan::{Load, Plan};
 use super::schedule::Due;
 use super::share::Share;
 use super::sources::Sources;
 use super::tally::Tally;
-use super::trouble::{self, Trouble};
+use super::trouble::Trouble;
+use ending::{kind_of_loss, scan_step};
+use opening::{RETRY_AFTER, kind_of_failure};
 
 const RAMP: TimerKey = TimerKey(0);
 const SCAN: TimerKey = TimerKey(1);
 const END: TimerKey = TimerKey(2);
 /// And all above: the connection with this number, less this, is tried again.
 const RETRY: u64 = 16;
-
-/// As often as connections are opened in a ramp.
-const RAMP_STEP: Duration = Duration::from_millis(5);
-
-/// Where connections come and go, one that has failed is not tried again before: a server that refuses is not
-/// to be flooded, and the bench not to spin.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// After an idle time, so many connections of a thread echo at once: enough to keep the server busy, and too
 /// few to measure how long a queue is.
@@ -232,235 +228,6 @@ impl Driver {
         let _ = reactor.send(id, &self.scratch);
         true
     }
-
-    /// Opens as many connections as there should be by now.
-    fn ramp(&mut self, reactor: &mut Context<'_>) {
-        let plan = &self.common.plan;
-        let elapsed = self.common.clock.now().saturating_sub(self.start) + nanoseconds(RAMP_STEP);
-        let wanted = u128::from(elapsed) * u128::from(plan.ramp) / u128::from(SECOND);
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, plan.connections);
-        while self.ramped < self.share.part(wanted) {
-            self.dial(reactor, self.ramped as usize);
-            self.ramped += 1;
-        }
-        if (self.ramped as usize) < self.places.len() {
-            reactor.set_timer(RAMP_STEP, RAMP);
-        }
-    }
-
-    fn dial(&mut self, reactor: &mut Context<'_>, place: usize) {
-        let Common { plan, targets, sources, clock, .. } = &*self.common;
-        let connection = self.dialled * u64::from(self.share.of) + u64::from(self.share.index);
-        let source = sources.of(connection);
-        let options = ConnectOptions::new().timeout(plan.connect_timeout).source(source);
-        let since = clock.now();
-        let id = reactor.connect(targets, &options);
-        self.dialled += 1;
-        self.dials.insert(id, Dial { place, since });
-    }
-
-    /// Whether another connection is to follow one that has ended.
-    fn churns(&self) -> bool {
-        self.load() == Load::Churn
-            && self.phase == Phase::Running
-            && self.common.clock.now() < self.end
-    }
-
-    fn see_whether_ready(&mut self) {
-        let is_ready = self.ramped as usize == self.places.len() && self.dials.is_empty();
-        if self.phase == Phase::Opening && is_ready {
-            self.phase = Phase::Ready;
-            self.tell(Event::Ready { open: self.open });
-        }
-    }
-
-    fn count_open(&mut self, place: usize) {
-        self.open += 1;
-        self.active_open += usize::from(place < self.active);
-        self.common.open.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn count_closed(&mut self, place: usize) {
-        self.open -= 1;
-        self.active_open -= usize::from(place < self.active);
-        self.common.open.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Gives up messages that have waited too long, with their connections.
-    fn scan(&mut self, reactor: &mut Context<'_>) {
-        let timeout = nanoseconds(self.common.plan.timeout);
-        let now = self.common.clock.now();
-        for place in 0..self.active {
-            let Place { link, id, is_closing } = &mut self.places[place];
-            if link.oldest().is_some_and(|since| now.saturating_sub(since) >= timeout) {
-                if let Some(id) = id {
-                    *is_closing = true;
-                    let _ = reactor.abort(*id); // it may have ended just now
-                }
-                let why = format!("no answer within {:?}", self.common.plan.timeout);
-                self.give_up(reactor, place, &why);
-            }
-        }
-    }
-
-    /// What is under way there gets no whole answer any more.
-    fn give_up(&mut self, reactor: &mut Context<'_>, place: usize, why: &str) {
-        let lost = self.count_as_lost(place, why);
-        if lost > 0 && self.load() == Load::Idle && self.phase == Phase::Finishing {
-            // From a server that does not answer, it is not waited for one after the other.
-            while self.echo_next(reactor) {}
-        }
-    }
-
-    /// Returns how many were under way.
-    fn count_as_lost(&mut self, place: usize, why: &str) -> u64 {
-        let loss = self.places[place].link.give_up();
-        let lost = loss.wrong + loss.unanswered;
-        self.under_way -= lost;
-        self.tally.wrong += loss.wrong;
-        self.tally.unanswered += loss.unanswered;
-        self.tally.error(Trouble::Message, "wrong answer", loss.wrong);
-        self.tally.error(Trouble::Message, why, loss.unanswered);
-        lost
-    }
-
-    /// Nothing more is sent.
-    fn end_sending(&mut self, reactor: &mut Context<'_>) {
-        self.send_due(reactor);
-        if self.phase == Phase::Running {
-            self.phase = Phase::Finishing;
-            reactor.set_timer(self.common.plan.timeout, END);
-            self.finish_if_done();
-        }
-    }
-
-    fn finish_if_done(&mut self) {
-        let is_done = match self.load() {
-            Load::Churn => self.dials.is_empty() && self.open == 0,
-            Load::Idle => self.under_way == 0 && self.next_echo == self.places.len(),
-            Load::Closed { .. } | Load::Open { .. } => self.under_way == 0,
-        };
-        if self.phase == Phase::Finishing && is_done {
-            self.finish();
-        }
-    }
-
-    /// If there is nobody left to send, there is nothing to measure until the end.
-    fn finish_if_nobody_is_left(&mut self) {
-        let is_lost = match self.load() {
-            Load::Closed { .. } | Load::Open { .. } => self.active_open == 0,
-            Load::Churn => self.tally.opened == 0 && self.tally.failed >= self.places.len() as u64,
-            Load::Idle => false, // each connection comes to its turn, or is passed over
-        };
-        if self.phase == Phase::Running && is_lost {
-            self.finish();
-        }
-    }
-
-    /// Ends this thread's part, whether it is done or not. Connections stay open.
-    pub(super) fn finish(&mut self) {
-        if self.phase == Phase::Over {
-            return;
-        }
-        let was_measured = self.second_ends < u64::MAX;
-        let now = self.common.clock.now();
-        let ended_early = matches!(self.phase, Phase::Running);
-        self.phase = Phase::Over;
-        for place in 0..self.active {
-            self.count_as_lost(place, "no answer by the end");
-        }
-        let not_open = self.dials.len() as u64;
-        self.tally.failed += not_open;
-        self.tally.error(Trouble::Connect, "not open by the end", not_open);
-        if was_measured {
-            self.roll(now);
-            if !self.latencies.is_empty() {
-                self.tell_second();
-            }
-        }
-        let last = self.tally.last_answer;
-        let at = match self.load() {
-            _ if ended_early => now,
-            Load::Idle => last,
-            _ => last.max(self.end),
-        };
-        let at = if was_measured { at } else { self.start };
-        let tally = std::mem::take(&mut self.tally);
-        let lateness = std::mem::replace(&mut self.lateness, Latencies::new());
-        self.tell(Event::Ended(Box::new(Ended { tally, lateness, at })));
-    }
-
-    /// Tells of the seconds that are over.
-    fn roll(&mut self, now: u64) {
-        while now >= self.second_ends {
-            self.tell_second();
-        }
-    }
-
-    fn tell_second(&mut self) {
-        let latencies = std::mem::replace(&mut self.latencies, Box::new(Latencies::new()));
-        self.tell(Event::Second { second: self.second, latencies });
-        self.second += 1;
-        self.second_ends += SECOND;
-    }
-
-    /// Takes what has come. Returns how many messages it completes.
-    fn receive(&mut self, conn: &mut Conn<'_>, place: usize, bytes: &[u8], now: u64) -> u64 {
-        let Self { common, places, tally, latencies, .. } = self;
-        let Place { link, is_closing, .. } = &mut places[place];
-        let before = link.under_way();
-        tally.bytes += bytes.len() as u64;
-        let (mut wrong, mut difference) = (0, None);
-        let result = link.receive(
-            &common.content,
-            common.plan.verify,
-            bytes,
-            |answer| match answer {
-                Answer::Right { since } => {
-                    tally.messages += 1;
-                    latencies.record(now.saturating_sub(since));
-                }
-                Answer::Wrong => wrong += 1,
-            },
-            |found| difference = difference.take().or(Some(found)),
-        );
-        let answered = (before - link.under_way()) as u64;
-        if let Some(difference) = difference {
-            tally.first_wrong.get_or_insert_with(|| difference.to_string());
-        }
-        if result.is_err() {
-            tally.wrong += 1;
-            tally.error(Trouble::Message, "more came back than was sent", 1);
-            *is_closing = true;
-            conn.abort();
-        }
-        tally.wrong += wrong;
-        tally.error(Trouble::Message, "wrong answer", wrong);
-        answered
-    }
-
-    /// Has the connection do what comes after so many answers.
-    fn go_on(&mut self, conn: &mut Conn<'_>, place: usize, answered: u64, now: u64) {
-        match self.load() {
-            _ if self.places[place].is_closing => {}
-            Load::Closed { .. } if self.phase == Phase::Running && now < self.end => {
-                self.under_way += answered;
-                for _ in 0..answered {
-                    let message = self.places[place].link.next(&self.common.content, now);
-                    message.pieces().into_iter().for_each(|piece| conn.send(piece));
-                }
-            }
-            Load::Closed { .. } | Load::Open { .. } => {}
-            Load::Churn => {
-                self.places[place].is_closing = true;
-                conn.close();
-            }
-            Load::Idle => {
-                self.echo_next(&mut conn.others()); // one message was under way, and one answered
-            }
-        }
-        self.finish_if_done();
-    }
 }
 
 impl Handler for Driver {
@@ -569,28 +336,5 @@ impl Handler for Driver {
         }
         self.finish_if_nobody_is_left();
         self.finish_if_done();
-    }
-}
-
-/// So often it is looked whether messages have waited too long; also how much longer they may have.
-fn scan_step(timeout: Duration) -> Duration {
-    (timeout / 10).clamp(Duration::from_millis(10), Duration::from_millis(250))
-}
-
-fn kind_of_failure(reason: &CloseReason) -> String {
-    match reason {
-        CloseReason::NotConnected(error) => match error.attempts().last() {
-            Some(attempt) => trouble::kind_of_attempt(attempt.step, &attempt.source),
-            None => error.to_string(),
-        },
-        other => other.to_string(),
-    }
-}
-
-fn kind_of_loss(reason: &CloseReason) -> String {
-    match reason {
-        CloseReason::PeerFinished => "closed by the server".to_owned(),
-        CloseReason::Io(error) => trouble::kind(error),
-        other => other.to_string(),
     }
 }

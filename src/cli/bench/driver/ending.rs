@@ -1,0 +1,131 @@
+//! Ending: a message, a connection, the run.
+
+use std::time::Duration;
+
+use readyloop::{CloseReason, Context};
+
+use super::{Driver, END, Phase, Place};
+use crate::cli::bench::clock::nanoseconds;
+use crate::cli::bench::events::{Ended, Event};
+use crate::cli::bench::latency::Latencies;
+use crate::cli::bench::plan::Load;
+use crate::cli::bench::trouble::{self, Trouble};
+
+impl Driver {
+    /// Gives up messages that have waited too long, with their connections.
+    pub(super) fn scan(&mut self, reactor: &mut Context<'_>) {
+        let timeout = nanoseconds(self.common.plan.timeout);
+        let now = self.common.clock.now();
+        for place in 0..self.active {
+            let Place { link, id, is_closing } = &mut self.places[place];
+            if link.oldest().is_some_and(|since| now.saturating_sub(since) >= timeout) {
+                if let Some(id) = id {
+                    *is_closing = true;
+                    let _ = reactor.abort(*id); // it may have ended just now
+                }
+                let why = format!("no answer within {:?}", self.common.plan.timeout);
+                self.give_up(reactor, place, &why);
+            }
+        }
+    }
+
+    /// What is under way there gets no whole answer any more.
+    pub(super) fn give_up(&mut self, reactor: &mut Context<'_>, place: usize, why: &str) {
+        let lost = self.count_as_lost(place, why);
+        if lost > 0 && self.load() == Load::Idle && self.phase == Phase::Finishing {
+            // From a server that does not answer, it is not waited for one after the other.
+            while self.echo_next(reactor) {}
+        }
+    }
+
+    /// Returns how many were under way.
+    pub(super) fn count_as_lost(&mut self, place: usize, why: &str) -> u64 {
+        let loss = self.places[place].link.give_up();
+        let lost = loss.wrong + loss.unanswered;
+        self.under_way -= lost;
+        self.tally.wrong += loss.wrong;
+        self.tally.unanswered += loss.unanswered;
+        self.tally.error(Trouble::Message, "wrong answer", loss.wrong);
+        self.tally.error(Trouble::Message, why, loss.unanswered);
+        lost
+    }
+
+    /// Nothing more is sent.
+    pub(super) fn end_sending(&mut self, reactor: &mut Context<'_>) {
+        self.send_due(reactor);
+        if self.phase == Phase::Running {
+            self.phase = Phase::Finishing;
+            reactor.set_timer(self.common.plan.timeout, END);
+            self.finish_if_done();
+        }
+    }
+
+    pub(super) fn finish_if_done(&mut self) {
+        let is_done = match self.load() {
+            Load::Churn => self.dials.is_empty() && self.open == 0,
+            Load::Idle => self.under_way == 0 && self.next_echo == self.places.len(),
+            Load::Closed { .. } | Load::Open { .. } => self.under_way == 0,
+        };
+        if self.phase == Phase::Finishing && is_done {
+            self.finish();
+        }
+    }
+
+    /// If there is nobody left to send, there is nothing to measure until the end.
+    pub(super) fn finish_if_nobody_is_left(&mut self) {
+        let is_lost = match self.load() {
+            Load::Closed { .. } | Load::Open { .. } => self.active_open == 0,
+            Load::Churn => self.tally.opened == 0 && self.tally.failed >= self.places.len() as u64,
+            Load::Idle => false, // each connection comes to its turn, or is passed over
+        };
+        if self.phase == Phase::Running && is_lost {
+            self.finish();
+        }
+    }
+
+    /// Ends this thread's part, whether it is done or not. Connections stay open.
+    pub(in crate::cli::bench) fn finish(&mut self) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let was_measured = self.second_ends < u64::MAX;
+        let now = self.common.clock.now();
+        let ended_early = matches!(self.phase, Phase::Running);
+        self.phase = Phase::Over;
+        for place in 0..self.active {
+            self.count_as_lost(place, "no answer by the end");
+        }
+        let not_open = self.dials.len() as u64;
+        self.tally.failed += not_open;
+        self.tally.error(Trouble::Connect, "not open by the end", not_open);
+        if was_measured {
+            self.roll(now);
+            if !self.latencies.is_empty() {
+                self.tell_second();
+            }
+        }
+        let last = self.tally.last_answer;
+        let at = match self.load() {
+            _ if ended_early => now,
+            Load::Idle => last,
+            _ => last.max(self.end),
+        };
+        let at = if was_measured { at } else { self.start };
+        let tally = std::mem::take(&mut self.tally);
+        let lateness = std::mem::replace(&mut self.lateness, Latencies::new());
+        self.tell(Event::Ended(Box::new(Ended { tally, lateness, at })));
+    }
+}
+
+/// So often it is looked whether messages have waited too long; also how much longer they may have.
+pub(super) fn scan_step(timeout: Duration) -> Duration {
+    (timeout / 10).clamp(Duration::from_millis(10), Duration::from_millis(250))
+}
+
+pub(super) fn kind_of_loss(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::PeerFinished => "closed by the server".to_owned(),
+        CloseReason::Io(error) => trouble::kind(error),
+        other => other.to_string(),
+    }
+}
