@@ -257,6 +257,10 @@ impl Handler for Driver {
                 self.roll(self.common.clock.now());
                 self.finish_if_done();
             }
+            // A timer counts from the beginning of the turn that sets it, which is earlier.
+            END if self.phase == Phase::Running && self.common.clock.now() < self.end => {
+                reactor.set_timer(self.common.clock.until(self.end), END);
+            }
             END if self.phase == Phase::Running => self.end_sending(reactor),
             END => self.finish(),
             TimerKey(retry) => {
