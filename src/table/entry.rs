@@ -134,11 +134,10 @@ impl Entry {
         (self.more_follows, self.hung_up) = (false, false);
     }
 
-    /// It is connected. What was said of it meanwhile holds.
+    /// It is connected. What was said of it meanwhile holds: above all that it is writable.
     pub(crate) fn has_connected(&mut self, now: u64) {
         self.phase = Phase::Open;
         (self.opened, self.since) = (now.into(), now.into());
-        self.writable = true;
         if let Some(extra) = &mut self.extra {
             extra.dial = None;
         }
