@@ -24,6 +24,9 @@
 //! Without it the library depends on mio, slab, log and socket2 alone.
 
 mod ballot;
+#[cfg(feature = "_bench")]
+#[doc(hidden)]
+pub mod benching;
 mod client;
 mod close_reason;
 mod config;
