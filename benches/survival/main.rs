@@ -18,31 +18,28 @@
 //! `cargo bench --bench survival -- neighbours` asks something else: see `neighbours.rs`.
 
 mod clients;
-mod machine;
+#[path = "../common/mod.rs"]
+mod common;
 mod neighbours;
-mod process;
+mod placing;
 mod servers;
-mod table;
 mod trials;
 
 use std::time::Instant;
 
-use machine::Machine;
-use process::Server;
-use servers::{Kind, SERVE};
-use table::Table;
+use common::table::Table;
+use common::{Failure, figures, machine, process, raise_open_files, table};
+use placing::Placing;
+use servers::Kind;
 use trials::{Finding, Trial, summary};
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const DEFAULT_ROUNDS: usize = 3;
 
 fn main() -> Result<(), Failure> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(at) = args.iter().position(|arg| arg == SERVE) {
-        let name = args.get(at + 1).map_or("", String::as_str);
-        return Kind::named(name).ok_or("no such server")?.serve();
+    if let Some(name) = common::servers::wanted() {
+        return Kind::named(&name).ok_or("no such server")?.serve();
     }
+    let args: Vec<String> = std::env::args().skip(1).collect();
     raise_open_files();
     let rounds = args.iter().find_map(|arg| arg.parse().ok()).filter(|&rounds| rounds > 0);
     let word = args.iter().find(|arg| arg.starts_with(char::is_alphabetic));
@@ -54,7 +51,7 @@ fn main() -> Result<(), Failure> {
 
 fn compare(rounds: usize, word: &str) -> Result<(), Failure> {
     let start = Instant::now();
-    let machine = Machine::divided()?;
+    let placing = Placing::new()?;
     let wanted = trials::ALL.into_iter().filter(|trial| trial.title.contains(word));
     let mut results: Vec<_> = wanted.map(Results::new).collect();
     for round in 1..=rounds {
@@ -63,20 +60,20 @@ fn compare(rounds: usize, word: &str) -> Result<(), Failure> {
             eprintln!("round {round} of {rounds}, {seconds} s: {}", results.trial.title);
             for step in 0..Kind::ALL.len() {
                 let turn = (round + step) % Kind::ALL.len();
-                results.add(turn, go_through(&results.trial, Kind::ALL[turn], &machine));
+                results.add(turn, go_through(&results.trial, Kind::ALL[turn], &placing));
             }
         }
     }
     let mut table = Table::new(["trial", "measure"].into_iter().chain(Kind::ALL.map(Kind::name)));
     results.iter().for_each(|results| results.fill(&mut table));
     table.print();
-    println!("Medians of {rounds} rounds (least to greatest). {}", machine.describe());
+    println!("Medians of {rounds} rounds (least to greatest). {}", placing.describe());
     Ok(())
 }
 
 /// One finding for each measure. A trial that fails says why in place of each.
-fn go_through(trial: &Trial, kind: Kind, machine: &Machine) -> Vec<Finding> {
-    let result = Server::start(kind, machine).and_then(|mut server| {
+fn go_through(trial: &Trial, kind: Kind, placing: &Placing) -> Vec<Finding> {
+    let result = placing.start(kind).and_then(|mut server| {
         let result = (trial.run)(&server);
         if server.has_exited() { Err("the server exits".into()) } else { result }
     });
@@ -109,12 +106,4 @@ impl Results {
             table.row(heads.into_iter().chain(cells));
         }
     }
-}
-
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // If it is refused, the connection that fails says how far it went.
-    let _ = setrlimit(Resource::Nofile, limit);
 }

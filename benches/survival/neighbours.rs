@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::clients::{Dialler, Flood, QuietClients, Sleeper, Times, connect};
-use crate::machine::Machine;
+use crate::figures::spread;
+use crate::placing::Placing;
 use crate::process::Server;
 use crate::servers::Kind;
 use crate::table::Table;
-use crate::trials::spread;
 
 pub(crate) const DEFAULT_ROUNDS: usize = 5;
 const DIALS_PER_SECOND: u64 = 20_000;
@@ -36,9 +36,9 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const PARTS: [&str; 3] = ["no neighbours", "neighbours", "neighbours of another server"];
 
 pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
-    let machine = Machine::divided()?;
-    let server = Server::start(Kind::Readyloop, &machine)?;
-    let other = Server::start(Kind::Readyloop, &machine)?;
+    let placing = Placing::new()?;
+    let server = placing.start(Kind::Readyloop)?;
+    let other = placing.start(Kind::Readyloop)?;
     let mut quiet = QuietClients::connect(server.addr)?;
     let mut found: [Vec<Figures>; PARTS.len()] = Default::default();
     for round in 0..rounds {
@@ -48,7 +48,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
         }
     }
     table(&found).print();
-    println!("Medians of {rounds} rounds (least to greatest). {}", machine.describe());
+    println!("Medians of {rounds} rounds (least to greatest). {}", placing.describe());
     Ok(())
 }
 

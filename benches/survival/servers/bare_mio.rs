@@ -4,15 +4,15 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 
-use super::announce;
 use crate::Failure;
+use crate::common::servers::{announce, listener};
 
 const LISTENER: Token = Token(0);
 
 pub(super) fn serve() -> Result<(), Failure> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(128);
-    let mut listener = TcpListener::from_std(super::listener()?);
+    let mut listener = TcpListener::from_std(listener()?);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     announce(listener.local_addr()?)?;
 

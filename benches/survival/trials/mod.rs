@@ -6,6 +6,7 @@ mod half_close;
 mod never_read;
 
 use crate::Failure;
+use crate::figures::spread;
 use crate::process::Server;
 
 pub(crate) const ALL: [Trial; 4] =
@@ -57,31 +58,4 @@ pub(crate) fn summary(findings: &[Finding], unit: &str) -> String {
         (!numbers.is_empty()).then(|| counted(&spread(&mut numbers, unit), numbers.len()));
     let words = words.into_iter().map(|(text, times)| counted(text, times));
     numeric.into_iter().chain(words).collect::<Vec<_>>().join(", ")
-}
-
-/// The median, and in parentheses the least and the greatest if they look different.
-pub(crate) fn spread(numbers: &mut [f64], unit: &str) -> String {
-    numbers.sort_by(f64::total_cmp);
-    let middle = numbers.len() / 2;
-    let median = match numbers.len() % 2 {
-        0 => numbers[middle - 1].midpoint(numbers[middle]),
-        _ => numbers[middle],
-    };
-    let [least, median, greatest] = [numbers[0], median, numbers[numbers.len() - 1]].map(readable);
-    if least == greatest {
-        format!("{median}{unit}")
-    } else {
-        format!("{median}{unit} ({least} to {greatest})")
-    }
-}
-
-/// Two digits that count, or all before the point.
-fn readable(number: f64) -> String {
-    let decimals = match number.abs() {
-        small if small == small.round() => 0,
-        small if small < 0.995 => 2,
-        small if small < 9.95 => 1,
-        _ => 0,
-    };
-    format!("{number:.decimals$}")
 }

@@ -1,16 +1,18 @@
+//! The usual echo server of tokio, on the runtime and the listener that it is given.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
 
-use super::{announce, listener};
+use super::announce;
 use crate::Failure;
 
-pub(super) fn serve() -> Result<(), Failure> {
-    Builder::new_current_thread().enable_io().build()?.block_on(accept())
+pub(crate) fn serve(runtime: &Runtime, listener: std::net::TcpListener) -> Result<(), Failure> {
+    runtime.block_on(accept(listener))
 }
 
-async fn accept() -> Result<(), Failure> {
-    let listener = TcpListener::from_std(listener()?)?;
+async fn accept(listener: std::net::TcpListener) -> Result<(), Failure> {
+    let listener = TcpListener::from_std(listener)?;
     announce(listener.local_addr()?)?;
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };

@@ -9,53 +9,51 @@ use crate::Failure;
 
 /// Who runs where.
 pub(crate) struct Machine {
-    processors: u32,
-    /// The calling thread goes before all others.
-    goes_first: bool,
-    /// The server's and the clients', if they are divided.
-    divided: Option<(CpuSet, CpuSet)>,
+    /// How many there are for all.
+    pub(crate) processors: u32,
+    servers: CpuSet,
+    clients: CpuSet,
 }
 
 impl Machine {
-    /// Keeps the last processor for servers, and all others for the calling thread and those that it
-    /// starts, if there is more than one.
-    pub(crate) fn divided() -> Result<Self, Failure> {
-        let (mut server, mut clients) = (CpuSet::new(), sched_getaffinity(None)?);
-        let processors = clients.count();
-        let goes_first = go_first();
-        if processors < 2 {
-            return Ok(Self { processors, goes_first, divided: None });
+    /// Keeps the last processors, so many, for servers, and all others for clients. If none were left for
+    /// clients, all share all.
+    pub(crate) fn new(for_servers: u32) -> Result<Self, Failure> {
+        let all = sched_getaffinity(None)?;
+        let processors = all.count();
+        let (mut servers, mut clients) = (all, all);
+        if processors > for_servers {
+            let numbers = (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu));
+            for (place, cpu) in (0..processors).zip(numbers) {
+                let is_last = place >= processors - for_servers;
+                if is_last { clients.unset(cpu) } else { servers.unset(cpu) }
+            }
         }
-        let last = (0..CpuSet::MAX_CPU).rfind(|&cpu| clients.is_set(cpu)).ok_or("no processor")?;
-        server.set(last);
-        clients.unset(last);
-        sched_setaffinity(None, &clients)?;
-        Ok(Self { processors, goes_first, divided: Some((server, clients)) })
+        Ok(Self { processors, servers, clients })
+    }
+
+    pub(crate) fn is_divided(&self) -> bool {
+        self.servers != self.clients
+    }
+
+    /// From now on the calling thread, and what it starts, is a client.
+    pub(crate) fn enter(&self) -> Result<(), Failure> {
+        Ok(sched_setaffinity(None, &self.clients)?)
     }
 
     /// What starts in there runs on the server's processor, as it inherits that.
     pub(crate) fn start_server<T>(&self, start: impl FnOnce() -> T) -> Result<T, Failure> {
-        let Some((server, clients)) = &self.divided else { return Ok(start()) };
-        sched_setaffinity(None, server)?;
+        sched_setaffinity(None, &self.servers)?;
         let started = start();
-        sched_setaffinity(None, clients)?;
+        self.enter()?;
         Ok(started)
     }
+}
 
-    pub(crate) fn describe(&self) -> String {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-        let kernel = kernel.map_or_else(|error| error.to_string(), |text| text.trim().to_owned());
-        let placed = match self.divided {
-            Some(_) => "one for servers, the rest for clients",
-            None => "shared by servers and clients",
-        };
-        let priority = match self.goes_first {
-            true => "measuring threads have real-time priority",
-            false => "measuring threads have no priority, for want of the right",
-        };
-        let processors = self.processors;
-        format!("{processors} processors, {placed}; {priority}; Linux {kernel}; {}.", versions())
-    }
+/// The release of the kernel.
+pub(crate) fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+    release.map_or_else(|error| error.to_string(), |text| format!("Linux {}", text.trim()))
 }
 
 /// Has the calling thread run whenever it is ready, but not those that it starts. Returns whether that is
@@ -74,7 +72,7 @@ pub(crate) fn stand_back(by: i32) {
 }
 
 /// The versions of the libraries that this bench was built with.
-fn versions() -> String {
+pub(crate) fn versions() -> String {
     let mut text = format!("readyloop {}", env!("CARGO_PKG_VERSION"));
     for name in ["mio", "tokio", "message-io"] {
         let version = locked_version(include_str!("../../Cargo.lock"), name);

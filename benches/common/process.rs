@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::Failure;
-use crate::machine::Machine;
-use crate::servers::{Kind, SERVE};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// It ends when this is dropped.
 pub(crate) struct Server {
@@ -18,23 +19,19 @@ pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
 }
 
+/// What starts the real binary, on a free port.
+pub(crate) fn readyloop() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));
+    command.args(["--listen", "127.0.0.1:0"]);
+    command
+}
+
 impl Server {
-    pub(crate) fn start(kind: Kind, machine: &Machine) -> Result<Self, Failure> {
-        let mut command = match kind {
-            Kind::Readyloop => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));
-                command.args(["--listen", "127.0.0.1:0"]);
-                command
-            }
-            other => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args([SERVE, other.name()]);
-                command
-            }
-        };
+    /// Returns when it has said where it listens.
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
         // The log goes nowhere, but is written: those are the default settings.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = machine.start_server(|| command.spawn())??;
+        let child = command.spawn()?;
         let mut server = Self { child, addr: SocketAddr::from(([0; 4], 0)) };
         server.addr = server.announced_addr()?;
         Ok(server)
@@ -72,25 +69,40 @@ impl Server {
         Ok(total)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn open_files(&self) -> Result<usize, Failure> {
+        Ok(std::fs::read_dir(self.proc_path("fd"))?.count())
+    }
+
+    /// Waits until it has so many descriptors open: it has accepted, or closed, all that it should have.
+    pub(crate) fn settle(&self, open_files: usize) -> Result<(), Failure> {
+        let give_up = Instant::now() + PATIENCE;
+        while self.open_files()? != open_files {
+            if Instant::now() > give_up {
+                let has = self.open_files()?;
+                return Err(format!("the server has {has} open files, not {open_files}").into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// Resident memory in bytes, now.
     pub(crate) fn resident(&self) -> Result<u64, Failure> {
-        self.memory("VmRSS:")
+        field(&self.proc("smaps_rollup")?, "Rss:")
     }
 
     /// The most resident memory in bytes since [`forget_peak`](Self::forget_peak).
     pub(crate) fn peak(&self) -> Result<u64, Failure> {
-        self.memory("VmHWM:")
+        field(&self.proc("status")?, "VmHWM:")
     }
 
     pub(crate) fn forget_peak(&self) -> Result<(), Failure> {
         Ok(std::fs::write(self.proc_path("clear_refs"), "5")?)
-    }
-
-    fn memory(&self, field: &str) -> Result<u64, Failure> {
-        let text = self.proc("status")?;
-        let line = text.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such field")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
     }
 
     /// Lets it open so many more descriptors, and not one above. Returns the limits as they were.
@@ -130,4 +142,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A field that is given in KiB, in bytes.
+fn field(text: &str, name: &str) -> Result<u64, Failure> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such field")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
 }

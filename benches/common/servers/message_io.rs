@@ -1,10 +1,12 @@
+//! The usual echo server of message-io.
+
 use message_io::network::{NetEvent, Transport};
 use message_io::node;
 
 use super::announce;
 use crate::Failure;
 
-pub(super) fn serve() -> Result<(), Failure> {
+pub(crate) fn serve() -> Result<(), Failure> {
     let (handler, listener) = node::split::<()>();
     let (_, addr) = handler.network().listen(Transport::Tcp, "127.0.0.1:0")?;
     announce(addr)?;
