@@ -15,8 +15,14 @@ pub(crate) fn median(numbers: &mut [f64]) -> f64 {
 
 /// The median, and in parentheses the least and the greatest if they look different.
 pub(crate) fn spread(numbers: &mut [f64], unit: &str) -> String {
+    precise_spread(numbers, unit, 2)
+}
+
+/// The same with so many digits that count.
+pub(crate) fn precise_spread(numbers: &mut [f64], unit: &str, digits: usize) -> String {
     let median = median(numbers);
-    let [least, median, greatest] = [numbers[0], median, numbers[numbers.len() - 1]].map(readable);
+    let [least, median, greatest] =
+        [numbers[0], median, numbers[numbers.len() - 1]].map(|number| readable(number, digits));
     if least == greatest {
         format!("{median}{unit}")
     } else {
@@ -24,14 +30,13 @@ pub(crate) fn spread(numbers: &mut [f64], unit: &str) -> String {
     }
 }
 
-/// Two digits that count, or all before the point.
-pub(crate) fn readable(number: f64) -> String {
-    let decimals = match number.abs() {
-        small if small == small.round() => 0,
-        small if small < 0.995 => 2,
-        small if small < 9.95 => 1,
-        _ => 0,
-    };
+/// So many digits that count, or all before the point.
+pub(crate) fn readable(number: f64, digits: usize) -> String {
+    let (mut decimals, mut limit) = (if number == number.round() { 0 } else { digits }, 1.0);
+    while decimals > 0 && number.abs() >= limit - 0.5 / 10_f64.powi(decimals as i32) {
+        decimals -= 1;
+        limit *= 10.0;
+    }
     grouped(&format!("{number:.decimals$}"))
 }
 

@@ -48,7 +48,8 @@ impl Kind {
             Self::Readyloop => Err("that is a binary of its own".into()),
             Self::BareMio => bare_mio::serve(),
             Self::Tokio => {
-                tokio::serve(&Builder::new_current_thread().enable_io().build()?, listener()?)
+                let runtime = Builder::new_current_thread().enable_io().build()?;
+                tokio::serve(&runtime, listener()?, tokio::BUFFER)
             }
             Self::MessageIo => message_io::serve(),
         }
