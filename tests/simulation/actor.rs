@@ -67,7 +67,7 @@ pub(crate) struct Life {
     pub(crate) timers: BTreeMap<u64, Instant>,
     told_to_drain: bool,
     /// Nothing more is sent to it. If its peer had finished, that has closed it.
-    has_finished: bool,
+    pub(crate) has_finished: bool,
 }
 
 impl Life {

@@ -360,6 +360,27 @@ fn a_proxy_passes_every_byte_both_ways_and_each_half_close_whatever_goes_wrong()
 }
 
 #[test]
+fn a_half_close_goes_through_a_proxy_long_after_the_last_byte() {
+    let mut world = World::new(1, Config::new(), Proxy::new(vec![remote(1)])).unwrap();
+    let addr = world.listen("10.0.0.9:7000").unwrap();
+    world.answer(remote(1), Answer::Takes);
+    let client = world.dial(addr);
+    client.send(b"question");
+    let _ = world.run_for(60 * SECOND);
+    client.finish();
+    let _ = world.run_for(60 * SECOND);
+    let server = world.called().pop().unwrap();
+    assert_eq!((server.received(), server.ending()), (b"question".to_vec(), Some(Ending::Fin)));
+    server.send(b"answer");
+    let _ = world.run_for(60 * SECOND);
+    assert_eq!((client.received(), client.ending()), (b"answer".to_vec(), None));
+    server.finish();
+    let _ = world.run_for(60 * SECOND);
+    assert_eq!(client.ending(), Some(Ending::Fin));
+    assert_eq!(world.stats().open, 0);
+}
+
+#[test]
 fn a_proxy_holds_back_the_side_that_is_faster_than_the_other() {
     let config = Config::new().high_water(4_000);
     let mut world = World::new(1, config, Proxy::new(vec![remote(1)])).unwrap();

@@ -448,6 +448,10 @@ impl Run {
             expect(did.broke || peer.read == life.sent.len(), || {
                 format!("{id}: {} of {} bytes have arrived", peer.read, life.sent.len())
             })?;
+            let knows = did.broke || peer.peer.ending() == Some(Ending::Fin);
+            expect(!life.has_finished || knows, || {
+                format!("{id}: its handler has finished, and the peer does not know")
+            })?;
             kept += if life.finished { 0 } else { life.shown - life.taken };
             if life.is_paused() {
                 held_back = true;
