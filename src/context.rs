@@ -206,7 +206,7 @@ impl<'a> Context<'a> {
     /// What has been counted so far. `waiting_bytes` and what this turn has done are included.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.table.stats
+        *self.table.stats.get()
     }
 
     /// What the reactor is told now.

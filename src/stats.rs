@@ -173,7 +173,10 @@ pub struct Exhausted {
 /// How many figures [`Stats`] has.
 pub(crate) const FIGURES: usize = 37;
 
-/// All figures of some [`Stats`] in one order, borrowed as is said or copied: what is published to other
+/// So many of them change with every turn that serves somebody: the traffic, and the number of turns.
+const BUSY: usize = 5;
+
+/// All figures of some [`Stats`] in one order, the busy ones last, borrowed as is said or copied: what is published to other
 /// threads and what is added up goes by this list.
 macro_rules! figures {
     ($stats:ident $($borrowed:tt)*) => {
@@ -204,16 +207,16 @@ macro_rules! figures {
             $($borrowed)* $stats.accepts_starved,
             $($borrowed)* $stats.listeners_lost,
             $($borrowed)* $stats.panics,
-            $($borrowed)* $stats.traffic.bytes_in,
-            $($borrowed)* $stats.traffic.bytes_out,
-            $($borrowed)* $stats.traffic.reads,
-            $($borrowed)* $stats.traffic.writes,
             $($borrowed)* $stats.waiting_bytes,
             $($borrowed)* $stats.dialled,
             $($borrowed)* $stats.not_connected,
             $($borrowed)* $stats.timers_fired,
             $($borrowed)* $stats.messages,
             $($borrowed)* $stats.slow_turns,
+            $($borrowed)* $stats.traffic.bytes_in,
+            $($borrowed)* $stats.traffic.bytes_out,
+            $($borrowed)* $stats.traffic.reads,
+            $($borrowed)* $stats.traffic.writes,
             $($borrowed)* $stats.turns,
         ]
     };
@@ -226,6 +229,12 @@ impl Stats {
 
     pub(crate) fn numbers(&self) -> [u64; FIGURES] {
         figures!(self)
+    }
+
+    /// The last of the [`numbers`](Self::numbers), beginning with the one at this place.
+    pub(crate) fn busy_numbers(&self) -> (usize, [u64; BUSY]) {
+        let Counters { bytes_in, bytes_out, reads, writes } = self.traffic;
+        (FIGURES - BUSY, [bytes_in, bytes_out, reads, writes, self.turns])
     }
 
     pub(crate) fn from_numbers(numbers: [u64; FIGURES]) -> Self {
@@ -244,6 +253,43 @@ impl Stats {
     }
 }
 
+/// Stats that are being counted. It knows whether more than the busy figures has changed: to publish
+/// all of them with every turn would cost a good part of it.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    stats: Stats,
+    has_news: bool,
+}
+
+impl Tally {
+    pub(crate) fn get(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// To count what does not happen with every turn.
+    pub(crate) fn count(&mut self) -> &mut Stats {
+        self.has_news = true;
+        &mut self.stats
+    }
+
+    pub(crate) fn read(&mut self, bytes: usize) {
+        self.stats.traffic.read(bytes);
+    }
+
+    pub(crate) fn written(&mut self, bytes: usize) {
+        self.stats.traffic.written(bytes);
+    }
+
+    pub(crate) fn turned(&mut self) {
+        self.stats.turns += 1;
+    }
+
+    /// Whether anything else was counted since this was asked last.
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +300,8 @@ mod tests {
         let numbers = std::array::from_fn(|index| index as u64 + 1);
         let mut stats = Stats::from_numbers(numbers);
         assert_eq!(stats.numbers(), numbers, "none is listed twice");
+        let (first, busy) = stats.busy_numbers();
+        assert_eq!(numbers[first..], busy, "they are the last ones, in the same order");
         stats.add(stats);
         assert_eq!(stats.numbers(), numbers.map(|number| 2 * number));
     }

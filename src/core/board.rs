@@ -18,10 +18,15 @@ impl<const N: usize> Board<N> {
 
     /// Only ever called by one thread at a time.
     pub(crate) fn write(&self, numbers: [u64; N]) {
+        self.write_from(0, numbers);
+    }
+
+    /// Writes as many numbers as are given, the first of them to this place; the others stay as they are.
+    pub(crate) fn write_from<const M: usize>(&self, first: usize, numbers: [u64; M]) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release); // who sees one of the numbers below sees the odd version, too
-        for (cell, number) in self.numbers.iter().zip(numbers) {
+        for (cell, number) in self.numbers[first..].iter().zip(numbers) {
             cell.store(number, Ordering::Relaxed);
         }
         self.version.store(version.wrapping_add(2), Ordering::Release);

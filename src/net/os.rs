@@ -76,8 +76,14 @@ impl Net for Os {
 
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
         self.poll.poll(&mut self.events, timeout)?;
-        events.extend(self.events.iter().filter(|event| event.token() != WAKER).map(translate));
-        Ok(self.events.iter().count() < EVENTS)
+        let mut count = 0;
+        for event in &self.events {
+            count += 1;
+            if event.token() != WAKER {
+                events.push(translate(event));
+            }
+        }
+        Ok(count < EVENTS)
     }
 
     fn listen(

@@ -72,6 +72,11 @@ impl<L> Acceptor<L> {
         self.ready && self.paused_until.is_none() && self.listener.is_some()
     }
 
+    /// Whether nobody is known to wait.
+    fn is_quiet(&self) -> bool {
+        !self.ready && self.paused_until.is_none()
+    }
+
     pub(super) fn resumes_at(&self) -> Option<Instant> {
         self.paused_until.filter(|_| self.listener.is_some())
     }
@@ -85,12 +90,12 @@ impl<L> Acceptor<L> {
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn accept(&mut self) {
-        if self.is_suspended {
+        if self.is_suspended || self.acceptors.iter().all(Acceptor::is_quiet) {
             return;
         }
         let count = self.acceptors.len();
         // Each is the first in its turn: with one place free, that is the only one to get it.
-        let first = self.table.stats.turns as usize;
+        let first = self.table.stats.get().turns as usize;
         for index in (0..count).map(|step| first.wrapping_add(step) % count) {
             self.acceptors[index].resume_if_due(self.table.now());
             self.accept_from(index, self.table.config().accept_budget);
@@ -122,7 +127,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 Err(error) => self.accept_failed(index, &error),
             }
         }
-        self.table.stats.exhausted.accepts += u64::from(self.acceptors[index].is_ready());
+        self.table.stats.count().exhausted.accepts += u64::from(self.acceptors[index].is_ready());
     }
 
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
@@ -131,20 +136,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         match AcceptFault::of(error) {
             AcceptFault::Empty => acceptor.ready = false,
             AcceptFault::Retry => {
-                self.table.stats.accepts_lost += 1;
+                self.table.stats.count().accepts_lost += 1;
                 if let Some(times) = self.complaints.lost.count(now) {
                     log::warn!("{times} connections to {addr} were lost, the last by: {error}");
                 }
             }
             AcceptFault::Pause => {
-                self.table.stats.accepts_starved += 1;
+                self.table.stats.count().accepts_starved += 1;
                 acceptor.paused_until = now.checked_add(acceptor.backoff.next());
                 if let Some(times) = self.complaints.starved.count(now) {
                     log::warn!("cannot accept on {addr} for now ({times} times): {error}");
                 }
             }
             AcceptFault::Dead => {
-                self.table.stats.listeners_lost += 1;
+                self.table.stats.count().listeners_lost += 1;
                 acceptor.listener = None;
                 log::error!(
                     "cannot accept on {addr} any more: {error}; its connections are still served"
@@ -155,7 +160,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Decides about a newcomer, before anything is kept of it.
     fn judge(&mut self, index: usize, stream: N::Stream, peer: SocketAddr) {
-        self.table.stats.accepted += 1;
+        self.table.stats.count().accepted += 1;
         let listener = self.acceptors[index].addr;
         let now = self.table.now();
         let mut door = self.table.door();
@@ -218,7 +223,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Returns whether there was one to evict.
     fn evict_idlest(&mut self) -> bool {
         let Some((id, _)) = self.table.idlest() else { return false };
-        self.table.stats.evicted += 1;
+        self.table.stats.count().evicted += 1;
         let peer = self.table.entry(id).peer();
         if let Some(times) = self.complaints.evicted.count(self.table.now()) {
             log::warn!("{times} connections had to make room for newcomers, the last {peer}");
@@ -229,7 +234,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn refuse(&mut self, mut stream: N::Stream, peer: SocketAddr, refusal: Refusal) {
-        let (stats, complaints) = (&mut self.table.stats, &mut self.complaints);
+        let (stats, complaints) = (self.table.stats.count(), &mut self.complaints);
         let (count, complaint, why) = match refusal {
             Refusal::Full => {
                 (&mut stats.refused_full, &mut complaints.full, "all places are taken")
@@ -260,7 +265,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let id = self.table.next_id();
         let token = Token::Conn { slot: id.slot, tag: id.tag() };
         if let Err(error) = self.net.register(&mut stream, token) {
-            self.table.stats.unregistered += 1;
+            self.table.stats.count().unregistered += 1;
             if let Some(times) = self.complaints.unregistered.count(self.table.now()) {
                 log::warn!(
                     "{times} newcomers were turned away, the last {peer}: the system does not watch \
@@ -283,7 +288,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let handler = &mut self.handler;
         let state =
             guarded(&mut self.table, id, |table| handler.on_open(&mut Conn::new(table, id)));
-        self.table.stats.refused += u64::from(state.is_none());
+        self.table.stats.count().refused += u64::from(state.is_none());
         if let Some(socket) = &mut self.sockets[id.slot as usize] {
             socket.state = state;
         }

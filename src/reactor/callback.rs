@@ -67,7 +67,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let (handler, table) = (&mut self.handler, &mut self.table);
         let run = || call(handler, &mut Context::new(table, None));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-            self.table.stats.panics += 1;
+            self.table.stats.count().panics += 1;
             log::error!("the handler panicked: {}", panic_message(payload));
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn guarded<T>(
         Err(payload) => {
             let reason = CloseReason::Panic(panic_message(payload));
             log::error!("{id} is ended, as {}", OneLine(&reason));
-            table.stats.panics += 1;
+            table.stats.count().panics += 1;
             table.entry(id).cut(reason, true);
         }
     }

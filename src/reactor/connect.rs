@@ -6,7 +6,6 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use super::laps::Served;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
-use crate::core::phase::Phase;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -77,7 +76,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let Some(id) = self.table.next_to_dial() else { return };
             self.try_next(id);
         }
-        self.table.stats.exhausted.connects += u64::from(self.table.has_to_dial());
+        self.table.stats.count().exhausted.connects += u64::from(self.table.has_to_dial());
     }
 
     fn try_next(&mut self, id: ConnId) {
@@ -149,15 +148,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// The end of a connection that never was one.
     pub(super) fn call_on_connect_failed(&mut self, id: ConnId, reason: &CloseReason) {
-        self.table.stats.not_connected += 1;
+        self.table.stats.count().not_connected += 1;
         self.lap(Served::Conn(id));
         self.callback_of_reactor(|handler, context| {
             handler.on_connect_failed(context, id, reason);
         });
-    }
-
-    /// Whether it is still being opened, so that it is not served yet.
-    pub(super) fn is_connecting(&mut self, id: ConnId) -> bool {
-        self.table.entry(id).phase == Phase::Connecting
     }
 }

@@ -54,7 +54,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.empty_the_backlog();
         self.acceptors.clear();
-        let (name, open) = (self.name(), self.table.stats.open);
+        let (name, open) = (self.name(), self.table.stats.get().open);
         log::info!("{name}draining: {open} connections have {timeout:?} to finish");
         self.report = Report::default();
         let to_tell = self.table.opened_ids().collect();
@@ -118,6 +118,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Whether everybody has ended who was to.
     pub(super) fn is_drained(&self) -> bool {
         // In this order: each turn asks, and hardly ever is one draining.
-        self.drain.is_some() && self.table.stats.open == 0 && !self.remote().arrivals.has_some()
+        self.drain.is_some()
+            && self.table.stats.get().open == 0
+            && !self.remote().arrivals.has_some()
     }
 }

@@ -30,7 +30,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         }
         let is_behind = self.table.alarms.next().is_some_and(|next| next <= now);
-        self.table.stats.exhausted.timers += u64::from(is_behind);
+        self.table.stats.count().exhausted.timers += u64::from(is_behind);
     }
 
     /// An alarm is set once and not moved when its connection does what it owes: so most ring for nobody,
@@ -47,7 +47,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn ring_timer(&mut self, slot: u32) {
         match self.table.ring(slot) {
             Some((Owner::Reactor, key)) => {
-                self.table.stats.timers_fired += 1;
+                self.table.stats.count().timers_fired += 1;
                 self.lap(Served::Tick);
                 self.callback_of_reactor(|handler, context| handler.on_tick(context, key));
             }
@@ -55,7 +55,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 let Some(id) = self.table.id_in(slot) else { return };
                 let called =
                     self.visit(id, |handler, conn, state| handler.on_timer(conn, state, key));
-                self.table.stats.timers_fired += u64::from(called);
+                self.table.stats.count().timers_fired += u64::from(called);
             }
             None => {}
         }
@@ -82,7 +82,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             Deadline::Write => return self.write_timed_out(id, limit(config.write_timeout)),
             Deadline::Linger => return self.linger_timed_out(id),
         };
-        *count(&mut self.table.stats.expired) += 1;
+        *count(&mut self.table.stats.count().expired) += 1;
         self.end_in_time(id, reason);
     }
 
@@ -120,7 +120,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let entry = self.table.entry(id);
         if entry.queued() == queued && !entry.phase.is_closed() {
             entry.cut(CloseReason::WriteTimeout { limit }, true);
-            self.table.stats.expired.write += 1;
+            self.table.stats.count().expired.write += 1;
             self.closed.push(id);
         } else {
             self.relist(id);
@@ -141,7 +141,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return;
         }
         entry.phase = entry.phase.after_linger();
-        self.table.stats.expired.linger += 1;
+        self.table.stats.count().expired.linger += 1;
         self.closed.push(id);
     }
 
@@ -156,7 +156,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let entry = self.table.entry(id);
             let peer = entry.peer();
             entry.cut(CloseReason::Shed { budget }, true);
-            self.table.stats.shed += 1;
+            self.table.stats.count().shed += 1;
             if let Some(times) = self.complaints.shed.count(self.table.now()) {
                 log::warn!(
                     "{times} connections were cut off, the last {peer}: more than {budget} bytes \

@@ -15,7 +15,7 @@ use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::handler::Handler;
 use crate::net::{Net, Wake};
-use crate::stats::{FIGURES, Stats};
+use crate::stats::{FIGURES, Stats, Tally};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
 use crate::table;
 
@@ -253,8 +253,13 @@ impl<H: Handler, N: Net> Remote<H, N> {
         std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn publish(&self, stats: &Stats) {
-        self.stats.write(stats.numbers());
+    pub(super) fn publish(&self, stats: &mut Tally) {
+        if stats.take_news() {
+            self.stats.write(stats.get().numbers());
+        } else {
+            let (first, numbers) = stats.get().busy_numbers(); // the usual case
+            self.stats.write_from(first, numbers);
+        }
     }
 }
 

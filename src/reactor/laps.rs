@@ -59,7 +59,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return;
         }
         self.laps.begin(None, self.table.now() + took);
-        self.table.stats.slow_turns += 1;
+        self.table.stats.count().slow_turns += 1;
         let Some(times) = self.complaints.slow.count(self.table.now()) else { return };
         let why = match self.laps.longest {
             None => "nobody was served in it".to_owned(),

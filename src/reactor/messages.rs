@@ -50,7 +50,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let budget = self.table.config().message_budget;
         self.run_jobs(budget);
         let is_left = self.remote().mailbox.has_some();
-        self.table.stats.exhausted.messages += u64::from(is_left);
+        self.table.stats.count().exhausted.messages += u64::from(is_left);
     }
 
     pub(super) fn run_jobs(&mut self, most: usize) {
@@ -63,11 +63,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn run_job(&mut self, job: Job<H, N>) {
-        self.table.stats.messages += 1;
+        self.table.stats.count().messages += 1;
         self.lap(Served::Message);
         // The reactor is in order whenever user's code runs, and whatever that throws.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(self))) {
-            self.table.stats.panics += 1;
+            self.table.stats.count().panics += 1;
             log::error!("what was posted to the reactor panicked: {}", panic_message(payload));
         }
     }

@@ -18,7 +18,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::context::Context;
@@ -97,8 +97,9 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     is_shut_down: bool,
     /// How many turns in a row have not seen all events.
     blind_turns: u32,
-    /// The last reading of the clock.
-    latest: Instant,
+    /// The last reading of the clock, since the epoch: what is reckoned with each turn is no `Instant`, as
+    /// that costs much more.
+    latest: Duration,
     /// What the connection whose turn it is may still write.
     write_left: usize,
     buffer: Box<[u8]>,
@@ -141,7 +142,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         config: Config,
         handler: H,
     ) -> Self {
-        let latest = net.now();
+        let now = net.now();
         let table = Table::new(config, &group.door, group.remotes.len(), group.epoch, index);
         Self {
             net,
@@ -155,13 +156,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             index,
             drain: None,
             report: Report::default(),
-            laps: Laps::new(latest),
+            laps: Laps::new(now),
             is_in_turn: false,
             is_suspended: false,
             is_started: false,
             is_shut_down: false,
             blind_turns: 0,
-            latest,
+            latest: Duration::ZERO,
             write_left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             events: Vec::new(),
@@ -179,7 +180,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # Errors
     /// [`Error::Poll`] if the system's event queue fails; [`Error::InTurn`] from inside of a turn.
     pub fn run(&mut self) -> Result<Report, Error> {
-        self.latest = self.net.now();
+        self.latest = self.table.since_epoch(self.net.now());
         loop {
             if let ControlFlow::Break(report) = self.guarded_turn(None)? {
                 return Ok(report);
@@ -214,7 +215,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # }
     /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
-        self.latest = self.net.now();
+        self.latest = self.table.since_epoch(self.net.now());
         self.guarded_turn(timeout)
     }
 
@@ -262,11 +263,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn end_turn(&mut self) {
-        self.latest = self.net.now();
-        let took = self.latest - self.table.now();
+        self.latest = self.table.since_epoch(self.net.now());
+        let took = self.latest - self.table.elapsed();
         self.judge_turn(took);
         self.table.end_turn(took);
-        self.table.stats.turns += 1;
+        self.table.stats.turned();
         self.publish();
     }
 
@@ -285,8 +286,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Tells other threads how things stand.
     fn publish(&mut self) {
-        let remote = self.remote();
-        remote.publish(&self.table.stats);
+        let remote = &self.group.remotes[self.index];
+        remote.publish(&mut self.table.stats);
         let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since);
         remote.idlest.store(idlest, Ordering::Relaxed);
         if std::mem::take(&mut self.table.made_room) {
@@ -303,7 +304,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// What has been counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.table.stats
+        *self.table.stats.get()
     }
 
     /// The handler.
@@ -407,7 +408,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// How long the next turn waits if nothing happens.
     #[cfg(feature = "sim")]
     pub(crate) fn waits_for(&self) -> Option<Duration> {
-        self.patience(None, self.net.now())
+        self.patience(None, self.table.since_epoch(self.net.now()))
     }
 
     /// Returns whether everything that had happened was told.
@@ -433,17 +434,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         may
     }
 
-    /// How long to wait for events, if it is `now`.
-    fn patience(&self, timeout: Option<Duration>, now: Instant) -> Option<Duration> {
+    /// How long to wait for events, if it is `now`, since the epoch.
+    fn patience(&self, timeout: Option<Duration>, now: Duration) -> Option<Duration> {
         if self.table.has_ready() || self.has_something_to_do() {
             return Some(Duration::ZERO);
         }
-        let deadline = |at: Instant| at.saturating_duration_since(now);
         let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
-        let next = acceptors.iter().filter_map(Acceptor::resumes_at);
-        let next = next.chain(self.table.next_alarm()).chain(self.drain_deadline());
-        let next = next.min().map(deadline);
-        [timeout, next].into_iter().flatten().min()
+        let others = acceptors.iter().filter_map(Acceptor::resumes_at).chain(self.drain_deadline());
+        let others = others.map(|at| self.table.since_epoch(at)).min();
+        let next = earlier(self.table.next_alarm(), others);
+        earlier(timeout, next.map(|next| next.saturating_sub(now)))
     }
 
     /// Apart from serving those who are ready.
@@ -486,6 +486,14 @@ impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
             )
             .field("stats", &self.stats())
             .finish_non_exhaustive()
+    }
+}
+
+/// The earlier of two times, of which each may not be.
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
 

@@ -109,7 +109,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         } else {
             self.group.stop(); // one reactor does not outlive another
             if self.is_started {
-                log::info!("{name}stopped, with {} connections open", self.table.stats.open);
+                log::info!("{name}stopped, with {} connections open", self.table.stats.get().open);
             }
             if self.drain.is_none() {
                 self.report = Report::default();
@@ -134,7 +134,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.net.reset(arrival.stream);
             self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);
             self.table.frees_a_place(arrival.peer);
-            self.table.stats.closed += 1;
+            self.table.stats.count().closed += 1;
             self.report.cut += 1;
         }
     }

@@ -49,16 +49,24 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn serve(&mut self, id: ConnId) {
-        if self.table.unlist(id).is_none() {
+        let Some(entry) = self.table.unlist(id) else {
             return; // it was reaped after it had been listed
+        };
+        if entry.has_only_to_be_read() {
+            self.write_left = self.table.config().write_budget;
+            self.read(id);
+            if self.table.entry(id).is_done() {
+                return; // the usual case
+            }
+            return self.finish_turn(id, false);
         }
-        if self.is_connecting(id) {
+        if entry.phase == Phase::Connecting {
             return self.see_whether_connected(id);
         }
         self.begin(id);
-        let marks = self.table.marks();
+        let low_water = self.table.marks().low;
         let entry = self.table.entry(id);
-        let drained = entry.has_drained(marks);
+        let drained = entry.has_drained(low_water);
         if drained {
             entry.throttled = false;
         }
@@ -66,9 +74,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.deliver(id, 0);
         }
         self.read(id);
-        if !drained && self.table.entry(id).is_done() {
-            return; // the usual case
-        }
+        self.finish_turn(id, drained);
+    }
+
+    /// What there is to do for a connection once it was read from. It may have drained before.
+    fn finish_turn(&mut self, id: ConnId, drained: bool) {
         if self.table.entry(id).may_be_reset() {
             self.look_for_reset(id);
         }
@@ -80,7 +90,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         // Whoever could go on reading or writing has used up a budget.
         let entry = self.table.entry(id);
         let (reads, writes) = (entry.wants_read(), entry.wants_write());
-        let exhausted = &mut self.table.stats.exhausted;
+        let exhausted = &mut self.table.stats.count().exhausted;
         exhausted.reads += u64::from(reads);
         exhausted.writes += u64::from(writes);
         self.relist(id);
@@ -174,8 +184,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if !entry.writable || self.write_left == 0 {
             return 0;
         }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let slices = gather(entry.slices(), staged, self.write_left, &mut slices);
+        let (only, mut several);
+        let slices = if entry.queued() == 0 {
+            only = [IoSlice::new(&staged[..staged.len().min(self.write_left)])];
+            &only[..] // the usual case
+        } else {
+            several = [IoSlice::new(&[]); SLICES];
+            gather(entry.slices(), staged, self.write_left, &mut several)
+        };
         let asked: usize = slices.iter().map(|slice| slice.len()).sum();
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return 0 };
         let result = match uninterrupted(|| self.net.write(&mut socket.stream, slices)) {
@@ -193,7 +209,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 entry.consume(queued, now);
                 entry.count_write(written);
                 entry.writable = written == asked || !self.net.partial_means_blocked();
-                self.table.stats.traffic.written(written);
+                self.table.stats.written(written);
                 written - queued
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -226,11 +242,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             match uninterrupted(|| self.net.read(&mut socket.stream, into)) {
                 Ok(0) => self.peer_finished(id),
                 Ok(count) => {
-                    if count < room && self.net.partial_means_blocked() && !entry.more_follows {
-                        entry.readable = false;
-                    }
+                    let is_short = count < room && self.net.partial_means_blocked();
                     budget = budget.saturating_sub(count);
-                    self.received(id, count);
+                    self.received(id, count, is_short);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.read_blocked(id),
                 Err(error) => self.fail(id, error),
@@ -271,18 +285,21 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// `count` bytes have come and stand in the buffer.
-    fn received(&mut self, id: ConnId, count: usize) {
+    /// `count` bytes have come and stand in the buffer. If that is a short read there are no more.
+    fn received(&mut self, id: ConnId, count: usize, is_short: bool) {
         log::trace!(
             "{id} received {count} bytes: {}",
             Preview::new(&[IoSlice::new(&self.buffer[..count])], count)
         );
-        self.table.stats.traffic.read(count);
+        self.table.stats.read(count);
         self.table.heard_of(id);
         let now = self.table.stamp();
         let entry = self.table.entry(id);
         entry.count_read(count);
         entry.heard_of(now);
+        if is_short && !entry.more_follows {
+            entry.readable = false;
+        }
         if entry.phase.reads() == Reads::Deliver {
             self.deliver(id, count);
         }
@@ -296,6 +313,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let search = if kept.is_empty() {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
             let left = self.offer(id, Input::new(&buffer[..fresh]));
+            if left.is_empty() {
+                self.buffer = buffer;
+                return;
+            }
             kept.append(left.peek());
             left.into_search()
         } else {
@@ -314,13 +335,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Calls `on_data` until it has taken all it can use, or has to stop for now.
     fn offer<'i>(&mut self, id: ConnId, mut input: Input<'i>) -> Input<'i> {
-        self.table.entry(id).undelivered = false;
         for _ in 0..self.table.config().call_budget {
             let before = input.len();
-            self.table.entry(id).spend_call();
-            self.callback(id, |handler, conn, state| handler.on_data(conn, state, &mut input));
             let entry = self.table.entry(id);
-            if input.is_empty() || entry.phase.reads() != Reads::Deliver {
+            entry.undelivered = false;
+            entry.spend_call();
+            self.callback(id, |handler, conn, state| handler.on_data(conn, state, &mut input));
+            if input.is_empty() {
+                return input;
+            }
+            let entry = self.table.entry(id);
+            if entry.phase.reads() != Reads::Deliver {
                 return input;
             }
             if !entry.takes_input() {
@@ -332,7 +357,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         }
         self.table.entry(id).undelivered = true;
-        self.table.stats.exhausted.calls += 1;
+        self.table.stats.count().exhausted.calls += 1;
         input
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use super::Marks;
 use super::dial::Dial;
 use crate::close_reason::CloseReason;
 use crate::conn::Direction;
@@ -192,6 +191,11 @@ impl Entry {
     /// It is open, and nothing waits.
     pub(crate) fn is_at_ease(&self) -> bool {
         self.phase == Phase::Open && self.extra.is_none()
+    }
+
+    /// It is open, and nothing has to be done for it before it is read from.
+    pub(crate) fn has_only_to_be_read(&self) -> bool {
+        self.is_at_ease() && !self.throttled && !self.undelivered
     }
 
     /// It is open, nothing waits, and nothing that is known of it has yet to be seen to.
@@ -404,8 +408,8 @@ impl Entry {
         self.writable && self.queued() > 0
     }
 
-    pub(crate) fn has_drained(&self, marks: Marks) -> bool {
-        self.throttled && self.queued() <= marks.low
+    pub(crate) fn has_drained(&self, low_water: usize) -> bool {
+        self.throttled && self.queued() <= low_water
     }
 
     /// Whether something has happened to what is being connected.
@@ -413,16 +417,16 @@ impl Entry {
         self.phase == Phase::Connecting && self.writable
     }
 
-    pub(super) fn has_work(&self, marks: Marks) -> bool {
-        self.phase.is_closed()
+    pub(super) fn has_work(&self, low_water: usize) -> bool {
+        self.wants_read() // first, as it is the usual one
+            || self.phase.is_closed()
             || self.may_be_connected()
             || self.wants_write()
-            || self.wants_read()
             || self.may_be_reset()
             || (matches!(self.phase, Phase::Flushing { .. } | Phase::Finishing)
                 && self.queued() == 0)
             || (self.undelivered && self.takes_input())
-            || self.has_drained(marks)
+            || self.has_drained(low_water)
     }
 
     /// Whether there is something left to do for it: output, input that is unread or of which the rest is

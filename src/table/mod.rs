@@ -28,7 +28,7 @@ use crate::core::wheel::Wheel;
 use crate::handler::TimerKey;
 use crate::id::{ConnId, serials_of};
 use crate::net::{ConnectOptions, Event};
-use crate::stats::Stats;
+use crate::stats::Tally;
 use dial::Dial;
 pub(crate) use entry::Entry;
 use entry::LAST_LISTENER;
@@ -61,10 +61,11 @@ pub(crate) struct Marks {
 pub(crate) struct Table {
     config: Config,
     timeouts: Timeouts,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Tally,
     /// The time of this turn.
     now: Instant,
-    /// The same in milliseconds since the table was made, rounded up and rounded down.
+    /// The same since the epoch, and that in milliseconds, rounded up and rounded down.
+    elapsed: Duration,
     stamp: u64,
     passed: u64,
     pub(crate) stopping: bool,
@@ -121,8 +122,9 @@ impl Table {
             timers: Timers::default(),
             timeouts: config.timeouts(),
             config,
-            stats: Stats::default(),
+            stats: Tally::default(),
             now: epoch,
+            elapsed: Duration::ZERO,
             stamp: 0,
             passed: 0,
             stopping: false,
@@ -156,7 +158,7 @@ impl Table {
     /// read twice a turn for this, and not for each event.)
     pub(crate) fn end_turn(&mut self, took: Duration) {
         if took >= SLOW_TURN {
-            let (began, ended) = (self.stamp, millis(self.now + took - self.epoch));
+            let (began, ended) = (self.stamp, millis(self.elapsed + took));
             self.entries.iter_mut().for_each(|(_, entry)| entry.restamp(began, ended));
         }
         if std::mem::take(&mut self.is_relieved) {
@@ -205,10 +207,19 @@ impl Table {
     }
 
     pub(crate) fn set_now(&mut self, now: Instant) {
-        let passed = now - self.epoch;
         self.now = now;
-        self.stamp = millis(passed);
-        self.passed = passed.as_secs() * 1_000 + u64::from(passed.subsec_millis());
+        self.elapsed = self.since_epoch(now);
+        self.passed = self.elapsed.as_secs() * 1_000 + u64::from(self.elapsed.subsec_millis());
+        self.stamp = millis(self.elapsed);
+    }
+
+    /// When this turn has begun, since the epoch.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    pub(crate) fn since_epoch(&self, time: Instant) -> Duration {
+        time - self.epoch
     }
 
     /// What is stamped on entries: rounded up, so that no deadline comes early.
@@ -221,9 +232,9 @@ impl Table {
         self.passed
     }
 
-    /// When there is something to do about deadlines next.
-    pub(crate) fn next_alarm(&self) -> Option<Instant> {
-        self.epoch.checked_add(Duration::from_millis(self.alarms.next()?))
+    /// When there is something to do about deadlines next, since the epoch.
+    pub(crate) fn next_alarm(&self) -> Option<Duration> {
+        self.alarms.next().map(Duration::from_millis)
     }
 
     /// The id that the next [`insert`](Self::insert) gives.
@@ -245,7 +256,7 @@ impl Table {
     fn put(&mut self, id: ConnId, entry: Entry) {
         self.last_serial = id.serial;
         self.entries.insert(entry);
-        self.stats.open += 1;
+        self.stats.count().open += 1;
     }
 
     /// Gives a slot to a connection that is to be opened outward. Once the reactor is about to stop it has
@@ -259,7 +270,7 @@ impl Table {
         let peer = addrs.first().copied().unwrap_or(NOWHERE);
         let now = self.stamp();
         self.put(id, Entry::outbound(id.serial, Dial::new(addrs, options, now), peer, now));
-        self.stats.dialled += 1;
+        self.stats.count().dialled += 1;
         self.to_dial.push_back(id);
         id
     }
@@ -306,8 +317,8 @@ impl Table {
             if direction == Direction::Inbound {
                 self.frees_a_place(peer);
             }
-            self.stats.open -= 1;
-            self.stats.closed += 1;
+            self.stats.count().open -= 1;
+            self.stats.count().closed += 1;
         }
     }
 
@@ -363,7 +374,7 @@ impl Table {
         {
             let was_high = self.pressure.is_high();
             self.pressure.change(before, after);
-            self.stats.waiting_bytes = self.pressure.held() as u64;
+            self.stats.count().waiting_bytes = self.pressure.held() as u64;
             self.is_relieved |= was_high && !self.pressure.is_high();
         }
     }
@@ -412,7 +423,7 @@ impl Table {
 
     /// How long ago a time is.
     pub(crate) fn since(&self, time: u64) -> Duration {
-        (self.now - self.epoch).saturating_sub(Duration::from_millis(time))
+        self.elapsed.saturating_sub(Duration::from_millis(time))
     }
 
     pub(crate) fn listener_of(&self, entry: &Entry) -> Option<SocketAddr> {
@@ -446,9 +457,9 @@ impl Table {
     }
 
     fn becomes_listed(&mut self, id: ConnId) -> bool {
-        let marks = self.marks();
+        let low_water = self.marks().low;
         let Some(entry) = self.get_mut(id) else { return false };
-        let becomes = !entry.listed && entry.has_work(marks);
+        let becomes = !entry.listed && entry.has_work(low_water);
         entry.listed |= becomes;
         becomes
     }
@@ -507,11 +518,9 @@ impl Table {
         bytes: &[u8],
         current: Option<ConnId>,
     ) -> Result<(), SendError> {
-        if !self.sends(id) {
-            return Err(SendError::Gone);
-        }
+        let has_room = self.has_room(id, bytes.len(), current).ok_or(SendError::Gone)?;
         let with_staged = self.staged.len().saturating_add(bytes.len());
-        if !self.has_room(id, bytes.len(), current) || !self.pressure.has_room_for(with_staged) {
+        if !has_room || !self.pressure.has_room_for(with_staged) {
             return Err(SendError::Full);
         }
         self.push(id, bytes, current);
@@ -526,10 +535,7 @@ impl Table {
         bytes: &[u8],
         current: Option<ConnId>,
     ) -> Result<(), SendError> {
-        if !self.sends(id) {
-            return Err(SendError::Gone);
-        }
-        if self.has_room(id, bytes.len(), current) {
+        if self.has_room(id, bytes.len(), current).ok_or(SendError::Gone)? {
             self.push(id, bytes, current);
         } else {
             let limit = self.config.queue_limit_bytes();
@@ -544,9 +550,12 @@ impl Table {
         self.get(id).is_some_and(|entry| entry.phase.sends())
     }
 
-    fn has_room(&self, id: ConnId, bytes: usize, current: Option<ConnId>) -> bool {
-        let total = self.queued(id, current).checked_add(bytes);
-        total.is_some_and(|total| total <= self.config.queue_limit_bytes())
+    /// Whether a connection's queue takes so many bytes more; `None` if it cannot be sent to.
+    fn has_room(&self, id: ConnId, bytes: usize, current: Option<ConnId>) -> Option<bool> {
+        let entry = self.get(id).filter(|entry| entry.phase.sends())?;
+        let staged = if Some(id) == current { self.staged.len() } else { 0 };
+        let total = (entry.queued() + staged).checked_add(bytes);
+        Some(total.is_some_and(|total| total <= self.config.queue_limit_bytes()))
     }
 
     fn push(&mut self, id: ConnId, bytes: &[u8], current: Option<ConnId>) {
