@@ -42,6 +42,8 @@ pub(crate) struct Wheel {
     heads: [[u32; BUCKETS]; LEVELS],
     /// A bit for each bucket that is not empty.
     occupied: [u64; LEVELS],
+    /// A bit for each level that is not empty: each turn asks which is the lowest.
+    occupied_levels: u8,
     /// The bucket of a higher level whose alarms are moving down.
     emptying: Option<Bucket>,
 }
@@ -82,6 +84,7 @@ impl Wheel {
             halves: [Vec::with_capacity(slots), Vec::new()],
             heads: [[NONE; BUCKETS]; LEVELS],
             occupied: [0; LEVELS],
+            occupied_levels: 0,
             emptying: None,
         }
     }
@@ -158,12 +161,15 @@ impl Wheel {
         if let Some(bucket) = self.emptying {
             return Some(bucket);
         }
-        let level = self.occupied.iter().position(|bits| *bits != 0)?;
-        let index = self.occupied[level].trailing_zeros();
-        let shift = BITS * level as u32;
-        let level_start = self.position.checked_shr(shift + BITS).unwrap_or(0) << (shift + BITS);
+        if self.occupied_levels == 0 {
+            return None;
+        }
+        let level = self.occupied_levels.trailing_zeros();
+        let index = self.occupied[level as usize].trailing_zeros();
+        let shift = BITS * level;
+        let level_start = self.position >> (shift + BITS) << (shift + BITS);
         let start = level_start + (u64::from(index) << shift);
-        Some(Bucket { level, index: index as usize, start })
+        Some(Bucket { level: level as usize, index: index as usize, start })
     }
 
     fn link(&mut self, slot: u32, time: u64) {
@@ -176,6 +182,7 @@ impl Wheel {
             self.alarm_mut(first).before = slot;
         }
         self.occupied[level] |= 1 << index;
+        self.occupied_levels |= 1 << level;
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
         let (head, time) = (HEAD | (level * BUCKETS + index) as u32, time as u32);
         *self.alarm_mut(slot) = Alarm { before: head, after: first, time };
@@ -195,6 +202,9 @@ impl Wheel {
         self.heads[level][index] = after;
         if after == NONE {
             self.occupied[level] &= !(1 << index);
+            if self.occupied[level] == 0 {
+                self.occupied_levels &= !(1 << level);
+            }
             self.emptying = self.emptying.filter(|bucket| self.is_occupied(*bucket));
         }
     }

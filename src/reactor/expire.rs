@@ -147,8 +147,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Ends those who hold the most of what nobody takes, if all together hold too much; those first for whom
     /// that is so for a while. That is known when all who have ended anyway are gone.
+    #[inline]
     pub(super) fn shed(&mut self) {
-        let Some(mut excess) = self.table.pressure.excess() else { return };
+        if let Some(excess) = self.table.pressure.excess() {
+            self.shed_at_least(excess);
+        }
+    }
+
+    fn shed_at_least(&mut self, mut excess: usize) {
         let budget = self.table.budget();
         let mut held_up: Vec<(bool, usize, ConnId)> = self.table.held_up().collect();
         held_up.sort_unstable_by(|a, b| b.cmp(a));

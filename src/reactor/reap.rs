@@ -12,10 +12,14 @@ use crate::report::Report;
 use crate::table::Entry;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
+    #[inline]
     pub(super) fn reap(&mut self) {
-        if self.closed.is_empty() {
-            return;
+        if !self.closed.is_empty() {
+            self.bury_all();
         }
+    }
+
+    fn bury_all(&mut self) {
         let mut closed = std::mem::take(&mut self.closed);
         for id in closed.drain(..) {
             self.bury(id);

@@ -9,6 +9,7 @@ use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::core::kept::Kept;
 use crate::core::phase::{Phase, Reads};
+use crate::core::search::Search;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::input::Input;
@@ -115,10 +116,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return; // the usual case before a callback
         }
         self.flush(id);
-        let entry = self.table.entry(id);
-        if entry.is_at_ease() {
-            return; // the usual case after one
+        if !self.table.entry(id).is_at_ease() {
+            self.take_steps(id); // not the usual case after one
         }
+    }
+
+    /// Does for a connection what follows from where it stands.
+    fn take_steps(&mut self, id: ConnId) {
+        let entry = self.table.entry(id);
         if entry.queued() == 0 && matches!(entry.phase, Phase::Flushing { .. } | Phase::Finishing) {
             entry.phase = entry.phase.after_flush();
             if matches!(entry.phase, Phase::Lingering | Phase::HalfClosed) {
@@ -159,28 +164,24 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.staged.is_empty() && self.table.entry(id).queued() == 0 {
             return;
         }
-        let mut staged = mem::take(&mut self.table.staged);
         let (high_water, now) = (self.table.marks().high, self.table.stamp());
-        let entry = self.table.entry(id);
+        let (entry, staged, _) = self.table.outgoing(id);
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
             entry.throttled |= entry.queued() + staged.len() > high_water;
-            let sent = self.transmit(id, &staged);
-            if sent < staged.len() {
-                let entry = self.table.entry(id);
-                if entry.phase != Phase::Deaf {
-                    entry.push(&staged[sent..], now);
-                }
+            let sent = self.transmit(id);
+            let (entry, staged, _) = self.table.outgoing(id);
+            if sent < staged.len() && entry.phase != Phase::Deaf {
+                entry.push(&staged[sent..], now);
             }
         }
-        staged.clear();
-        staged.shrink_to(LARGEST_STAGED);
-        self.table.staged = staged;
+        self.table.staged.clear();
+        self.table.staged.shrink_to(LARGEST_STAGED);
     }
 
     /// Returns how many of the staged bytes the kernel took.
-    fn transmit(&mut self, id: ConnId, staged: &[u8]) -> usize {
+    fn transmit(&mut self, id: ConnId) -> usize {
         let now = self.table.stamp();
-        let entry = self.table.entry(id);
+        let (entry, staged, stats) = self.table.outgoing(id);
         if !entry.writable || self.write_left == 0 {
             return 0;
         }
@@ -209,7 +210,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 entry.consume(queued, now);
                 entry.count_write(written);
                 entry.writable = written == asked || !self.net.partial_means_blocked();
-                self.table.stats.written(written);
+                stats.written(written);
                 written - queued
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -309,59 +310,57 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// what it leaves.
     fn deliver(&mut self, id: ConnId, fresh: usize) {
         let buffer = mem::take(&mut self.buffer);
-        let mut kept = self.table.entry(id).take_kept();
-        let search = if kept.is_empty() {
+        if self.table.entry(id).kept() == 0 {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
-            let left = self.offer(id, Input::new(&buffer[..fresh]));
-            if left.is_empty() {
-                self.buffer = buffer;
-                return;
+            let mut input = Input::new(&buffer[..fresh]);
+            self.offer(id, &mut input);
+            if !input.is_empty() {
+                let mut kept = Kept::default();
+                kept.append(input.peek());
+                self.keep(id, kept, input.into_search());
             }
-            kept.append(left.peek());
-            left.into_search()
         } else {
+            let mut kept = self.table.entry(id).take_kept();
             kept.append(&buffer[..fresh]);
-            let search = kept.take_search();
-            let shown = kept.len();
-            let left = self.offer(id, Input::resume(kept.bytes(), search));
-            let (taken, search) = (shown - left.len(), left.into_search());
+            let (search, shown) = (kept.take_search(), kept.len());
+            let mut input = Input::resume(kept.bytes(), search);
+            self.offer(id, &mut input);
+            let (taken, search) = (shown - input.len(), input.into_search());
             kept.consume(taken);
-            search
-        };
-        kept.put_search(search);
+            self.keep(id, kept, search);
+        }
         self.buffer = buffer;
-        self.keep(id, kept);
     }
 
     /// Calls `on_data` until it has taken all it can use, or has to stop for now.
-    fn offer<'i>(&mut self, id: ConnId, mut input: Input<'i>) -> Input<'i> {
+    fn offer(&mut self, id: ConnId, input: &mut Input<'_>) {
         for _ in 0..self.table.config().call_budget {
             let before = input.len();
             let entry = self.table.entry(id);
             entry.undelivered = false;
             entry.spend_call();
-            self.callback(id, |handler, conn, state| handler.on_data(conn, state, &mut input));
+            self.callback(id, |handler, conn, state| handler.on_data(conn, state, input));
             if input.is_empty() {
-                return input;
+                return;
             }
             let entry = self.table.entry(id);
             if entry.phase.reads() != Reads::Deliver {
-                return input;
+                return;
             }
             if !entry.takes_input() {
                 entry.undelivered = true;
-                return input;
+                return;
             }
             if input.len() == before {
-                return input;
+                return;
             }
         }
         self.table.entry(id).undelivered = true;
         self.table.stats.count().exhausted.calls += 1;
-        input
     }
 
-    fn keep(&mut self, id: ConnId, kept: Kept) {
+    fn keep(&mut self, id: ConnId, mut kept: Kept, search: Search) {
+        kept.put_search(search);
         let limit = self.table.config().max_input;
         let entry = self.table.entry(id);
         if entry.phase.reads() != Reads::Deliver {

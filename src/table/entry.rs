@@ -243,7 +243,8 @@ impl Entry {
         }
     }
 
-    fn kept(&self) -> usize {
+    /// How many bytes wait for the rest of their message.
+    pub(crate) fn kept(&self) -> usize {
         self.extra.as_ref().map_or(0, |extra| extra.kept.len())
     }
 

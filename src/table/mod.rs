@@ -40,6 +40,8 @@ use timers::Timers;
 /// size are mapped on their own: they grow by moving pages, and leave no holes behind.
 pub(crate) const RESERVED: usize = 16 * 1024;
 
+const HOLDS_A_SLOT: &str = "the reactor works on connections that hold a slot";
+
 /// In milliseconds.
 const A_WHILE: u64 = 1_000;
 
@@ -403,7 +405,17 @@ impl Table {
     /// # Panics
     /// If it is not: slots are freed by the reactor alone, between callbacks.
     pub(crate) fn entry(&mut self, id: ConnId) -> &mut Entry {
-        self.get_mut(id).expect("the reactor works on connections that hold a slot")
+        self.get_mut(id).expect(HOLDS_A_SLOT)
+    }
+
+    /// What is there to send for a connection, and where to count what was sent.
+    ///
+    /// # Panics
+    /// As [`entry`](Self::entry).
+    pub(crate) fn outgoing(&mut self, id: ConnId) -> (&mut Entry, &[u8], &mut Tally) {
+        let entry = self.entries.get_mut(id.slot as usize);
+        let entry = entry.filter(|entry| entry.serial == id.serial);
+        (entry.expect(HOLDS_A_SLOT), &self.staged, &mut self.stats)
     }
 
     /// The id of whoever is in a slot.
@@ -529,6 +541,7 @@ impl Table {
 
     /// Queues bytes for a connection, and ends it if they are too many for it. Whether they are too many
     /// for the reactor is seen at the end of the turn: it may not be this connection that has to go.
+    #[inline] // for `Conn::send`, which knows that it is the current one
     pub(crate) fn send(
         &mut self,
         id: ConnId,
