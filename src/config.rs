@@ -104,11 +104,11 @@ impl Config {
     pub const fn new() -> Self {
         Self {
             max_input: 64 * KIB,
-            high_water: 32 * KIB,
+            high_water: 64 * KIB,
             low_water: None,
             queue_limit: None,
             queue_budget: DEFAULT_QUEUE_BUDGET,
-            read_budget: 32 * KIB,
+            read_budget: 64 * KIB,
             write_budget: 256 * KIB,
             call_budget: 64,
             accept_budget: 16,
@@ -145,9 +145,9 @@ impl Config {
     }
 
     /// Above this many queued bytes the reactor stops reading from the connection, so that a peer
-    /// which does not read its answers is not asked for more. Default 32 KiB.
+    /// which does not read its answers is not asked for more. Default 64 KiB.
     ///
-    /// A connection with nothing queued is read from 32 KiB at a time, and one with something queued no
+    /// A connection with nothing queued is read from 64 KiB at a time, and one with something queued no
     /// more than what is missing to this mark (but 4 KiB at least). So one whose answers are as long as the
     /// questions holds about this much when its peer does not read.
     #[must_use]
@@ -166,7 +166,7 @@ impl Config {
     }
 
     /// No connection queues more than this many bytes. Default 16 MiB, or four times `high_water` if
-    /// that is more. At least `high_water`, and better that and the answers to one more read of 32 KiB:
+    /// that is more. At least `high_water`, and better that and the answers to one more read of 64 KiB:
     /// a peer that reads slowly is held back only once it is above high water.
     ///
     /// Over it, [`send`](crate::Conn::send) ends the connection with
@@ -203,7 +203,7 @@ impl Config {
         self
     }
 
-    /// After this many bytes read, a connection waits for the others' turn. Default 32 KiB, which is
+    /// After this many bytes read, a connection waits for the others' turn. Default 64 KiB, which is
     /// one full read. At least 1.
     ///
     /// A larger budget saves calls of `epoll_wait` when a single connection has much to say, and lets
@@ -541,7 +541,7 @@ mod tests {
     fn a_contradiction_is_named_with_both_numbers() {
         let cases = [
             (Config::new().high_water(5).low_water(6), "low_water (6) is above high_water (5)"),
-            (Config::new().queue_limit(9), "high_water (32768) is above queue_limit (9)"),
+            (Config::new().queue_limit(9), "high_water (65536) is above queue_limit (9)"),
             (Config::new().high_water(0), "high_water is 0"),
             (Config::new().max_input(0), "max_input is 0"),
             (Config::new().read_budget(0), "read_budget is 0"),

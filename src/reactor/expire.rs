@@ -15,7 +15,7 @@ use crate::table::Owner;
 
 /// How often a connection is read from before its lingering is over, each time within the read budget: with
 /// the default one, this is as much as a receive buffer of Linux holds by default (tcp(7), `tcp_rmem`).
-const LAST_READS: usize = 192;
+const LAST_READS: usize = 96;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.

@@ -62,7 +62,7 @@ fn sum_up(tally: &Tally, is_interrupted: bool) -> Result<(), Failure> {
 fn config(plan: &Plan) -> Config {
     let longest = fill_in(&plan.message, u32::MAX, u32::MAX).len();
     Config::new()
-        .high_water(longest.max(32 * 1024))
+        .high_water(longest.max(64 * 1024))
         .first_byte_timeout(None)
         .idle_timeout(None)
         .write_timeout(None)
