@@ -10,7 +10,7 @@ use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Gone, Handler,
     Input, Reactor,
 };
 
@@ -34,10 +34,14 @@ impl Handler for Proxy {
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<ConnId, BoxError> {
         if conn.direction() == Direction::Outbound {
             let client = self.clients.remove(&conn.id()).ok_or("nobody has asked for it")?;
-            conn.others().resume(client)?; // if the client has gone this ends here
+            conn.read_above_high_water(true);
+            if conn.others().resume(client).is_err() {
+                conn.abort(); // the client has gone meanwhile
+            }
             return Ok(client);
         }
         conn.pause(); // until there is somebody to send to
+        conn.read_above_high_water(true); // each direction has a pace of its own
         let server = conn.others().connect(&self.server, &ConnectOptions::new());
         self.clients.insert(server, conn.id());
         Ok(server)
@@ -56,9 +60,13 @@ impl Handler for Proxy {
         other: &mut ConnId,
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
-        conn.others().send(*other, input.take())?;
-        if conn.others().is_above_high_water(*other)? {
-            conn.pause(); // the other's on_drained resumes this one
+        let mut others = conn.others();
+        let _ = others.keep_alive(*other); // what one side says keeps both
+        let sent = others.send(*other, input.take());
+        match sent.and_then(|()| others.is_above_high_water(*other)) {
+            Ok(false) => {}
+            Ok(true) => conn.pause(), // the other's on_drained resumes this one
+            Err(Gone) => conn.abort(), // what it cannot pass on must not look whole
         }
         Ok(())
     }
@@ -79,12 +87,14 @@ impl Handler for Proxy {
         Ok(())
     }
 
-    /// The two end together, whether the other is open or still being opened. What was cut off must not look
-    /// whole, so it ends in a reset there too.
+    /// The two end together, whether the other is open or still being opened: what fails on one side ends in a
+    /// reset on the other, and never looks whole there.
     fn on_close(&mut self, conn: &mut Conn<'_>, other: ConnId, reason: &CloseReason) {
         let _ = match reason {
-            CloseReason::PeerFinished | CloseReason::Closed => Ok(()), // on_eof has seen to it
-            CloseReason::Drained | CloseReason::MaxAge { .. } => conn.others().close(other),
+            CloseReason::PeerFinished
+            | CloseReason::Closed
+            | CloseReason::Drained
+            | CloseReason::MaxAge { .. } => conn.others().close(other),
             _ => conn.others().abort(other),
         };
     }

@@ -72,7 +72,7 @@ impl<'a> Conn<'a> {
     ///
     /// This never fails. If more than [`queue_limit`](crate::Config::queue_limit) bytes are queued
     /// the connection ends with [`CloseReason::OutboxOverflow`]: [`try_send`](Self::try_send) is for
-    /// those who want to decide. After [`close`](Self::close) it does nothing.
+    /// those who want to decide. After [`close`](Self::close) or [`finish`](Self::finish) it does nothing.
     pub fn send(&mut self, bytes: &[u8]) {
         // Gone means closed or cut off: then nobody is there to get the bytes, and on_close says so.
         let _ = self.table.send(self.id, bytes, Some(self.id));
@@ -84,7 +84,7 @@ impl<'a> Conn<'a> {
     /// [`SendError::Full`] if more than [`queue_limit`](crate::Config::queue_limit) bytes would be
     /// queued, or more than [`queue_budget`](crate::Config::queue_budget) in the whole reactor (no
     /// [`on_drained`](crate::Handler::on_drained) follows if nothing is queued here);
-    /// [`SendError::Gone`] if the connection is closed or its peer is gone.
+    /// [`SendError::Gone`] if the connection is closed or [finished](Self::finish), or its peer is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.table.try_send(self.id, bytes, Some(self.id))
     }
@@ -173,6 +173,16 @@ impl<'a> Conn<'a> {
         self.entry().is_paused()
     }
 
+    /// Whether the peer is read from also while more is queued for it than high water. False until it is set:
+    /// whoever answers what it reads has to stop reading when its answers are not taken.
+    ///
+    /// A relay, which sends on to another what it reads here, has to set it, or a peer that sends much before it
+    /// reads would stand still; it bounds the *other's* queue, with [`pause`](Self::pause).
+    /// `cargo run --example proxy` does so.
+    pub fn read_above_high_water(&mut self, reads: bool) {
+        self.entry_mut().reads_above = reads;
+    }
+
     /// Has the idle deadline count from now on, as if something had come from the peer: for protocols in
     /// which a silent peer is a good peer, and the handler knows by other means that it is there. The
     /// deadline for the first byte counts from now on, too.
@@ -184,6 +194,8 @@ impl<'a> Conn<'a> {
     /// Says that nothing more is sent: all that is queued goes out, then a FIN (a half-close, `SHUT_WR` of
     /// shutdown(2)). The peer is heard on, until it finishes too; then the connection ends, after
     /// [`on_eof`](crate::Handler::on_eof). If it has finished already this is [`close`](Self::close).
+    /// [`on_drained`](crate::Handler::on_drained) comes no more. A [drain](crate::Reactor::drain) waits for the
+    /// peer's end until its deadline.
     ///
     /// # Examples
     /// ```
@@ -331,7 +343,7 @@ pub enum SendError {
     /// The queue of the connection is at its limit, or all queues together are at the
     /// [`queue_budget`](crate::Config::queue_budget).
     Full,
-    /// The connection has ended, or is about to.
+    /// The connection has ended, is about to, is not open yet, or was [finished](Conn::finish).
     Gone,
 }
 

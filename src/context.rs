@@ -86,7 +86,8 @@ impl<'a> Context<'a> {
     /// [`on_connect_failed`](crate::Handler::on_connect_failed) follows when the callback has returned, with
     /// this id. Before it is open it cannot be sent to; [`close`](Self::close) gives it up.
     ///
-    /// Only if the reactor is about to stop nothing is begun and nothing follows.
+    /// Only if the reactor is about to stop, or has drained for as long as it may, nothing is begun and nothing
+    /// follows.
     ///
     /// # Examples
     /// ```
@@ -156,7 +157,7 @@ impl<'a> Context<'a> {
     /// What is queued for a connection, in bytes: as [`Conn::queued`](crate::Conn::queued).
     ///
     /// # Errors
-    /// [`Gone`] if it has ended, or is about to.
+    /// [`Gone`] if it has ended, is about to, or was [finished](Self::finish).
     pub fn queued(&self, id: ConnId) -> Result<usize, Gone> {
         self.check(id)?;
         Ok(self.table.queued(id, self.current))
@@ -229,6 +230,16 @@ impl<'a> Context<'a> {
     /// Stops this reactor at the end of this turn, and with it all that run beside it.
     pub fn stop(&mut self) {
         self.table.stopping = true;
+    }
+
+    /// Has the idle deadline of a connection count from now on, as [`Conn::keep_alive`](crate::Conn::keep_alive)
+    /// does: for relays, in which what one side says keeps both alive.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended, or is about to.
+    pub fn keep_alive(&mut self, id: ConnId) -> Result<(), Gone> {
+        let now = self.table.stamp();
+        self.let_read(id, |entry| entry.heard_of(now))
     }
 
     /// Pauses a connection, as [`Conn::pause`](crate::Conn::pause) does.

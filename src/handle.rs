@@ -173,12 +173,25 @@ impl<H: Handler, N: Net> Handle<H, N> {
         addrs: impl Into<Vec<SocketAddr>>,
         options: &ConnectOptions,
     ) -> Result<(), Refused<Vec<SocketAddr>>> {
-        let options = options.clone();
-        self.push(self.group.next_to_dial(), addrs.into(), 0, |addrs| {
-            Box::new(move |reactor| {
-                let _ = reactor.connect_with(&addrs[..], &options); // unless it is about to stop
-            })
-        })
+        let mut addrs = addrs.into();
+        let mut why = Refusal::Stopped;
+        // One may have drained before the others.
+        for _ in 0..self.reactors() {
+            let options = options.clone();
+            let dial = |addrs: Vec<SocketAddr>| -> Job<H, N> {
+                Box::new(move |reactor| {
+                    let _ = reactor.connect_with(&addrs[..], &options); // unless it is about to stop
+                })
+            };
+            match self.push(self.group.next_to_dial(), addrs, 0, dial) {
+                Ok(()) => return Ok(()),
+                Err(refused) => (addrs, why) = (refused.returned, refused.why),
+            }
+            if why == Refusal::Full {
+                break;
+            }
+        }
+        Err(Refused { returned: addrs, why })
     }
 
     /// Queues bytes for a connection, as [`Conn::send`](crate::Conn::send) does. If the connection has ended

@@ -147,8 +147,9 @@ impl ConnectOptions {
     }
 
     /// From which address, one of this machine's. Default `None`: the system chooses. With port 0 it chooses
-    /// the port. One address has some 28,000 ports to call from (ip(7), `ip_local_port_range`); who needs
-    /// more connections to one server needs more addresses.
+    /// the port. A source has some 28,000 ports to call from, whomever it calls (ip(7),
+    /// `ip_local_port_range`); who needs more connections needs more sources. A port that is named cannot be used
+    /// again while an earlier connection from it is in TIME_WAIT.
     #[must_use]
     pub const fn source(mut self, addr: Option<SocketAddr>) -> Self {
         self.source = addr;

@@ -38,6 +38,7 @@ pub(super) struct Acceptor<L> {
 pub(super) struct Complaints {
     lost: LogLimit,
     starved: LogLimit,
+    pub(super) starved_dials: LogLimit,
     unregistered: LogLimit,
     full: LogLimit,
     per_ip: LogLimit,

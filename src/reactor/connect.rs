@@ -1,15 +1,18 @@
 //! The connector: opening connections outward.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::laps::Served;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
+use crate::core::accept_fault::AcceptFault;
+use crate::core::phase::Phase;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::{ConnectOptions, Net, StepError, Token};
+use crate::table::Entry;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Opens a connection outward, with the default [`ConnectOptions`]: see
@@ -27,6 +30,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// [`on_connect_failed`](Handler::on_connect_failed). From then on it is a connection like any other, but
     /// for the limits on newcomers, which do not concern it.
     ///
+    /// For want of descriptors or memory the address at hand is tried again, until the time is over.
+    ///
     /// A name is resolved here, which may block: inside of callbacks there is
     /// [`Context::connect`](crate::Context::connect), which takes addresses.
     ///
@@ -40,7 +45,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     ///
     /// # Errors
     /// [`Error::Resolve`] if the name cannot be resolved; [`Error::Stopped`] if the reactor has stopped or is
-    /// about to. Nothing follows then.
+    /// about to, or has drained for as long as it may. Nothing follows then.
     ///
     /// # Examples
     /// ```
@@ -63,7 +68,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         options: &ConnectOptions,
     ) -> Result<ConnId, Error> {
         let addrs = addrs.to_socket_addrs().map_err(Error::Resolve)?;
-        if self.is_stopping() {
+        if self.is_stopping() || self.table.begins_nothing() {
             return Err(Error::Stopped);
         }
         self.refresh();
@@ -81,23 +86,43 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn try_next(&mut self, id: ConnId) {
         let (now, passed) = (self.table.stamp(), self.table.passed());
-        let Some(entry) = self.table.get_mut(id) else { return };
-        let Some(dial) = entry.dial() else { return };
+        let entry = self.table.get_mut(id).filter(|entry| entry.phase == Phase::Connecting);
+        let Some(dial) = entry.and_then(Entry::dial) else { return }; // it was given up
         let next = if dial.is_over(passed) { None } else { dial.next(now) };
         let Some(addr) = next else {
             let reason = CloseReason::NotConnected(dial.give_up());
-            entry.cut(reason, false);
+            self.table.entry(id).cut(reason, false);
             return self.closed.push(id);
         };
         let stream = self.net.connect(addr, &dial.options);
-        entry.calls(addr);
+        self.table.entry(id).calls(addr);
         match stream.and_then(|stream| self.watch_stream(id, stream)) {
             Ok(stream) => {
                 self.put_socket(id.slot as usize, Socket { stream, state: None });
                 self.table.watch(id);
             }
+            Err(error) if is_want(&error.source) => self.wait_for_room(id, error),
             Err(error) => self.attempt_failed(id, error),
         }
+    }
+
+    /// For want of descriptors or memory the same address is tried again after a while, as an acceptor does: it
+    /// says nothing of the address.
+    fn wait_for_room(&mut self, id: ConnId, error: StepError) {
+        if let Some(times) = self.complaints.starved_dials.count(self.table.now()) {
+            log::warn!(
+                "cannot open connections for now ({times} times): {} failed: {}",
+                error.step,
+                error.source
+            );
+        }
+        let now = self.table.stamp();
+        let entry = self.table.entry(id);
+        let addr = entry.peer();
+        if let Some(dial) = entry.dial() {
+            dial.wait(addr, error, now);
+        }
+        self.table.watch(id);
     }
 
     fn watch_stream(&mut self, id: ConnId, mut stream: N::Stream) -> Result<N::Stream, StepError> {
@@ -127,7 +152,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
+    /// The time is over of the address at hand, or of the wait before it is tried again.
     pub(super) fn attempt_timed_out(&mut self, id: ConnId) {
+        if self.table.entry(id).dial().is_some_and(|dial| dial.is_waiting()) {
+            return self.table.dial_again(id);
+        }
         let source = ErrorKind::TimedOut.into();
         self.attempt_failed(id, StepError { step: "connect", source });
     }
@@ -154,4 +183,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             handler.on_connect_failed(context, id, reason);
         });
     }
+}
+
+/// Whether the system had no descriptor or no memory for it.
+fn is_want(error: &io::Error) -> bool {
+    AcceptFault::of(error) == AcceptFault::Pause
 }

@@ -31,8 +31,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// 3. A connection is closed in order as soon as nothing waits for it (no output, no input that is
     ///    unread or of which the rest is missing), and its peer has been quiet for
     ///    [`drain_quiet`](crate::Config::drain_quiet). Until then it is served as before. While it is
-    ///    [paused](crate::Conn::pause) somebody works for it, and it is not closed.
-    /// 4. After `timeout` who still has something to do is cut off, with [`CloseReason::DrainTimeout`].
+    ///    [paused](crate::Conn::pause) somebody works for it, and it is not closed; nor while one side has
+    ///    finished and waits for what the other has to say.
+    /// 4. After `timeout` who still has something to do is cut off, with [`CloseReason::DrainTimeout`]. Until
+    ///    then connections can be opened [outward](Self::connect), and are waited for like others.
     ///
     /// [`run`](Self::run) then returns, as soon as nobody is left. It says how many were cut. To drain once
     /// more sets another timeout, from then on.
@@ -100,6 +102,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Also those who come late. Who has nothing to do has got everything.
     fn cut_the_rest(&mut self) {
+        self.table.is_ending = true; // or one who tries again and again would never let it end
         let Some(&Drain { timeout: limit, .. }) = self.drain.as_ref() else { return };
         self.end_all(|entry| {
             if entry.is_unfinished() {

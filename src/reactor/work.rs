@@ -406,7 +406,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 fn room(entry: &Entry, high_water: usize, most: usize) -> usize {
     match entry.queued() {
         0 => most,
-        _ if entry.phase.reads() == Reads::Discard => most,
+        _ if entry.phase.reads() == Reads::Discard || entry.reads_above => most,
         queued if queued > high_water => 0, // not before, or it would have drained at once
         queued => (high_water - queued).max(SMALLEST_READ).min(most),
     }

@@ -7,6 +7,10 @@ use crate::connect_error::{Attempt, ConnectError};
 use crate::core::deadlines::millis;
 use crate::net::{ConnectOptions, StepError};
 
+/// How long a connection waits for descriptors or memory before it is tried again, in milliseconds: as long as an
+/// acceptor does at most.
+const WAIT_FOR_ROOM: u64 = 200;
+
 /// Which addresses are left to try, until when, and what became of the others. Times are in milliseconds
 /// since the table was made.
 #[derive(Debug)]
@@ -18,12 +22,21 @@ pub(crate) struct Dial {
     /// When that of the address at hand is, if one is being tried.
     until: Option<u64>,
     attempts: Vec<Attempt>,
+    /// The address that the system had no room for, and what it said.
+    starved: Option<(SocketAddr, StepError)>,
 }
 
 impl Dial {
     pub(super) fn new(addrs: Vec<SocketAddr>, options: ConnectOptions, now: u64) -> Self {
         let give_up = now.saturating_add(millis(options.timeout));
-        Self { left: addrs.into_iter(), options, give_up, until: None, attempts: Vec::new() }
+        Self {
+            left: addrs.into_iter(),
+            options,
+            give_up,
+            until: None,
+            attempts: Vec::new(),
+            starved: None,
+        }
     }
 
     /// Whether all of the time is over. `passed` is rounded down, so that it is not early.
@@ -34,8 +47,9 @@ impl Dial {
     /// The address to try next. It has an equal share of the time that is left.
     pub(crate) fn next(&mut self, now: u64) -> Option<SocketAddr> {
         let time = self.give_up.saturating_sub(now).max(1);
-        let share = time.div_ceil(self.left.len().max(1) as u64);
-        self.left.next().inspect(|_| self.until = Some(now + share))
+        let again = self.starved.take().map(|(addr, _)| addr);
+        let share = time.div_ceil((self.left.len() + usize::from(again.is_some())).max(1) as u64);
+        again.or_else(|| self.left.next()).inspect(|_| self.until = Some(now + share))
     }
 
     pub(super) fn until(&self) -> Option<u64> {
@@ -48,8 +62,27 @@ impl Dial {
         self.attempts.push(Attempt { addr, step: error.step, source: error.source });
     }
 
+    /// It is to be tried again after a while.
+    pub(crate) fn wait(&mut self, addr: SocketAddr, error: StepError, now: u64) {
+        self.starved = Some((addr, error));
+        self.until = Some(self.give_up.min(now + WAIT_FOR_ROOM));
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.starved.is_some()
+    }
+
+    /// So long nobody could be heard: that time does not count.
+    pub(super) fn postpone(&mut self, millis: u64) {
+        self.give_up = self.give_up.saturating_add(millis);
+        self.until = self.until.map(|until| until.saturating_add(millis));
+    }
+
     /// There is nothing left to try.
     pub(crate) fn give_up(&mut self) -> ConnectError {
+        if let Some((addr, error)) = self.starved.take() {
+            self.failed(addr, error);
+        }
         ConnectError::new(std::mem::take(&mut self.attempts), self.left.len())
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Entry {
     pub(crate) hung_up: bool,
     /// The queue rose above high water and has not fallen to low water since.
     pub(crate) throttled: bool,
+    /// It is read from all the same.
+    pub(crate) reads_above: bool,
     /// Kept input that the handler was not offered to its end.
     pub(crate) undelivered: bool,
     /// It is on the ready list.
@@ -96,6 +98,7 @@ impl Entry {
             more_follows: false,
             hung_up: false,
             throttled: false,
+            reads_above: false,
             undelivered: false,
             listed: false,
         }
@@ -164,6 +167,9 @@ impl Entry {
         }
         if let Some(extra) = self.extra.as_mut().filter(|extra| extra.stalled == from) {
             extra.stalled = to;
+        }
+        if let Some(dial) = self.dial() {
+            dial.postpone(to.saturating_sub(from));
         }
     }
 
@@ -386,7 +392,8 @@ impl Entry {
 
     /// Whether the handler may be offered input.
     pub(crate) fn takes_input(&self) -> bool {
-        self.phase.reads() == Reads::Deliver && !self.throttled && !self.is_paused()
+        let is_held_back = self.throttled && !self.reads_above;
+        self.phase.reads() == Reads::Deliver && !is_held_back && !self.is_paused()
     }
 
     pub(crate) fn wants_read(&self) -> bool {
@@ -431,11 +438,16 @@ impl Entry {
     }
 
     /// Whether there is something left to do for it: output, input that is unread or of which the rest is
-    /// missing, or what somebody works at who has paused it.
+    /// missing, what somebody works at who has paused it, or an answer that one side waits for.
     pub(crate) fn is_unfinished(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
         let is_busy = self.waits() || self.kept() > 0 || self.queued() > 0 || self.is_paused();
-        !is_over && (is_busy || self.phase == Phase::Connecting)
+        // One side has said all, and has been answered neither by an end nor by a close.
+        let is_midway = matches!(
+            self.phase,
+            Phase::Connecting | Phase::PeerFinished | Phase::Finishing | Phase::HalfClosed
+        );
+        !is_over && (is_busy || is_midway)
     }
 
     /// Whether the handler has not seen all that has come.

@@ -71,6 +71,8 @@ pub(crate) struct Table {
     stamp: u64,
     passed: u64,
     pub(crate) stopping: bool,
+    /// Nothing is begun any more, as what is there is ended.
+    pub(crate) is_ending: bool,
     /// A callback wants the reactors to drain.
     pub(crate) drains_within: Option<Duration>,
     /// Of all reactors of this server.
@@ -130,6 +132,7 @@ impl Table {
             stamp: 0,
             passed: 0,
             stopping: false,
+            is_ending: false,
             drains_within: None,
             staged: Vec::new(),
             listeners: Vec::new(),
@@ -261,11 +264,11 @@ impl Table {
         self.stats.count().open += 1;
     }
 
-    /// Gives a slot to a connection that is to be opened outward. Once the reactor is about to stop it has
+    /// Gives a slot to a connection that is to be opened outward. Once the reactor is about to end it has
     /// none, and nothing follows.
     pub(crate) fn dial(&mut self, addrs: Vec<SocketAddr>, options: ConnectOptions) -> ConnId {
         let id = self.next_id();
-        if self.stopping {
+        if self.begins_nothing() {
             self.last_serial = id.serial; // it is nobody else's
             return id;
         }
@@ -275,6 +278,10 @@ impl Table {
         self.stats.count().dialled += 1;
         self.to_dial.push_back(id);
         id
+    }
+
+    pub(crate) fn begins_nothing(&self) -> bool {
+        self.stopping || self.is_ending
     }
 
     /// One of those whose next address is to be tried.

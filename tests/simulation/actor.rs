@@ -68,6 +68,8 @@ pub(crate) struct Life {
     told_to_drain: bool,
     /// Nothing more is sent to it. If its peer had finished, that has closed it.
     pub(crate) has_finished: bool,
+    /// It is read from above high water, too.
+    reads_above: bool,
 }
 
 impl Life {
@@ -152,10 +154,10 @@ pub(crate) struct PeerDid {
 
 impl Ledger {
     /// The addresses that a seed says to connect to, none of them used before; `None` if there are no more.
-    pub(crate) fn plan(&mut self, seed: u64) -> Option<(Vec<SocketAddr>, ConnectOptions)> {
-        let (addrs, options) = self.dials.plan(seed).filter(|_| !self.calm)?;
+    pub(crate) fn plan(&mut self, seed: u64) -> Option<(Vec<SocketAddr>, Duration)> {
+        let (addrs, timeout) = self.dials.plan(seed).filter(|_| !self.calm)?;
         self.peers.extend(addrs.iter().map(|addr| (*addr, PeerDid::default())));
-        Some((addrs, options))
+        Some((addrs, timeout))
     }
 
     /// How many connections that are opened outward may hold a slot.
@@ -373,6 +375,10 @@ impl Actor {
                 self.note(id, |life| life.asked_to_close = true);
                 conn.close();
             }
+            Reaction::ReadAbove(reads) => {
+                self.note(id, |life| life.reads_above = reads);
+                conn.read_above_high_water(reads);
+            }
             Reaction::Finish => {
                 self.note(id, Life::finish);
                 conn.finish();
@@ -415,9 +421,10 @@ impl Actor {
             }
             Reaction::Connect { seed } => {
                 let plan = self.ledger.borrow_mut().plan(seed);
-                if let Some((addrs, options)) = plan {
+                if let Some((addrs, timeout)) = plan {
+                    let options = ConnectOptions::new().timeout(timeout);
                     let other = conn.others().connect(&addrs, &options);
-                    let dial = Dial::new(addrs, &options, conn.now());
+                    let dial = Dial::new(addrs, timeout, conn.now());
                     self.ledger.borrow_mut().begin(other, dial);
                 }
             }
@@ -585,6 +592,7 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let peer = &ledger.peers[&conn.peer_addr()];
             let paused = conn.queued() > self.limits.high_water && !peer.broke;
+            let paused = paused && !ledger.lives[&id].reads_above;
             let finished = ledger.lives[&id].finished;
             ledger.expect(!paused, id, "on_data above high water");
             let may_be_called = !ledger.lives[&id].is_paused();

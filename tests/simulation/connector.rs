@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Answer, Ending, Faults, Reading, Rng, World};
+use readyloop::net::sim::{Answer, Clock, Ending, Faults, Reading, Rng, World};
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Error,
     Handler, Input, TimerKey,
@@ -223,6 +223,120 @@ fn when_the_reactor_stops_those_that_are_being_opened_fail_and_no_new_ones_are_b
 }
 
 #[test]
+fn a_drain_ends_at_its_deadline_also_if_a_handler_tries_again_and_again() {
+    let diary = Diary { tries_again: Some((usize::MAX, remote(1))), ..Diary::default() };
+    let mut world = World::new(1, Config::new(), diary).unwrap();
+    world.reactor().connect(remote(1)).unwrap();
+    world.reactor().drain(SECOND);
+    assert!(world.run_for(SECOND / 2).is_continue());
+    assert!(world.run_for(SECOND).is_break());
+    assert_eq!(world.stats().open, 0);
+}
+
+/// Opens a connection from inside of a callback, and gives it up at once or blocks.
+struct Whim {
+    addrs: Vec<SocketAddr>,
+    blocks: Option<Clock>,
+    diary: Diary,
+}
+
+impl Handler for Whim {
+    type State = ();
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        self.diary.on_open(conn)
+    }
+
+    fn on_data(
+        &mut self,
+        _: &mut Conn<'_>,
+        (): &mut (),
+        _: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
+        self.diary.on_connect_failed(reactor, id, reason);
+    }
+
+    fn on_tick(&mut self, reactor: &mut Context<'_>, _key: TimerKey) {
+        let options = ConnectOptions::new().timeout(SECOND / 2);
+        let id = reactor.connect(&self.addrs, &options);
+        match &self.blocks {
+            Some(clock) => clock.pass(SECOND),
+            None => reactor.close(id).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn what_is_given_up_in_the_callback_that_began_it_calls_nobody() {
+    let diary = Diary::default();
+    let whim = Whim { addrs: vec![remote(1)], blocks: None, diary: diary.clone() };
+    let mut world = World::new(1, Config::new(), whim).unwrap();
+    world.answer(remote(1), Answer::Takes);
+    world.reactor().context().set_timer(SECOND, TICK);
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!(diary.take(), ["#1 failed: closed by the handler "]);
+    assert!(world.called().is_empty());
+}
+
+#[test]
+fn a_callback_that_blocks_costs_those_that_are_being_opened_no_time() {
+    let diary = Diary::default();
+    let whim = Whim { addrs: vec![remote(1), remote(2)], blocks: None, diary: diary.clone() };
+    let mut world = World::new(1, Config::new(), whim).unwrap();
+    world.answer(remote(1), Answer::KeepsSilent);
+    world.answer(remote(2), Answer::Takes);
+    let clock = world.clock();
+    world.reactor().handler_mut().blocks = Some(clock);
+    world.reactor().context().set_timer(SECOND, TICK);
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!(diary.take(), ["#1 open out 10.0.0.2"]);
+}
+
+#[test]
+fn for_want_of_descriptors_the_same_address_is_tried_again_until_the_time_is_over() {
+    const EMFILE: i32 = 24;
+    let (mut world, diary) = world(Config::new());
+    world.answer(remote(1), Answer::Takes);
+    world.fail_connects(&[EMFILE; 3]);
+    world.reactor().connect(&[remote(1), remote(2)][..]).unwrap();
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!(diary.take(), ["#1 open out 10.0.0.1"]);
+
+    world.fail_connects(&[EMFILE; 1_000]);
+    world.reactor().connect(remote(1)).unwrap();
+    let _ = world.run_for(9 * SECOND);
+    assert_eq!(diary.take(), [""; 0]);
+    let _ = world.run_for(2 * SECOND);
+    let failed = diary.take();
+    assert!(failed[0].contains("os error 24"), "{failed:?}");
+    assert_eq!((failed.len(), world.stats().open), (1, 1));
+}
+
+#[test]
+fn a_drain_waits_for_the_answer_to_a_question_that_is_whole() {
+    let mut world = World::new(1, Config::new(), Proxy::new(vec![remote(1)])).unwrap();
+    let addr = world.listen("10.0.0.9:7000").unwrap();
+    world.answer(remote(1), Answer::Takes);
+    let client = world.dial(addr);
+    client.send(b"question");
+    client.finish();
+    let _ = world.run_for(SECOND);
+    world.reactor().drain(60 * SECOND);
+    let _ = world.run_for(10 * SECOND);
+    let server = world.called().pop().unwrap();
+    server.send(b"answer");
+    server.finish();
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!((client.received(), client.ending()), (b"answer".to_vec(), Some(Ending::Fin)));
+    let report = world.report().expect("it has ended");
+    assert_eq!((report.finished, report.cut), (2, 0));
+}
+
+#[test]
 fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::KeepsSilent);
@@ -356,6 +470,56 @@ fn a_proxy_passes_every_byte_both_ways_and_each_half_close_whatever_goes_wrong()
         assert!(client.received() == answer, "seed {seed}: {} bytes", client.received().len());
         assert_eq!(client.ending(), Some(Ending::Fin), "seed {seed}");
         assert_eq!(world.stats().open, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_proxy_lets_both_sides_send_all_before_they_read() {
+    let config = Config::new().high_water(4_000);
+    let mut world = World::new(1, config, Proxy::new(vec![remote(1)])).unwrap();
+    let addr = world.listen("10.0.0.9:7000").unwrap();
+    world.answer(remote(1), Answer::Takes);
+    let client = world.dial(addr);
+    let _ = world.run_for(SECOND);
+    let server = world.called().pop().unwrap();
+    client.read(Reading::Never); // until it has sent all, to one who reads
+    client.send(&noise(1_000_000, 1));
+    server.send(&noise(1_000_000, 2));
+    let _ = world.run_for(30 * SECOND);
+    assert!(server.received() == noise(1_000_000, 1), "{} bytes", server.received().len());
+    client.read(Reading::AtOnce);
+    let _ = world.run_for(30 * SECOND);
+    assert!(client.received() == noise(1_000_000, 2));
+}
+
+#[test]
+fn a_reset_in_the_midst_of_both_directions_is_never_an_end_in_order() {
+    for seed in 0..300 {
+        let config = Config::new().high_water(1_000);
+        let mut world = World::new(seed, config, Proxy::new(vec![remote(1)])).unwrap();
+        let addr = world.listen("10.0.0.9:7000").unwrap();
+        world.answer(remote(1), Answer::Takes);
+        let client = world.dial(addr);
+        let _ = world.run_for(SECOND);
+        let server = world.called().pop().unwrap();
+        let faults = Faults::swarm(&mut Rng::new(seed));
+        let calls = Faults { register_refused: 0, connect_error: 0, time_jump: 0, ..faults };
+        world.set_faults(Faults { tiny_segments: false, buffer: 5_000, ..calls });
+        let slowly = Reading::Slowly { bytes: 1_000, every: SECOND / 20 };
+        server.read(slowly);
+        client.send(&noise(100_000, 1));
+        for _ in 0..10 {
+            server.send(&noise(300, 2));
+            let _ = world.run_for(SECOND / 20);
+        }
+        client.reset();
+        for _ in 0..100 {
+            server.send(&noise(300, 2));
+            let _ = world.run_for(SECOND / 20);
+        }
+        world.calm();
+        let _ = world.run_for(60 * SECOND);
+        assert_eq!(server.ending(), Some(Ending::Reset), "seed {seed}");
     }
 }
 

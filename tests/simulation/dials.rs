@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use readyloop::net::sim::{Answer, Rng};
-use readyloop::{Attempt, CloseReason, ConnId, ConnectOptions};
+use readyloop::{Attempt, CloseReason, ConnId};
 
 /// What there is to be called, so many addresses of each.
 const KINDS: [Answer; 4] =
@@ -55,8 +55,7 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    pub(crate) fn new(addrs: Vec<SocketAddr>, options: &ConnectOptions, begun: Instant) -> Self {
-        let timeout = timeout_of(options);
+    pub(crate) fn new(addrs: Vec<SocketAddr>, timeout: Duration, begun: Instant) -> Self {
         Self { addrs, timeout, begun, opened: false, failed: false, given_up: false, late: false }
     }
 
@@ -65,18 +64,11 @@ impl Dial {
     }
 }
 
-/// The options do not tell; they were made here.
-fn timeout_of(options: &ConnectOptions) -> Duration {
-    let like = |millis: &u64| ConnectOptions::new().timeout(Duration::from_millis(*millis));
-    let millis = TIMES.iter().find(|millis| like(millis) == *options);
-    Duration::from_millis(*millis.expect("it is one of these"))
-}
-
 const TIMES: [u64; 4] = [1, 100, 2_000, 20_000];
 
 impl Dials {
     /// Up to three addresses, and how long it may take.
-    pub(crate) fn plan(&mut self, seed: u64) -> Option<(Vec<SocketAddr>, ConnectOptions)> {
+    pub(crate) fn plan(&mut self, seed: u64) -> Option<(Vec<SocketAddr>, Duration)> {
         let rng = &mut Rng::new(seed);
         let timeout = Duration::from_millis(TIMES[rng.size_below(TIMES.len())]);
         let mut addrs = Vec::new();
@@ -88,7 +80,7 @@ impl Dials {
             addrs.push(addr(kind as u8, self.used[kind]));
             self.used[kind] += 1;
         }
-        Some((addrs, ConnectOptions::new().timeout(timeout)))
+        Some((addrs, timeout))
     }
 
     pub(crate) fn begin(&mut self, id: ConnId, dial: Dial, late: bool) -> bool {

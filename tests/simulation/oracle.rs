@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use readyloop::net::sim::{Ending, Peer, Reading, Sim, World};
-use readyloop::{ListenOptions, Reactor, Suspension};
+use readyloop::{ConnectOptions, ListenOptions, Reactor, Suspension};
 
 use crate::actor::{Actor, Ledger, Life, PeerDid, SCRIPTED, pattern};
 use crate::dials::{self, Dial};
@@ -214,13 +214,14 @@ impl Run {
     }
 
     fn connect(&mut self, seed: u64) {
-        let Some((addrs, options)) = self.ledger.borrow_mut().plan(seed) else { return };
+        let Some((addrs, timeout)) = self.ledger.borrow_mut().plan(seed) else { return };
         let reactors = self.world.reactors();
         let reactor = seed as usize % reactors.len();
         let reactor = &mut reactors[reactor];
         let now = reactor.context().now();
+        let options = ConnectOptions::new().timeout(timeout);
         if let Ok(id) = reactor.connect_with(&addrs[..], &options) {
-            self.ledger.borrow_mut().begin(id, Dial::new(addrs, &options, now));
+            self.ledger.borrow_mut().begin(id, Dial::new(addrs, timeout, now));
         }
     }
 

@@ -166,6 +166,8 @@ pub(crate) enum Reaction {
     Send(usize),
     TrySend(usize),
     Close,
+    /// Whether it is read from above high water, too.
+    ReadAbove(bool),
     /// Half-closes: sends no more, and goes on hearing.
     Finish,
     FinishOther {
@@ -474,7 +476,8 @@ impl Reaction {
             86..88 => Self::PanicInDrop,
             88..93 => Self::SendToOther { other, bytes: size(rng) },
             93 => Self::FinishOther { other },
-            94..96 => Self::CloseOther { other },
+            94 => Self::ReadAbove(rng.below(4) != 0),
+            95 => Self::CloseOther { other },
             96..98 => Self::AbortOther { other },
             98 => match rng.below(9) {
                 4 | 5 => Self::SetTimer { key: rng.below(3), millis: rng.below(5_000) },

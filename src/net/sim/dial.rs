@@ -23,7 +23,8 @@ impl Kernel {
         source: Option<SocketAddr>,
     ) -> Result<LinkId, StepError> {
         let answer = self.answer_of(to);
-        let mut error = (answer == Answer::IsUnreachable).then_some(ENETUNREACH);
+        let unreachable = (answer == Answer::IsUnreachable).then_some(ENETUNREACH);
+        let mut error = self.connect_errors.pop_front().or(unreachable);
         if self.rng.happens(self.faults.connect_error) {
             error = Some(CONNECT_ERRORS[self.rng.size_below(CONNECT_ERRORS.len())]);
         }

@@ -64,6 +64,8 @@ pub(super) struct Kernel {
     pub(super) calls: (u64, u64),
     /// What the next calls of `accept` fail with.
     pub(super) accept_errors: VecDeque<i32>,
+    /// What the next calls of `connect` fail with.
+    pub(super) connect_errors: VecDeque<i32>,
     /// Who is there to be called.
     pub(super) answers: HashMap<SocketAddr, Answer>,
     /// Those that were, and have taken it.
@@ -88,6 +90,7 @@ impl Kernel {
             traffic: (0, 0),
             calls: (0, 0),
             accept_errors: VecDeque::new(),
+            connect_errors: VecDeque::new(),
             answers: HashMap::new(),
             called: Vec::new(),
             listeners: Vec::new(),

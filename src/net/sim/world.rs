@@ -141,6 +141,11 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().accept_errors.extend(errors);
     }
 
+    /// Has the next connections outward fail at once with these error numbers, one each.
+    pub fn fail_connects(&mut self, errors: &[i32]) {
+        self.kernel.borrow_mut().connect_errors.extend(errors);
+    }
+
     /// Dials as a new peer, each from an address of its own.
     pub fn dial(&mut self, to: SocketAddr) -> Peer {
         self.dialled += 1;
