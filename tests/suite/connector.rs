@@ -194,3 +194,33 @@ fn a_proxy_resets_a_client_for_whom_there_is_no_server() {
     let error = client.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn a_client_that_resets_in_the_midst_of_an_upload_does_not_look_whole_behind_a_proxy() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = server.local_addr().unwrap();
+    let proxy = Server::start(Config::new(), Proxy::new(vec![addr]));
+    let mut client = proxy.connect();
+    let (mut upstream, _) = server.accept().unwrap();
+    upstream.set_read_timeout(Some(DEADLINE)).unwrap();
+    client.set_nonblocking(true).unwrap();
+    wait_until("all buffers are full", || {
+        while client.write(&noise(64 * 1024)).is_ok() {}
+        proxy.stats().waiting_bytes > 0
+    });
+    upstream.write_all(b"meanwhile").unwrap();
+    reset(client);
+    let mut chunk = vec![0; 64 * 1024];
+    let end = loop {
+        // Whoever asks first is told of the reset; after that reading ends in order.
+        if let Err(error) = upstream.write_all(b"meanwhile") {
+            break Some(error.kind());
+        }
+        match upstream.read(&mut chunk) {
+            Ok(0) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(end, Some(ErrorKind::ConnectionReset));
+}
