@@ -77,6 +77,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 ///
 /// Asserting unwind safety is right for the table, which is in order whenever a callback runs. What
 /// state a panic leaves the handler in is for the handler to care for: its docs say so.
+#[inline]
 pub(super) fn guarded<T>(
     table: &mut Table,
     id: ConnId,

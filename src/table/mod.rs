@@ -238,6 +238,7 @@ impl Table {
     }
 
     /// When there is something to do about deadlines next, since the epoch.
+    #[inline]
     pub(crate) fn next_alarm(&self) -> Option<Duration> {
         self.alarms.next().map(Duration::from_millis)
     }
@@ -348,6 +349,7 @@ impl Table {
 
     /// Under pressure it takes little to have to wait, and until all of it is sent. But not nothing: those
     /// who produce would send each line on its own.
+    #[inline]
     pub(crate) fn marks(&self) -> Marks {
         if self.pressure.is_high() {
             Marks { high: self.config.high_water / 8, low: 0 }
@@ -399,10 +401,12 @@ impl Table {
         all.filter(|(_, held, _)| *held > 0)
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: ConnId) -> Option<&Entry> {
         self.entries.get(id.slot as usize).filter(|entry| entry.serial == id.serial)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Entry> {
         self.entries.get_mut(id.slot as usize).filter(|entry| entry.serial == id.serial)
     }
@@ -411,6 +415,7 @@ impl Table {
     ///
     /// # Panics
     /// If it is not: slots are freed by the reactor alone, between callbacks.
+    #[inline] // each echo comes here
     pub(crate) fn entry(&mut self, id: ConnId) -> &mut Entry {
         self.get_mut(id).expect(HOLDS_A_SLOT)
     }
@@ -419,6 +424,7 @@ impl Table {
     ///
     /// # Panics
     /// As [`entry`](Self::entry).
+    #[inline]
     pub(crate) fn outgoing(&mut self, id: ConnId) -> (&mut Entry, &[u8], &mut Tally) {
         let entry = self.entries.get_mut(id.slot as usize);
         let entry = entry.filter(|entry| entry.serial == id.serial);
@@ -451,6 +457,7 @@ impl Table {
 
     /// Sets the sticky flags that an event tells of. An event for a slot's former tenant is dropped:
     /// its tag is another.
+    #[inline]
     pub(crate) fn mark(&mut self, slot: u32, tag: u32, event: Event) {
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
         let id = ConnId { serial: entry.serial, slot };
@@ -484,6 +491,7 @@ impl Table {
     }
 
     /// Takes a connection off the ready list, as its turn has come.
+    #[inline]
     pub(crate) fn unlist(&mut self, id: ConnId) -> Option<&mut Entry> {
         let entry = self.get_mut(id)?;
         entry.listed = false;
