@@ -20,11 +20,22 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         id: ConnId,
         call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
     ) {
+        self.callback_shown(id, &[], call);
+    }
+
+    /// The same for one that is shown input, which is sent from where it stands if it is sent back.
+    pub(super) fn callback_shown(
+        &mut self,
+        id: ConnId,
+        input: &[u8],
+        call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
+    ) {
+        self.table.staged.show(input);
         let socket = self.sockets[id.slot as usize].as_mut();
         let Some(state) = socket.and_then(|socket| socket.state.as_mut()) else { return };
         let handler = &mut self.handler;
         guarded(&mut self.table, id, |table| call(handler, &mut Conn::new(table, id), state));
-        self.settle(id);
+        self.settle_shown(id, input);
     }
 
     /// Runs a callback that is not for anything the peer has done, unless the connection is about to end.

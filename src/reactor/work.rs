@@ -1,12 +1,13 @@
 //! Serving those who are ready: flush, read, call back, flush.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::{iter, mem};
+use std::mem;
 
 use super::laps::Served;
 use super::preview::Preview;
 use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
+use crate::conn::Conn;
 use crate::core::kept::Kept;
 use crate::core::phase::{Phase, Reads};
 use crate::core::search::Search;
@@ -112,10 +113,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Sends what can be sent, and takes the next step of closing if all is sent.
     pub(super) fn settle(&mut self, id: ConnId) {
+        self.settle_shown(id, &[]);
+    }
+
+    /// The same after a callback that was shown input.
+    pub(super) fn settle_shown(&mut self, id: ConnId, input: &[u8]) {
         if self.table.staged.is_empty() && self.table.entry(id).is_at_ease() {
             return; // the usual case before a callback
         }
-        self.flush(id);
+        self.flush(id, input);
         if !self.table.entry(id).is_at_ease() {
             self.take_steps(id); // not the usual case after one
         }
@@ -160,7 +166,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Sends what is queued and what the last callback has staged, in one system call. Only what the
     /// kernel refuses is copied to the outbox.
-    fn flush(&mut self, id: ConnId) {
+    fn flush(&mut self, id: ConnId, input: &[u8]) {
         if self.table.staged.is_empty() && self.table.entry(id).queued() == 0 {
             return;
         }
@@ -168,30 +174,36 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let (entry, staged, _) = self.table.outgoing(id);
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
             entry.throttled |= entry.queued() + staged.len() > high_water;
-            let sent = self.transmit(id);
+            let mut sent = self.transmit(id, input);
             let (entry, staged, _) = self.table.outgoing(id);
             if sent < staged.len() && entry.phase != Phase::Deaf {
-                entry.push(&staged[sent..], now);
+                for piece in staged.pieces(input) {
+                    let (_, rest) = piece.split_at(piece.len().min(sent));
+                    sent -= piece.len() - rest.len();
+                    entry.push(rest, now);
+                }
             }
         }
-        self.table.staged.clear();
-        self.table.staged.shrink_to(LARGEST_STAGED);
+        self.table.staged.clear(LARGEST_STAGED);
     }
 
     /// Returns how many of the staged bytes the kernel took.
-    fn transmit(&mut self, id: ConnId) -> usize {
+    fn transmit(&mut self, id: ConnId, input: &[u8]) -> usize {
         let now = self.table.stamp();
         let (entry, staged, stats) = self.table.outgoing(id);
         if !entry.writable || self.write_left == 0 {
             return 0;
         }
         let (only, mut several);
-        let slices = if entry.queued() == 0 {
-            only = [IoSlice::new(&staged[..staged.len().min(self.write_left)])];
-            &only[..] // the usual case
-        } else {
-            several = [IoSlice::new(&[]); SLICES];
-            gather(entry.slices(), staged, self.write_left, &mut several)
+        let slices = match staged.pieces(input) {
+            [piece, []] | [[], piece] if entry.queued() == 0 => {
+                only = [IoSlice::new(&piece[..piece.len().min(self.write_left)])];
+                &only[..] // the usual case
+            }
+            staged => {
+                several = [IoSlice::new(&[]); SLICES];
+                gather(entry.slices(), staged, self.write_left, &mut several)
+            }
         };
         let asked: usize = slices.iter().map(|slice| slice.len()).sum();
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return 0 };
@@ -313,7 +325,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.entry(id).kept() == 0 {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
             let mut input = Input::new(&buffer[..fresh]);
-            self.offer(id, &mut input);
+            self.offer(id, &buffer[..fresh], &mut input);
             if !input.is_empty() {
                 let mut kept = Kept::default();
                 kept.append(input.peek());
@@ -324,7 +336,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             kept.append(&buffer[..fresh]);
             let (search, shown) = (kept.take_search(), kept.len());
             let mut input = Input::resume(kept.bytes(), search);
-            self.offer(id, &mut input);
+            self.offer(id, kept.bytes(), &mut input);
             let (taken, search) = (shown - input.len(), input.into_search());
             kept.consume(taken);
             self.keep(id, kept, search);
@@ -332,14 +344,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.buffer = buffer;
     }
 
-    /// Calls `on_data` until it has taken all it can use, or has to stop for now.
-    fn offer(&mut self, id: ConnId, input: &mut Input<'_>) {
+    /// Calls `on_data` until it has taken all it can use, or has to stop for now. The input is of this `whole`.
+    fn offer(&mut self, id: ConnId, whole: &[u8], input: &mut Input<'_>) {
         for _ in 0..self.table.config().call_budget {
             let before = input.len();
             let entry = self.table.entry(id);
             entry.undelivered = false;
             entry.spend_call();
-            self.callback(id, |handler, conn, state| handler.on_data(conn, state, input));
+            let call = |handler: &mut H, conn: &mut Conn<'_>, state: &mut H::State| {
+                handler.on_data(conn, state, input)
+            };
+            self.callback_shown(id, whole, call);
             if input.is_empty() {
                 return;
             }
@@ -415,11 +430,11 @@ fn room(entry: &Entry, high_water: usize, most: usize) -> usize {
 /// What is queued and what is staged, in order, as far as it fits and within the budget.
 fn gather<'a, 's>(
     queued: impl Iterator<Item = &'a [u8]>,
-    staged: &'a [u8],
+    staged: [&'a [u8]; 2],
     budget: usize,
     into: &'s mut [IoSlice<'a>; SLICES],
 ) -> &'s [IoSlice<'a>] {
-    let pieces = queued.chain(iter::once(staged)).filter(|piece| !piece.is_empty());
+    let pieces = queued.chain(staged).filter(|piece| !piece.is_empty());
     let (mut count, mut left) = (0, budget);
     for (slice, piece) in into.iter_mut().zip(pieces) {
         let piece = &piece[..piece.len().min(left)];

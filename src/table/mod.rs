@@ -7,6 +7,7 @@
 mod dial;
 mod entry;
 mod newcomers;
+mod staged;
 mod timers;
 
 use std::collections::VecDeque;
@@ -33,6 +34,7 @@ use dial::Dial;
 pub(crate) use entry::Entry;
 use entry::LAST_LISTENER;
 pub(crate) use newcomers::lock;
+pub(crate) use staged::Staged;
 pub(crate) use timers::Owner;
 use timers::Timers;
 
@@ -84,7 +86,7 @@ pub(crate) struct Table {
     /// Who has been silent how long; kept only if the idlest may have to go.
     recency: Option<Recency>,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
-    pub(crate) staged: Vec<u8>,
+    pub(crate) staged: Staged,
     /// Where connections came in. None is ever removed, so an index stays good.
     listeners: Vec<SocketAddr>,
     /// One alarm for each connection that has a deadline, at it or before; and one for each timer.
@@ -134,7 +136,7 @@ impl Table {
             stopping: false,
             is_ending: false,
             drains_within: None,
-            staged: Vec::new(),
+            staged: Staged::default(),
             listeners: Vec::new(),
             entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
@@ -425,7 +427,7 @@ impl Table {
     /// # Panics
     /// As [`entry`](Self::entry).
     #[inline]
-    pub(crate) fn outgoing(&mut self, id: ConnId) -> (&mut Entry, &[u8], &mut Tally) {
+    pub(crate) fn outgoing(&mut self, id: ConnId) -> (&mut Entry, &Staged, &mut Tally) {
         let entry = self.entries.get_mut(id.slot as usize);
         let entry = entry.filter(|entry| entry.serial == id.serial);
         (entry.expect(HOLDS_A_SLOT), &self.staged, &mut self.stats)
@@ -588,7 +590,7 @@ impl Table {
 
     fn push(&mut self, id: ConnId, bytes: &[u8], current: Option<ConnId>) {
         if Some(id) == current {
-            self.staged.extend_from_slice(bytes);
+            self.staged.push(bytes);
         } else {
             let now = self.stamp();
             self.entry(id).push(bytes, now);
