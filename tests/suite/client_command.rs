@@ -301,6 +301,54 @@ fn a_server_that_says_much_more_than_it_was_sent_is_left() {
     assert!(said.contains("the server sends much more than it was sent"), "{said}");
 }
 
+#[test]
+fn a_server_that_sends_each_answer_twice_is_wrong_each_time() {
+    let twice = from_fn(|conn, input| {
+        let answer = input.take().repeat(2);
+        conn.send(&answer);
+    });
+    let server = Server::start(Config::new(), twice);
+    for every in ["0s", "20ms"] {
+        let args = ["--message", "hi", "--count", "3", "--every", every];
+        let (code, replies, said) = run_script(server.addr, &args);
+        assert_eq!((code, &*replies), (1, "hi\nhi\nhi\n"), "{said}");
+        assert!(said.contains("replies right: 0, wrong: 3, missing: 0;"), "{said}");
+        assert!(said.contains("client 1: more came back than was sent"), "{said}");
+    }
+}
+
+#[test]
+fn what_comes_after_the_last_reply_makes_it_wrong() {
+    let server = Peer::start(|mut stream| {
+        let mut hello = [0; 6];
+        stream.read_exact(&mut hello).unwrap();
+        stream.write_all(&hello).unwrap();
+        assert_eq!(stream.read(&mut hello).unwrap(), 0); // the client has got all of its reply
+        stream.write_all(b"goodbye").unwrap();
+    });
+    let (code, replies, said) = run_script(server.addr, &["--message", "hello"]);
+    assert_eq!((code, &*replies), (1, "hello\n"), "{said}");
+    assert!(said.contains("replies right: 0, wrong: 1, missing: 0;"), "{said}");
+    assert!(said.contains("more came back than was sent, with or after reply 1"), "{said}");
+    server.join();
+}
+
+#[test]
+fn a_server_that_never_finishes_is_left_after_the_time_out_and_nothing_is_wrong() {
+    let (done, is_done) = mpsc::channel::<()>();
+    let server = Peer::start(move |mut stream| {
+        let mut hello = [0; 6];
+        stream.read_exact(&mut hello).unwrap();
+        stream.write_all(&hello).unwrap();
+        let _ = is_done.recv();
+    });
+    let args = ["--message", "hello", "--timeout", "1s"];
+    let (code, _, said) = run_script(server.addr, &args);
+    assert_eq!(code, 0, "{said}");
+    drop(done);
+    server.join();
+}
+
 /// Each connection ends instead of its third answer.
 struct Two;
 

@@ -42,7 +42,7 @@ pub(crate) struct ClientArgs {
     #[arg(long, requires = "script")]
     quiet: bool,
 
-    /// How long connecting and each reply may take
+    /// How long connecting, each reply and the server's end after the last one may take
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub(crate) timeout: Time,
 }

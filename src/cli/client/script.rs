@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +33,7 @@ const EXCESS: usize = 64 * 1024;
 /// It is time for the next message.
 const SEND: TimerKey = TimerKey(0);
 
-/// A reply has not come in time.
+/// A reply, or behind the last one the server's end, has not come in time.
 const OVERDUE: TimerKey = TimerKey(1);
 
 /// Exit code 1 if a reply was not right, and if a signal came before the end.
@@ -112,8 +113,12 @@ struct Client {
     sent: u32,
     sent_at: Instant,
     waits: bool,
+    /// The last reply was right so far.
+    is_right: bool,
     is_done: bool,
     received: Vec<u8>,
+    /// How many bytes have come that belong to no reply.
+    excess: usize,
 }
 
 impl Script {
@@ -156,33 +161,55 @@ impl Script {
         conn.set_timer(self.plan.timeout, OVERDUE);
     }
 
-    /// Goes on for as long as there are replies.
+    /// Goes on if the reply is complete.
     fn go_on(&mut self, conn: &mut Conn<'_>, client: &mut Client) -> Result<(), BoxError> {
-        while client.waits {
-            let message = self.message(client);
-            let Some(len) = reply_len(&client.received, message.as_bytes()) else {
-                return check_excess(client, message.len());
-            };
-            self.compare(client, message.as_bytes(), len);
-            conn.cancel_timer(OVERDUE);
-            if client.sent == self.plan.count {
-                client.is_done = true;
-                conn.close();
-                return Ok(());
-            }
-            let wait = self.plan.wait_for_next(client.sent, client.begin.elapsed());
-            if wait.is_zero() {
-                self.send_next(conn, client);
-            } else {
-                conn.set_timer(wait, SEND);
-            }
+        if !client.waits {
+            return self.refuse_excess(client);
         }
-        check_excess(client, 0)
+        let message = self.message(client);
+        let Some(len) = reply_len(&client.received, message.as_bytes()) else {
+            return check_excess(client.received.len().saturating_sub(message.len()));
+        };
+        self.compare(client, message.as_bytes(), len);
+        self.refuse_excess(client)?;
+        conn.cancel_timer(OVERDUE);
+        if client.sent == self.plan.count {
+            client.is_done = true;
+            conn.finish(); // what else the server has to say is heard
+            conn.set_timer(self.plan.timeout, OVERDUE);
+            return Ok(());
+        }
+        let wait = self.plan.wait_for_next(client.sent, client.begin.elapsed());
+        if wait.is_zero() {
+            self.send_next(conn, client);
+        } else {
+            conn.set_timer(wait, SEND);
+        }
+        Ok(())
+    }
+
+    /// What comes while nothing is under way belongs to the reply before, which is wrong then. It is thrown
+    /// away, so that it is not taken for the next reply.
+    fn refuse_excess(&mut self, client: &mut Client) -> Result<(), BoxError> {
+        if client.received.is_empty() {
+            return Ok(());
+        }
+        client.excess += client.received.len();
+        client.received.clear();
+        let Client { number, sent, .. } = client;
+        self.tally.trouble(|| {
+            format!("client {number}: more came back than was sent, with or after reply {sent}")
+        });
+        if mem::take(&mut client.is_right) {
+            self.tally.wrong_after_all();
+        }
+        check_excess(client.excess)
     }
 
     fn compare(&mut self, client: &mut Client, message: &[u8], len: usize) {
         let reply: Vec<u8> = client.received.drain(..len).collect();
         let is_right = reply == message;
+        client.is_right = is_right;
         client.waits = false;
         self.tally.reply(is_right, client.sent_at.elapsed());
         if !is_right {
@@ -224,8 +251,8 @@ impl Script {
     }
 }
 
-fn check_excess(client: &Client, expected: usize) -> Result<(), BoxError> {
-    if client.received.len() > expected + EXCESS {
+fn check_excess(excess: usize) -> Result<(), BoxError> {
+    if excess > EXCESS {
         return Err("the server sends much more than it was sent".into());
     }
     Ok(())
@@ -248,8 +275,10 @@ impl Handler for Script {
             sent: 0,
             sent_at: now,
             waits: false,
+            is_right: false,
             is_done: false,
             received: Vec::new(),
+            excess: 0,
         };
         self.connect_next(&mut conn.others());
         self.send_next(conn, &mut client);
@@ -285,7 +314,11 @@ impl Handler for Script {
     ) -> Result<(), BoxError> {
         if key == SEND {
             self.send_next(conn, client);
-            return self.go_on(conn, client); // for one that answers before it is asked
+            return Ok(());
+        }
+        if client.is_done {
+            conn.close(); // it does not finish, which is its own affair
+            return Ok(());
         }
         // What comes later could not be told from the next reply.
         let (Client { number, sent, .. }, timeout) = (&*client, self.plan.timeout);

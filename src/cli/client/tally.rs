@@ -40,6 +40,12 @@ impl Tally {
         self.latencies.saturating_record(micros);
     }
 
+    /// Behind a reply that was right came more.
+    pub(crate) fn wrong_after_all(&mut self) {
+        self.right -= 1;
+        self.wrong += 1;
+    }
+
     /// What came of a reply before its end is wrong already.
     pub(crate) fn wrong_start(&mut self) {
         self.wrong += 1;
