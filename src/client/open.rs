@@ -12,6 +12,9 @@ pub(super) fn first_of(
     addrs: &[SocketAddr],
     patience: &Patience,
 ) -> io::Result<(TcpStream, SocketAddr)> {
+    if addrs.is_empty() {
+        return Err(explained(ErrorKind::InvalidInput, "there is no address to connect to"));
+    }
     let mut failures = Vec::new();
     let mut kind = ErrorKind::InvalidInput;
     for (addr, untried) in addrs.iter().zip((1..=addrs.len() as u32).rev()) {
@@ -22,9 +25,6 @@ pub(super) fn first_of(
                 failures.push(format!("{addr}: {error}"));
             }
         }
-    }
-    if failures.is_empty() {
-        failures.push("the name has no address".to_owned());
     }
     Err(explained(kind, format!("cannot connect to {}", failures.join("; "))))
 }

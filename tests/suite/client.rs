@@ -16,6 +16,13 @@ fn client_of(server: &Peer) -> Client {
 }
 
 #[test]
+fn without_an_address_it_says_so() {
+    let error = Client::connect(&[][..], Duration::from_secs(10)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), "there is no address to connect to");
+}
+
+#[test]
 fn a_client_asks_line_by_line_and_closes_in_order() {
     let server = Server::start(Config::new(), Echo);
     let mut client = Client::connect(server.addr, DEADLINE).unwrap();
