@@ -325,6 +325,9 @@ impl Client {
     /// Sends a message and a delimiter behind it, and receives the answer before the next delimiter: a line
     /// for a line, if that is `b"\n"`. Both together have the time of one call.
     ///
+    /// After `TimedOut` the answer may still come, and the next request would take it for its own: drop the
+    /// client then, or receive the late answer first.
+    ///
     /// # Errors
     /// As [`send`](Self::send) and [`receive_until`](Self::receive_until).
     ///
