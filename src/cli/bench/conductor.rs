@@ -303,8 +303,9 @@ impl Conductor {
             }
             Event::Second { second, latencies } => self.series.add(second, &latencies),
             Event::Ended(ended) => {
-                let Ended { tally, lateness, at } = *ended;
+                let Ended { tally, lateness, at, seconds } = *ended;
                 self.playing -= 1;
+                self.series.end(seconds);
                 self.tally.add(tally);
                 self.lateness.add(&lateness);
                 self.ended = self.ended.max(at);

@@ -24,4 +24,6 @@ pub(super) struct Ended {
     pub(super) lateness: Latencies,
     /// When the measured time ended, on the clock of the run.
     pub(super) at: u64,
+    /// Of how many seconds it has told.
+    pub(super) seconds: u64,
 }

@@ -18,11 +18,12 @@ pub(super) struct Second {
     pub(super) p99_us: Option<f64>,
 }
 
-/// Puts the seconds of several threads together. Each thread tells of all its seconds in order, so that those
-/// of which all have told can be summed up: latencies are only kept of those between the fastest thread and
-/// the slowest.
+/// Puts the seconds of several threads together. Each thread tells of all its seconds in order until it ends, so
+/// that those of which all that go on have told can be summed up: latencies are only kept of those between the
+/// fastest thread and the slowest.
 #[derive(Debug)]
 pub(super) struct Series {
+    /// Those that have not ended.
     threads: usize,
     done: Vec<Second>,
     pending: VecDeque<(usize, Latencies)>,
@@ -44,6 +45,19 @@ impl Series {
         let (threads, sum) = &mut self.pending[index];
         *threads += 1;
         sum.add(latencies);
+        self.finish_some();
+    }
+
+    /// A thread has told of all its `seconds`.
+    pub(super) fn end(&mut self, seconds: u64) {
+        self.threads = self.threads.saturating_sub(1);
+        // It is counted no more where it was.
+        let told = (seconds as usize).saturating_sub(self.done.len());
+        self.pending.iter_mut().take(told).for_each(|(threads, _)| *threads -= 1);
+        self.finish_some();
+    }
+
+    fn finish_some(&mut self) {
         while self.pending.front().is_some_and(|(threads, _)| *threads == self.threads) {
             self.finish_one();
         }
@@ -97,6 +111,24 @@ mod tests {
         let counts: Vec<_> = seconds.iter().map(|second| second.messages).collect();
         assert_eq!((counts, all.len()), (vec![3, 1], 4));
         assert_eq!((seconds[0].p50_us, seconds[1].p99_us), (Some(1.0), Some(5.0)));
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_is_not_waited_for() {
+        let mut series = Series::new(3);
+        (0..2).for_each(|second| series.add(second, &latencies(&[1])));
+        (0..5).for_each(|second| series.add(second, &latencies(&[1])));
+        series.end(2);
+        assert_eq!((series.done.len(), series.pending.len()), (0, 5));
+        (0..4).for_each(|second| series.add(second, &latencies(&[1])));
+        assert_eq!((series.done.len(), series.pending.len()), (4, 1));
+        series.end(4);
+        (5..100).for_each(|second| series.add(second, &latencies(&[1])));
+        assert!(series.pending.is_empty());
+        series.end(100);
+        let (seconds, all) = series.finish();
+        let counts: Vec<_> = seconds.iter().map(|second| second.messages).collect();
+        assert_eq!((&counts[..5], counts.len(), all.len()), (&[3, 3, 2, 2, 1][..], 100, 106));
     }
 
     #[test]

@@ -113,7 +113,8 @@ impl Driver {
         let at = if was_measured { at } else { self.start };
         let tally = std::mem::take(&mut self.tally);
         let lateness = std::mem::replace(&mut self.lateness, Latencies::new());
-        self.tell(Event::Ended(Box::new(Ended { tally, lateness, at })));
+        let seconds = self.second;
+        self.tell(Event::Ended(Box::new(Ended { tally, lateness, at, seconds })));
     }
 }
 
