@@ -204,7 +204,7 @@ impl ServerReport {
         };
         Self {
             pid: server.pid,
-            cpu_us_per_message: server.spent.and_then(|spent| each(spent.total)),
+            cpu_us_per_message: server.spent.and_then(|spent| each(spent.total?)),
             user_us_per_message: split.and_then(|(user, _)| each(user)),
             system_us_per_message: split.and_then(|(_, system)| each(system)),
             resident_bytes_per_connection: a_connection(server.open),
@@ -295,7 +295,7 @@ pub(super) mod tests {
     #[test]
     fn the_servers_side_is_told_a_message_and_a_connection() {
         let mut outcome = outcome();
-        let spent = Spent { total: 2_000_000.0, split: Some((500_000.0, 1_500_000.0)) };
+        let spent = Spent { total: Some(2_000_000.0), split: Some((500_000.0, 1_500_000.0)) };
         outcome.server = Some(Server {
             pid: 1,
             spent: Some(spent),

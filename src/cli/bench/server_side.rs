@@ -13,17 +13,27 @@ pub(super) struct ServerSide {
 /// Processor time so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cpu {
-    /// Of all threads, in nanoseconds: `schedstat`.
-    total: u64,
-    /// In ticks, mostly of 10 ms: too coarse for more than the proportion.
+    /// Of the threads that there are, in nanoseconds: `schedstat`. A thread that ends takes its time with it.
+    /// `None` if the kernel does not say.
+    threads: Option<u64>,
+    /// Of all threads that there ever were, in ticks: too coarse for more than the proportion, if no thread
+    /// ends.
     user: u64,
     system: u64,
 }
 
+/// The nanoseconds of a tick: there are 100 in a second wherever Linux runs Rust programs (`USER_HZ`, time(7)).
+const TICK: u64 = 10_000_000;
+
+/// By so many ticks the two counts may differ although no thread has ended: each tick goes to whoever runs
+/// just then.
+const FEW: u64 = 3;
+
 /// Processor time of a while, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spent {
-    pub(super) total: f64,
+    /// Nothing if nothing could be read.
+    pub(super) total: Option<f64>,
     /// User and system, if there was a tick in either.
     pub(super) split: Option<(f64, f64)>,
 }
@@ -47,17 +57,16 @@ impl ServerSide {
     /// # Errors
     /// As [`resident`](Self::resident).
     pub(super) fn cpu(&self) -> io::Result<Cpu> {
-        let mut total = 0;
+        let mut threads = None;
         for thread in fs::read_dir(self.proc.join("task"))? {
-            // A thread that ends just now takes its time with it.
             let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
             let first =
                 text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
-            total += first.ok_or(ErrorKind::InvalidData)?;
+            *threads.get_or_insert(0) += first.ok_or(ErrorKind::InvalidData)?;
         }
         let stat = fs::read_to_string(self.proc.join("stat"))?;
         let (user, system) = ticks_in(&stat).ok_or(ErrorKind::InvalidData)?;
-        Ok(Cpu { total, user, system })
+        Ok(Cpu { threads, user, system })
     }
 }
 
@@ -65,11 +74,21 @@ impl ServerSide {
 impl Cpu {
     /// What was spent since.
     pub(super) fn since(self, before: Self) -> Spent {
-        let total = self.total.saturating_sub(before.total) as f64;
-        let user = self.user.saturating_sub(before.user) as f64;
-        let system = self.system.saturating_sub(before.system) as f64;
+        let user = self.user.saturating_sub(before.user);
+        let system = self.system.saturating_sub(before.system);
         let ticks = user + system;
-        let split = (ticks > 0.0).then(|| (total * user / ticks, total * system / ticks));
+        let of_threads =
+            self.threads.zip(before.threads).map(|(now, then)| now.saturating_sub(then));
+        let total = match of_threads {
+            Some(exact) if ticks * TICK <= exact + FEW * TICK => Some(exact),
+            // Threads have ended, or the kernel has no other count.
+            _ => (ticks > 0).then_some(ticks * TICK),
+        };
+        let total = total.map(|nanoseconds| nanoseconds as f64);
+        let split = total.filter(|_| ticks > 0).map(|total| {
+            let user = total * user as f64 / ticks as f64;
+            (user, total - user)
+        });
         Spent { total, split }
     }
 }
@@ -110,10 +129,40 @@ mod tests {
 
     #[test]
     fn what_was_spent_is_split_as_the_ticks_say() {
-        let before = Cpu { total: 100, user: 1, system: 1 };
-        let after = Cpu { total: 1_100, user: 2, system: 4 };
-        assert_eq!(after.since(before), Spent { total: 1_000.0, split: Some((250.0, 750.0)) });
-        assert_eq!(before.since(before), Spent { total: 0.0, split: None });
+        let before = Cpu { threads: Some(100), user: 1, system: 1 };
+        let after = Cpu { threads: Some(1_100), user: 1, system: 4 };
+        let spent = Spent { total: Some(1_000.0), split: Some((0.0, 1_000.0)) };
+        assert_eq!(after.since(before), spent);
+        assert_eq!(before.since(before), Spent { total: Some(0.0), split: None });
+    }
+
+    #[test]
+    fn the_time_of_threads_that_have_ended_is_taken_from_the_ticks() {
+        let before = Cpu { threads: Some(5 * TICK), user: 2, system: 3 };
+        let after = Cpu { threads: Some(6 * TICK), user: 12, system: 33 };
+        let expected = [40, 10, 30].map(|ticks| (ticks * TICK) as f64);
+        let spent = after.since(before);
+        assert_eq!(spent.total, Some(expected[0]));
+        assert_eq!(spent.split, Some((expected[1], expected[2])));
+    }
+
+    #[test]
+    fn without_a_count_of_the_threads_there_are_the_ticks_or_nothing() {
+        let before = Cpu { threads: None, user: 1, system: 1 };
+        let after = Cpu { threads: None, user: 2, system: 1 };
+        assert_eq!(after.since(before).total, Some(TICK as f64));
+        assert_eq!(before.since(before), Spent { total: None, split: None });
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_keeps_its_time_in_the_account() {
+        let own = || ServerSide::new(std::process::id()).cpu().unwrap();
+        let before = own();
+        let ticks = |cpu: Cpu| cpu.user + cpu.system;
+        let work = move || while ticks(own()) < ticks(before) + 20 {};
+        std::thread::spawn(work).join().unwrap();
+        let total = own().since(before).total.unwrap();
+        assert!(total >= ((20 - FEW) * TICK) as f64, "{total}");
     }
 
     #[test]
@@ -122,7 +171,7 @@ mod tests {
         let before = own.cpu().unwrap();
         assert!(own.resident().unwrap() > 0);
         let mut work = 0_u64;
-        while own.cpu().unwrap().total == before.total {
+        while own.cpu().unwrap().threads == before.threads {
             work = std::hint::black_box(work + 1);
         }
         let nobody = ServerSide::new(u32::MAX);
