@@ -215,7 +215,7 @@ fn messages_larger_than_all_buffers_come_back_whole() {
 fn the_servers_side_is_measured() {
     let binary = Binary::start(&[]);
     let pid = binary.child.id();
-    let flags = format!("--idle --connections 500 --duration 100ms --json --pid {pid}");
+    let flags = format!("--idle --connections 2000 --duration 100ms --json --pid {pid}");
     let report = whole(&bench(&binary.addr().to_string(), &flags));
     assert_eq!(number(&report, "/server/pid"), u64::from(pid));
     for figure in

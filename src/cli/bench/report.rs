@@ -109,9 +109,15 @@ pub(super) struct ServerReport {
     pub(super) user_us_per_message: Option<f64>,
     pub(super) system_us_per_message: Option<f64>,
     pub(super) resident_bytes_per_connection: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) resident_bytes_after_echo: Option<f64>,
+    /// Why there are none although they were looked for.
+    #[serde(skip)]
+    pub(super) resident_unknown: Option<&'static str>,
 }
+
+/// What a process takes and gives back by itself, by whole pages and more, is too great a part of the growth by
+/// fewer connections.
+const ENOUGH_FOR_RESIDENT: u64 = 1_000;
 
 #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
 impl Report {
@@ -198,17 +204,28 @@ impl ServerReport {
             (tally.messages > 0).then(|| nanoseconds / 1_000.0 / tally.messages as f64)
         };
         let split = server.spent.and_then(|spent| spent.split);
+        // No connection takes less than a byte: what is less was there before.
         let a_connection = |resident: Option<u64>| {
-            let grown = resident? as f64 - server.before as f64;
-            (tally.opened > 0).then(|| grown / tally.opened as f64)
+            let grown = resident?.checked_sub(server.before)?;
+            let is_told = tally.opened >= ENOUGH_FOR_RESIDENT && grown >= tally.opened;
+            is_told.then(|| grown as f64 / tally.opened as f64)
+        };
+        let resident = a_connection(server.open);
+        let resident_unknown = match (server.open, resident) {
+            (Some(_), None) if tally.opened < ENOUGH_FOR_RESIDENT => {
+                Some("fewer than 1,000 connections")
+            }
+            (Some(_), None) => Some("the server has not grown: start it fresh"),
+            _ => None,
         };
         Self {
             pid: server.pid,
             cpu_us_per_message: server.spent.and_then(|spent| each(spent.total?)),
             user_us_per_message: split.and_then(|(user, _)| each(user)),
             system_us_per_message: split.and_then(|(_, system)| each(system)),
-            resident_bytes_per_connection: a_connection(server.open),
+            resident_bytes_per_connection: resident,
             resident_bytes_after_echo: a_connection(server.after_echo),
+            resident_unknown,
         }
     }
 }
@@ -300,14 +317,36 @@ pub(super) mod tests {
             pid: 1,
             spent: Some(spent),
             before: 5_000,
-            open: Some(6_000),
+            open: Some(205_000),
             after_echo: None,
         });
+        outcome.tally.opened = 2_000;
         let server = report(outcome).server.unwrap();
         assert_eq!(server.cpu_us_per_message, Some(2.0));
         assert_eq!(server.user_us_per_message, Some(0.5));
         assert_eq!(server.system_us_per_message, Some(1.5));
         assert_eq!(server.resident_bytes_per_connection, Some(100.0));
-        assert_eq!(server.resident_bytes_after_echo, None);
+        assert_eq!((server.resident_bytes_after_echo, server.resident_unknown), (None, None));
+    }
+
+    #[test]
+    fn resident_bytes_that_belong_to_no_connection_are_not_shown() {
+        for (opened, after, why) in [
+            (999, 1_000_000, "not measurable: fewer than 1,000 connections"),
+            (2_000, 5_000, "not measurable: the server has not grown: start it fresh"),
+            (2_000, 6_000, "not measurable: the server has not grown: start it fresh"),
+            (2_000, 4_000, "not measurable: the server has not grown: start it fresh"),
+        ] {
+            let mut outcome = outcome();
+            outcome.tally.opened = opened;
+            let (open, after_echo) = (Some(after), Some(after));
+            outcome.server = Some(Server { before: 5_000, open, after_echo, ..Server::default() });
+            let report = report(outcome);
+            let json = serde_json::to_value(&report).unwrap();
+            for figure in ["resident_bytes_per_connection", "resident_bytes_after_echo"] {
+                assert!(json["server"][figure].is_null(), "{json}");
+            }
+            assert!(report.to_string().contains(why), "{report}");
+        }
     }
 }

@@ -91,6 +91,9 @@ fn write_server(f: &mut fmt::Formatter<'_>, server: &ServerReport) -> fmt::Resul
             writeln!(f, "{:<16}{bytes:.1} resident bytes a connection, {when}", "")?;
         }
     }
+    if let Some(why) = server.resident_unknown {
+        writeln!(f, "{:<16}resident bytes a connection: not measurable: {why}", "")?;
+    }
     Ok(())
 }
 
