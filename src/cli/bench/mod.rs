@@ -9,6 +9,7 @@ mod conductor;
 mod content;
 mod driver;
 mod events;
+mod lag;
 mod latency;
 mod link;
 mod pacer;

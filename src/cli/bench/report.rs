@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::lag;
 use super::latency::Latencies;
 use super::plan::{Load, Plan};
 use super::series::Second;
@@ -122,8 +123,11 @@ const ENOUGH_FOR_RESIDENT: u64 = 1_000;
 #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
 impl Report {
     pub(super) fn new(target: &str, plan: &Plan, outcome: Outcome) -> Self {
-        let problems = trouble::problems(target, plan, &outcome.tally, &outcome.obstacles);
+        let mut problems = trouble::problems(target, plan, &outcome.tally, &outcome.obstacles);
         let Outcome { tally, latencies, lateness, series, measured, server, .. } = outcome;
+        let (latency_us, late_us) = (LatencyReport::new(&latencies), LatencyReport::new(&lateness));
+        let lag = lag::problem(plan, tally.all_sent, latency_us.as_ref(), late_us.as_ref());
+        problems.extend(lag);
         let seconds = measured as f64 / 1e9;
         let rate = |count: u64| if measured == 0 { 0.0 } else { count as f64 / seconds };
         let server = server.map(|server| ServerReport::new(&server, &tally));
@@ -146,8 +150,8 @@ impl Report {
             seconds,
             messages_per_second: rate(tally.messages),
             bytes_per_second: rate(tally.bytes),
-            latency_us: LatencyReport::new(&latencies),
-            late_us: LatencyReport::new(&lateness),
+            latency_us,
+            late_us,
             errors: errors(&tally),
             server,
             series,

@@ -23,6 +23,8 @@ pub(super) struct Tally {
     pub(super) errors: BTreeMap<(Trouble, String), u64>,
     /// When the last answer came, in nanoseconds since the measured time began.
     pub(super) last_answer: u64,
+    /// When everything was sent, on the same clock.
+    pub(super) all_sent: u64,
 }
 
 impl Tally {
@@ -42,6 +44,7 @@ impl Tally {
         self.unsent += other.unsent;
         self.bytes += other.bytes;
         self.last_answer = self.last_answer.max(other.last_answer);
+        self.all_sent = self.all_sent.max(other.all_sent);
         if self.first_wrong.is_none() {
             self.first_wrong = other.first_wrong;
         }

@@ -54,6 +54,7 @@ impl Driver {
     pub(super) fn end_sending(&mut self, reactor: &mut Context<'_>) {
         self.send_due(reactor);
         if self.phase == Phase::Running {
+            self.tally.all_sent = self.common.clock.now().saturating_sub(self.start);
             self.phase = Phase::Finishing;
             reactor.set_timer(self.common.plan.timeout, END);
             self.finish_if_done();
