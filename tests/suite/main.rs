@@ -14,6 +14,8 @@ mod life;
 #[cfg(feature = "cli")]
 mod bench;
 #[cfg(feature = "cli")]
+mod bench_report;
+#[cfg(feature = "cli")]
 mod binary;
 #[cfg(feature = "cli")]
 mod client_command;

@@ -55,13 +55,6 @@ use sources::Sources;
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let plan = args.plan()?;
     let mut targets = resolve(&args.target.0)?;
-    if let Some(path) = &args.plot {
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|error| of_plot(path, error))?;
-    }
     let process = std::process::id();
     let churns = plan.load == Load::Churn;
     let sources =
@@ -85,13 +78,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         open: 0.into(),
     };
     let pid = args.pid.map(|pid| pid.0);
-    let outcome = Conductor::new(common, pid, (sender, events))?.run()?;
+    let conductor = Conductor::new(common, pid, (sender, events))?;
+    if let Some(path) = &args.plot {
+        make_sure_of(path)?;
+    }
+    let outcome = conductor.run()?;
     let latencies = outcome.latencies.clone();
     let report = Report::new(&args.target.0, &plan, outcome);
+    print(&report, args.json)?;
     if let Some(path) = &args.plot {
         draw(path, &report, &latencies)?;
     }
-    print(&report, args.json)?;
     match &report.problems[..] {
         [] => Ok(()),
         [only] => Err(Failure::System(format!("the run is incomplete: {only}"))),
@@ -133,6 +130,12 @@ fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
     Ok(())
+}
+
+/// A file that cannot be written is to be known before the run, and not behind it.
+fn make_sure_of(path: &Path) -> Result<(), Failure> {
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    opened.map(drop).map_err(|error| of_plot(path, error))
 }
 
 fn draw(path: &Path, report: &Report, latencies: &Latencies) -> Result<(), Failure> {
