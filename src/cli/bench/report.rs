@@ -8,7 +8,7 @@ use super::plan::{Load, Plan};
 use super::series::Second;
 use super::server_side::Spent;
 use super::tally::Tally;
-use super::trouble;
+use super::trouble::{self, Trouble};
 
 /// What has happened, before it is judged.
 #[derive(Debug)]
@@ -99,6 +99,7 @@ pub(super) struct LatencyReport {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ErrorReport {
+    pub(super) at: Trouble,
     pub(super) kind: String,
     pub(super) count: u64,
 }
@@ -237,8 +238,12 @@ impl ServerReport {
 /// The most frequent first.
 fn errors(tally: &Tally) -> Vec<ErrorReport> {
     let list = tally.errors.iter();
-    let mut errors: Vec<_> =
-        list.map(|((_, kind), count)| ErrorReport { kind: kind.clone(), count: *count }).collect();
+    let report = |((at, kind), count): (&(_, String), &u64)| ErrorReport {
+        at: *at,
+        kind: kind.clone(),
+        count: *count,
+    };
+    let mut errors: Vec<_> = list.map(report).collect();
     errors.sort_by_key(|error| std::cmp::Reverse(error.count));
     errors
 }
@@ -311,6 +316,30 @@ pub(super) mod tests {
         let report = report(outcome);
         assert!(!report.whole);
         assert_eq!((report.latency_us, report.messages_per_second), (None, 0.0));
+    }
+
+    #[test]
+    fn an_error_says_where_it_came() {
+        let mut outcome = outcome();
+        outcome.tally.error(Trouble::Connect, "timed out", 3);
+        outcome.tally.error(Trouble::Loss, "connection reset", 2);
+        outcome.tally.error(Trouble::Message, "connection reset", 1);
+        let report = report(outcome);
+        let json = serde_json::to_value(&report).unwrap();
+        let expected = serde_json::json!([
+            { "at": "connect", "kind": "timed out", "count": 3 },
+            { "at": "loss", "kind": "connection reset", "count": 2 },
+            { "at": "message", "kind": "connection reset", "count": 1 },
+        ]);
+        assert_eq!(json["errors"], expected);
+        let table = report.to_string();
+        for line in [
+            "not connected   3 × timed out\n",
+            "lost            2 × connection reset\n",
+            "bad answers     1 × connection reset\n",
+        ] {
+            assert!(table.contains(line), "{line:?} in:\n{table}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::report::{LatencyReport, Report, ServerReport};
+use super::trouble::Trouble;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +33,12 @@ impl fmt::Display for Report {
             line(f, "sent late", format!("p50 {p50}, p99 {p99}, max {max} (part of the latency)"))?;
         }
         for error in &self.errors {
-            line(f, "error", format!("{} × {}", grouped(error.count), error.kind))?;
+            let name = match error.at {
+                Trouble::Connect => "not connected",
+                Trouble::Loss => "lost",
+                Trouble::Message => "bad answers",
+            };
+            line(f, name, format!("{} × {}", grouped(error.count), error.kind))?;
         }
         if let Some(server) = &self.server {
             write_server(f, server)?;

@@ -2,11 +2,14 @@
 
 use std::io;
 
+use serde::Serialize;
+
 use super::plan::Plan;
 use super::tally::Tally;
 
 /// Where it went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Trouble {
     /// A connection could not be opened.
     Connect,
