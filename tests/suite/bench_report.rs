@@ -1,7 +1,12 @@
 //! What `readyloop bench` says in the end, and whether that is to be believed.
 
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use readyloop::Config;
 use readyloop::services::Echo;
@@ -59,4 +64,23 @@ fn a_run_that_is_refused_leaves_no_plot_behind() {
         assert!(!output.status.success(), "{flags}");
         assert!(!plot.exists(), "{flags}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn churn_to_no_address_in_particular_has_many_sources() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("0.0.0.0:{}", listener.local_addr().unwrap().port());
+    let sources = Arc::<Mutex<HashSet<IpAddr>>>::default();
+    let seen = Arc::clone(&sources);
+    thread::spawn(move || {
+        while let Ok((mut stream, peer)) = listener.accept() {
+            seen.lock().unwrap().insert(peer.ip());
+            let mut message = [0; 64];
+            let _ = stream.read_exact(&mut message).and_then(|()| stream.write_all(&message));
+            let _ = stream.read(&mut message); // until it is closed there
+        }
+    });
+    let report = json(&bench(&target, "--churn --active 4 --duration 200ms --json", None));
+    assert_eq!(report["whole"], true, "{report}");
+    assert!(sources.lock().unwrap().len() > 1);
 }

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
             "{target} cannot be reached from each --source: IPv4 or IPv6"
         )));
     }
-    room::check(&plan, &sources)?;
+    room::check(&plan, &sources, sources::how_to_add(&targets))?;
     let (sender, events) = mpsc::channel();
     watch_signals(sender.clone())?;
     let common = Common {
@@ -103,7 +103,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
 fn resolve(target: &str) -> Result<Vec<SocketAddr>, Failure> {
     let refused = |why: String| Failure::System(format!("{target}: {why}"));
     let addrs = target.to_socket_addrs().map_err(|error| refused(error.to_string()))?;
-    let addrs: Vec<_> = addrs.collect();
+    let addrs: Vec<_> = addrs.map(sources::as_reached).collect();
     match addrs.first() {
         None => Err(refused("the name has no address".to_owned())),
         Some(addr) if addr.port() == 0 => {

@@ -14,13 +14,14 @@ const OWN_FILES: u64 = 32;
 const FILES_A_THREAD: u64 = 4;
 
 /// Raises the limit of open files, and looks whether it is enough, and whether there are ports enough.
+/// `how_to_add` says how to have more sources.
 ///
 /// # Errors
 /// [`Failure::System`] if they are not.
-pub(super) fn check(plan: &Plan, sources: &Sources) -> Result<(), Failure> {
+pub(super) fn check(plan: &Plan, sources: &Sources, how_to_add: &str) -> Result<(), Failure> {
     open_files::raise();
-    let problem =
-        want_of_files(plan, open_files::limit()).or_else(|| want_of_ports(plan, sources, ports()));
+    let problem = want_of_files(plan, open_files::limit())
+        .or_else(|| want_of_ports(plan, sources, how_to_add, ports()));
     let flag = format!("--connections {}", plan.connections);
     problem.map_or(Ok(()), |problem| Err(Failure::of_flag(flag, problem)))
 }
@@ -33,14 +34,19 @@ fn want_of_files(plan: &Plan, limit: Option<u64>) -> Option<String> {
     ))
 }
 
-fn want_of_ports(plan: &Plan, sources: &Sources, ports: Option<u64>) -> Option<String> {
+fn want_of_ports(
+    plan: &Plan,
+    sources: &Sources,
+    how_to_add: &str,
+    ports: Option<u64>,
+) -> Option<String> {
     let (ports, number) = (ports?, sources.number() as u64);
     (u64::from(plan.connections) > ports * number).then(|| {
         let sources = match number {
             1 => format!("one source address with {ports} ports is"),
             _ => format!("{number} source addresses with {ports} ports each are"),
         };
-        format!("{sources} not enough: name more with --source, or open fewer")
+        format!("{sources} not enough: {how_to_add}, or open fewer")
     })
 }
 
@@ -72,8 +78,8 @@ mod tests {
     #[test]
     fn ports_are_enough_if_there_are_sources_enough() {
         let two = Sources::Given(vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()]);
-        assert_eq!(want_of_ports(&plan_of(200), &two, Some(100)), None);
-        assert!(want_of_ports(&plan_of(201), &two, Some(100)).is_some());
-        assert_eq!(want_of_ports(&plan_of(201), &two, None), None);
+        assert_eq!(want_of_ports(&plan_of(200), &two, "name more", Some(100)), None);
+        assert!(want_of_ports(&plan_of(201), &two, "name more", Some(100)).is_some());
+        assert_eq!(want_of_ports(&plan_of(201), &two, "name more", None), None);
     }
 }

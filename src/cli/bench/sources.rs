@@ -1,6 +1,6 @@
 //! From which addresses connections are made.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// So many connections are made from one address at most, and no more than half of its ports are taken
 /// (`ip_local_port_range`, ip(7)): to find one of the last free ones takes the kernel long.
@@ -83,6 +83,27 @@ impl Sources {
     }
 }
 
+/// To connect to no address in particular is to connect to this machine (`ip_route_output_key` of Linux), but with
+/// a source to that source, where the server may not listen.
+pub(super) fn as_reached(mut target: SocketAddr) -> SocketAddr {
+    match target.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => target.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => target.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    target
+}
+
+/// How to have more addresses to connect from.
+pub(super) fn how_to_add(targets: &[SocketAddr]) -> &'static str {
+    let is_one_alone = |target: &SocketAddr| target.ip() == Ipv6Addr::LOCALHOST;
+    if !targets.is_empty() && targets.iter().all(is_one_alone) {
+        "have the server listen on 127.0.0.1 (::1 is reached from ::1 alone)"
+    } else {
+        "name more --source addresses"
+    }
+}
+
 fn is_loopback(target: &SocketAddr) -> bool {
     matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback())
 }
@@ -135,6 +156,26 @@ mod tests {
     fn churn_on_loopback_has_many_sources() {
         let sources = Sources::choose(&[], &[LOOPBACK], 1, true, 1, None);
         assert_eq!(ips(&sources, 10_000).len(), 1_000);
+    }
+
+    #[test]
+    fn no_address_in_particular_is_this_machine() {
+        for (named, reached) in [
+            ("0.0.0.0:7", "127.0.0.1:7"),
+            ("[::]:7", "[::1]:7"),
+            ("127.0.0.2:7", "127.0.0.2:7"),
+            ("192.0.2.1:7", "192.0.2.1:7"),
+        ] {
+            assert_eq!(as_reached(named.parse().unwrap()).to_string(), reached);
+        }
+    }
+
+    #[test]
+    fn where_there_is_one_source_alone_nobody_is_told_to_name_more() {
+        let advice = |target: &str| how_to_add(&[target.parse().unwrap()]);
+        assert!(advice("[::1]:7").contains("listen on 127.0.0.1"));
+        assert!(advice("127.0.0.1:7").contains("--source"));
+        assert!(advice("[2001:db8::1]:7").contains("--source"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::plan::Plan;
+use super::sources::{as_reached, how_to_add};
 use super::tally::Tally;
 
 /// Where it went wrong.
@@ -95,9 +96,12 @@ fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
         tally.errors.keys().any(|(at, kind)| *at == Trouble::Connect && kind.contains(wanted))
     };
     if has(NO_PORT) {
-        "; name more --source addresses (each has the ports of net.ipv4.ip_local_port_range, and whoever is \
-         closed from here keeps its own for a minute), or open fewer"
-            .to_owned()
+        let target = target.parse().map(as_reached);
+        let how_to_add = how_to_add(&target.into_iter().collect::<Vec<_>>());
+        format!(
+            "; {how_to_add}, or open fewer: a source has the ports of net.ipv4.ip_local_port_range, and whoever \
+             is closed from here keeps its own for a minute"
+        )
     } else if has("open files") {
         "; raise the limit of open files (ulimit -n), or open fewer".to_owned()
     } else if has("refused") {
@@ -181,6 +185,21 @@ mod tests {
             tally.error(Trouble::Connect, &kind_of_attempt(step, &error), 1);
             assert!(say(&tally, &[])[0].contains("no free port; name more --source"));
         }
+    }
+
+    #[test]
+    fn who_has_one_source_alone_is_not_told_to_name_more() {
+        let mut tally = Tally { failed: 1, opened: 9, messages: 5, ..Tally::default() };
+        tally.error(Trouble::Connect, NO_PORT, 1);
+        for target in ["[::1]:7", "[::]:7"] {
+            let said = problems(target, &plan(), &tally, &[]);
+            assert!(
+                said[0].contains("no free port; have the server listen on 127.0.0.1"),
+                "{said:?}"
+            );
+        }
+        let said = problems("a-name:7", &plan(), &tally, &[]);
+        assert!(said[0].contains("no free port; name more --source"), "{said:?}");
     }
 
     #[test]
