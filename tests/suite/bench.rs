@@ -284,6 +284,18 @@ fn a_server_that_says_more_than_it_was_asked_is_found_out() {
 }
 
 #[test]
+fn after_an_idle_time_everybody_echoes_though_the_server_says_more_than_it_was_asked() {
+    let server = Crooked::start(usize::MAX, |_, _, mut chunk| {
+        chunk.push(0);
+        Some(chunk)
+    });
+    let flags = "--idle --connections 150 --duration 100ms --json";
+    let (report, _) = incomplete(&server.bench(flags));
+    assert_eq!(number(&report, "/messages"), 150);
+    assert_eq!(number(&report, "/wrong"), 150);
+}
+
+#[test]
 fn a_stall_of_a_second_shows_in_an_open_loop_though_few_messages_were_under_way() {
     // At the hundredth message everybody waits for a second, as in a collection of garbage.
     let server = Crooked::start(usize::MAX, |seen, first, chunk| {

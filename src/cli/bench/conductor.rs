@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use readyloop::{Config, Context, Handle, Reactor};
 
 use super::clock::nanoseconds;
-use super::driver::{Common, Driver};
+use super::driver::{Common, Driver, ECHOES_AT_ONCE};
 use super::events::{Ended, Event};
 use super::latency::Latencies;
 use super::pacer::Pacer;
@@ -170,12 +170,12 @@ impl Conductor {
             side.cpu()
         });
         self.begin();
-        let patience = duration + self.common.plan.timeout + GRACE;
-        let is_done = match load {
-            Load::Idle => self.wait(Duration::MAX, |all| all.playing == 0),
-            _ => self.wait(patience, |all| all.playing == 0),
+        let patience = match load {
+            // At worst each echo takes all of its time.
+            Load::Idle => self.common.plan.timeout.saturating_mul(self.turns()),
+            _ => duration.saturating_add(self.common.plan.timeout),
         };
-        if is_done {
+        if self.wait(patience.saturating_add(GRACE), |all| all.playing == 0) {
             self.look(|server, side| {
                 server.spent =
                     before.map(|before| side.cpu().map(|cpu| cpu.since(before))).transpose()?;
@@ -183,6 +183,11 @@ impl Conductor {
                 Ok(Cpu::default())
             });
         }
+    }
+
+    /// How often, after an idle time, a thread's connections echo one after the other.
+    fn turns(&self) -> u32 {
+        self.common.plan.connections.div_ceil(self.common.plan.threads).div_ceil(ECHOES_AT_ONCE)
     }
 
     /// The measured time begins, at one time for all.

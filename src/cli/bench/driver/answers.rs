@@ -54,6 +54,7 @@ impl Driver {
     /// Has the connection do what comes after so many answers.
     pub(super) fn go_on(&mut self, conn: &mut Conn<'_>, place: usize, answered: u64, now: u64) {
         match self.load() {
+            Load::Idle => self.echo(&mut conn.others()),
             _ if self.places[place].is_closing => {}
             Load::Closed { .. } if self.phase == Phase::Running && now < self.end => {
                 self.under_way += answered;
@@ -66,9 +67,6 @@ impl Driver {
             Load::Churn => {
                 self.places[place].is_closing = true;
                 conn.close();
-            }
-            Load::Idle => {
-                self.echo_next(&mut conn.others()); // one message was under way, and one answered
             }
         }
         self.finish_if_done();

@@ -34,7 +34,7 @@ const RETRY: u64 = 16;
 
 /// After an idle time, so many connections of a thread echo at once: enough to keep the server busy, and too
 /// few to measure how long a queue is.
-const ECHOES_AT_ONCE: usize = 64;
+pub(super) const ECHOES_AT_ONCE: u32 = 64;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -170,9 +170,7 @@ impl Driver {
             Load::Churn => self.ramp(reactor),
             Load::Idle => {
                 self.phase = Phase::Finishing;
-                for _ in 0..ECHOES_AT_ONCE {
-                    self.echo_next(reactor);
-                }
+                self.echo(reactor);
                 return self.finish_if_done();
             }
         }
@@ -203,6 +201,11 @@ impl Driver {
                 self.tally.unsent += 1;
             }
         }
+    }
+
+    /// Has as many connections echo as may at once, after an idle time.
+    fn echo(&mut self, reactor: &mut Context<'_>) {
+        while self.under_way < u64::from(ECHOES_AT_ONCE) && self.echo_next(reactor) {}
     }
 
     /// Has the next connection echo, after an idle time. Returns whether there is one.
@@ -335,6 +338,9 @@ impl Handler for Driver {
             self.tally.error(Trouble::Loss, &kind_of_loss(reason), 1);
         }
         self.give_up(&mut conn.others(), place, "its connection was lost");
+        if self.load() == Load::Idle && self.phase == Phase::Finishing {
+            self.echo(&mut conn.others());
+        }
         if self.churns() {
             self.dial(&mut conn.others(), place);
         }
