@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use socket2::SockRef;
 
 use crate::binary::Binary;
 use crate::util::*;
@@ -39,16 +40,30 @@ impl Crooked {
         takes: usize,
         echo: impl Fn(&Seen, u64, Vec<u8>) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
+        Self::serve(takes, move |stream, seen| answer(stream, seen, &echo))
+    }
+
+    /// Echoes the first 64 bytes of each connection, and then does this with it.
+    fn ending(end: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        Self::serve(usize::MAX, move |mut stream, _| {
+            let mut message = [0; 64];
+            if stream.read_exact(&mut message).and_then(|()| stream.write_all(&message)).is_ok() {
+                end(stream);
+            }
+        })
+    }
+
+    fn serve(takes: usize, serve: impl Fn(TcpStream, &Seen) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let (seen, echo) = (Arc::<Seen>::default(), Arc::new(echo));
+        let (seen, serve) = (Arc::<Seen>::default(), Arc::new(serve));
         let counted = Arc::clone(&seen);
         thread::spawn(move || {
             for _ in 0..takes {
                 let Ok((stream, _)) = listener.accept() else { return };
-                let (seen, echo) = (Arc::clone(&counted), Arc::clone(&echo));
+                let (seen, serve) = (Arc::clone(&counted), Arc::clone(&serve));
                 seen.connections.fetch_add(1, Ordering::SeqCst);
-                thread::spawn(move || answer(stream, &seen, &*echo));
+                thread::spawn(move || serve(stream, &seen));
             }
             // It listens on, and takes nobody any more.
             loop {
@@ -191,6 +206,38 @@ fn churn_counts_each_connection_that_the_server_counts() {
     agrees(&report, &server, 64);
     assert_eq!(number(&report, "/messages"), number(&report, "/connections/opened"));
     assert!(number(&report, "/messages") >= 4);
+}
+
+#[test]
+fn churn_finds_out_servers_that_do_not_end_connections_as_they_should() {
+    let reset = Crooked::ending(|stream| {
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let open = Crooked::ending(|_stream| {
+        loop {
+            thread::park();
+        }
+    });
+    for (server, kind) in
+        [(reset, "connection reset"), (open, "not closed by the server within 300ms")]
+    {
+        let flags = "--churn --active 3 --duration 500ms --timeout 300ms --json";
+        let (report, problems) = incomplete(&server.bench(flags));
+        assert!(number(&report, "/connections/lost") >= 3, "{report}");
+        assert!(problems.contains(&format!(" × {kind}")), "{problems}");
+    }
+}
+
+#[test]
+fn churn_hears_what_a_server_says_after_its_answer() {
+    let server = Crooked::ending(|mut stream| {
+        thread::sleep(Duration::from_millis(20)); // not to wait for something: this is the fault
+        let _ = stream.write_all(&[0; 64]);
+        let _ = stream.read(&mut [0]);
+    });
+    let (report, _) = incomplete(&server.bench("--churn --active 3 --duration 300ms --json"));
+    assert!(number(&report, "/wrong") >= 3, "{report}");
+    assert_eq!(report["errors"][0]["kind"], "more came back than was sent");
 }
 
 #[test]

@@ -65,8 +65,9 @@ impl Driver {
             }
             Load::Closed { .. } | Load::Open { .. } => {}
             Load::Churn => {
-                self.places[place].is_closing = true;
-                conn.close();
+                // Not `close`: what a server says, and does, after its answer is to be seen.
+                self.places[place].finished = Some(now);
+                conn.finish();
             }
         }
         self.finish_if_done();

@@ -12,21 +12,40 @@ use crate::cli::bench::plan::Load;
 use crate::cli::bench::trouble::{self, Trouble};
 
 impl Driver {
-    /// Gives up messages that have waited too long, with their connections.
+    /// Gives up messages that have waited too long, with their connections, and connections that the server
+    /// does not close.
     pub(super) fn scan(&mut self, reactor: &mut Context<'_>) {
         let timeout = nanoseconds(self.common.plan.timeout);
         let now = self.common.clock.now();
+        let has_waited = |since: u64| now.saturating_sub(since) >= timeout;
         for place in 0..self.active {
-            let Place { link, id, is_closing } = &mut self.places[place];
-            if link.oldest().is_some_and(|since| now.saturating_sub(since) >= timeout) {
-                if let Some(id) = id {
-                    *is_closing = true;
-                    let _ = reactor.abort(*id); // it may have ended just now
-                }
+            let Place { link, finished, .. } = &mut self.places[place];
+            if link.oldest().is_some_and(has_waited) {
+                self.abort(reactor, place);
                 let why = format!("no answer within {:?}", self.common.plan.timeout);
                 self.give_up(reactor, place, &why);
+            } else if finished.take_if(|since| has_waited(*since)).is_some() {
+                self.abort(reactor, place);
+                self.lose(&format!(
+                    "not closed by the server within {:?}",
+                    self.common.plan.timeout
+                ));
             }
         }
+    }
+
+    fn abort(&mut self, reactor: &mut Context<'_>, place: usize) {
+        let Place { id, is_closing, .. } = &mut self.places[place];
+        if let Some(id) = id {
+            *is_closing = true;
+            let _ = reactor.abort(*id); // it may have ended just now
+        }
+    }
+
+    /// A connection has ended as it should not.
+    pub(super) fn lose(&mut self, why: &str) {
+        self.tally.lost += 1;
+        self.tally.error(Trouble::Loss, why, 1);
     }
 
     /// What is under way there gets no whole answer any more.
@@ -95,6 +114,9 @@ impl Driver {
         self.phase = Phase::Over;
         for place in 0..self.active {
             self.count_as_lost(place, "no answer by the end");
+            if self.places[place].finished.take().is_some() {
+                self.lose("not closed by the server by the end");
+            }
         }
         let not_open = self.dials.len() as u64;
         self.tally.failed += not_open;

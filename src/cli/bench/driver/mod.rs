@@ -66,8 +66,10 @@ enum Phase {
 struct Place {
     link: Link,
     id: Option<ConnId>,
-    /// It was closed from here.
+    /// It was aborted from here.
     is_closing: bool,
+    /// Since when it has said all, and waits for the server to close it too.
+    finished: Option<u64>,
 }
 
 /// A connection that is being opened.
@@ -110,7 +112,8 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(common: Arc<Common>, share: Share, to_conductor: Sender<Event>) -> Self {
-        let place = |number| Place { link: Link::new(number), id: None, is_closing: false };
+        let place =
+            |number| Place { link: Link::new(number), id: None, is_closing: false, finished: None };
         let places: Vec<_> = share.numbers(common.plan.connections).map(place).collect();
         let active = share.part(common.plan.active) as usize;
         Self {
@@ -280,7 +283,7 @@ impl Handler for Driver {
         self.count_open(dial.place);
         let place = &mut self.places[dial.place];
         place.id = Some(conn.id());
-        place.is_closing = false;
+        (place.is_closing, place.finished) = (false, None);
         if self.common.plan.load == Load::Churn && self.phase != Phase::Over {
             self.under_way += 1;
             let message = place.link.next(&self.common.content, dial.since);
@@ -333,9 +336,10 @@ impl Handler for Driver {
         if self.phase == Phase::Over {
             return;
         }
-        if !self.places[place].is_closing {
-            self.tally.lost += 1;
-            self.tally.error(Trouble::Loss, &kind_of_loss(reason), 1);
+        let Place { is_closing, finished, .. } = &mut self.places[place];
+        let is_orderly = finished.take().is_some() && matches!(reason, CloseReason::PeerFinished);
+        if !*is_closing && !is_orderly {
+            self.lose(&kind_of_loss(reason));
         }
         self.give_up(&mut conn.others(), place, "its connection was lost");
         if self.load() == Load::Idle && self.phase == Phase::Finishing {
