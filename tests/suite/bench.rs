@@ -366,12 +366,13 @@ fn a_stall_of_a_second_shows_in_an_open_loop_though_few_messages_were_under_way(
 #[test]
 fn messages_that_the_bench_itself_sends_late_are_sent_and_count_from_when_they_were_due() {
     let server = Crooked::honest();
-    let flags = "--connections 4 --threads 2 --rate 200 --duration 3s --timeout 20s --json";
+    let flags = "--connections 4 --threads 2 --rate 200 --duration 3s --timeout 2s --json";
     let child = command(&server.addr.to_string(), flags).spawn().unwrap();
     wait_until("messages are echoed", || server.bytes() > 50 * 64);
     let (stop, go_on) = (Signal::STOP, Signal::CONT);
     kill_process(Pid::from_child(&child), stop).unwrap();
-    thread::sleep(Duration::from_secs(1)); // not to wait for something: this is the fault
+    // Not to wait for something: this is the fault. It is longer than the --timeout.
+    thread::sleep(Duration::from_millis(2_500));
     kill_process(Pid::from_child(&child), go_on).unwrap();
     let report = whole(&child.wait_with_output().unwrap());
     agrees(&report, &server, 64);
@@ -479,7 +480,25 @@ fn an_interrupted_run_prints_what_it_has_and_that_it_is_incomplete() {
         let (report, problems) = incomplete(&child.wait_with_output().unwrap());
         assert!(problems.starts_with("interrupted after "), "{problems}");
         assert!(number(&report, "/messages") >= 990, "{report}");
+        assert_eq!((number(&report, "/under_way"), number(&report, "/unanswered")), (2, 0));
+        assert!(
+            problems.contains("2 messages were under way when it was interrupted"),
+            "{problems}"
+        );
         assert!(report["seconds"].as_f64().unwrap() < 3_600.0);
+    }
+}
+
+#[test]
+fn interrupted_churn_lays_nothing_on_the_server() {
+    let server = Crooked::honest();
+    let flags = "--churn --active 20 --duration 1h --json";
+    let child = command(&server.addr.to_string(), flags).spawn().unwrap();
+    wait_until("messages are echoed", || server.bytes() > 6_400);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let (report, problems) = incomplete(&child.wait_with_output().unwrap());
+    for nothing in ["/unanswered", "/wrong", "/connections/failed", "/connections/lost"] {
+        assert_eq!(number(&report, nothing), 0, "{nothing}: {problems}");
     }
 }
 

@@ -120,7 +120,7 @@ impl Conductor {
         }
         self.play();
         // Even a reactor that is stopped does what it was told before.
-        self.tell_all(|driver, _| driver.finish());
+        self.tell_all(|driver, _| driver.interrupt());
         self.is_over.store(true, Ordering::Release);
         for player in self.threads.drain(..) {
             player.handle.stop();

@@ -18,8 +18,17 @@ pub(super) struct Link {
     position: usize,
     /// That answer is wrong already.
     is_wrong: bool,
-    /// In nanoseconds on the clock of the run, for each message under way, the oldest first.
-    since: VecDeque<u64>,
+    /// For each message under way, the oldest first.
+    since: VecDeque<Since>,
+}
+
+/// In nanoseconds on the clock of the run.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    /// When it was due: its latency counts from there.
+    due: u64,
+    /// When it was handed over: a bench that is late itself does not lay that on the server.
+    sent: u64,
 }
 
 /// How a message came back.
@@ -65,16 +74,16 @@ impl Link {
         self.since.len()
     }
 
-    /// Since when the oldest message under way counts.
+    /// Since when the oldest message under way is waited for.
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.since.front().copied()
+        self.since.front().map(|since| since.sent)
     }
 
-    /// The next message to send. It counts as under way.
-    pub(super) fn next<'c>(&mut self, content: &'c Content, since: u64) -> Message<'c> {
+    /// The next message, which was due then and is sent at `now`. It counts as under way.
+    pub(super) fn next<'c>(&mut self, content: &'c Content, due: u64, now: u64) -> Message<'c> {
         let message = content.message(self.number, self.sent);
         self.sent += 1;
-        self.since.push_back(since);
+        self.since.push_back(Since { due, sent: now });
         message
     }
 
@@ -92,7 +101,9 @@ impl Link {
         mut differs: impl FnMut(Difference),
     ) -> Result<(), Surplus> {
         while !bytes.is_empty() {
-            let Some(since) = self.oldest() else { return Err(Surplus(bytes.len())) };
+            let Some(&Since { due, .. }) = self.since.front() else {
+                return Err(Surplus(bytes.len()));
+            };
             let message = content.message(self.number, self.answered);
             let (piece, rest) = bytes.split_at(bytes.len().min(message.len() - self.position));
             if verify && let Some(difference) = self.compare(&message, piece) {
@@ -102,7 +113,7 @@ impl Link {
             self.position += piece.len();
             if self.position == message.len() {
                 let is_wrong = self.complete();
-                answered(if is_wrong { Answer::Wrong } else { Answer::Right { since } });
+                answered(if is_wrong { Answer::Wrong } else { Answer::Right { since: due } });
             }
         }
         Ok(())
@@ -161,7 +172,7 @@ mod tests {
         let mut link = Link::new(3);
         let mut bytes = Vec::new();
         for since in 0..number {
-            bytes.extend(link.next(content, since).pieces().concat());
+            bytes.extend(link.next(content, since, since).pieces().concat());
         }
         (link, bytes)
     }
@@ -253,9 +264,19 @@ mod tests {
         let (mut link, bytes) = under_way(&content, 3);
         let _ = receive(&mut link, &content, &[&bytes[..1]]);
         assert_eq!(link.give_up(), Loss { wrong: 0, unanswered: 3 });
-        let next = link.next(&content, 9).pieces().concat();
+        let next = link.next(&content, 9, 9).pieces().concat();
         let (answers, ..) = receive(&mut link, &content, &[&next]);
         assert_eq!(answers, [Answer::Right { since: 9 }]);
+    }
+
+    #[test]
+    fn a_message_that_is_sent_late_counts_from_when_it_was_due_and_is_waited_for_from_when_it_was_sent()
+     {
+        let content = content();
+        let mut link = Link::new(3);
+        let bytes = link.next(&content, 4, 9).pieces().concat();
+        assert_eq!(link.oldest(), Some(9));
+        assert_eq!(receive(&mut link, &content, &[&bytes]).0, [Answer::Right { since: 4 }]);
     }
 
     #[test]

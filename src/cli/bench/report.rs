@@ -49,6 +49,8 @@ pub(super) struct Report {
     pub(super) messages: u64,
     pub(super) wrong: u64,
     pub(super) unanswered: u64,
+    /// When the run was interrupted.
+    pub(super) under_way: u64,
     pub(super) bytes: u64,
     pub(super) seconds: f64,
     pub(super) messages_per_second: f64,
@@ -147,6 +149,7 @@ impl Report {
             messages: tally.messages,
             wrong: tally.wrong,
             unanswered: tally.unanswered,
+            under_way: tally.under_way,
             bytes: tally.bytes,
             seconds,
             messages_per_second: rate(tally.messages),

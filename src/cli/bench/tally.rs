@@ -14,6 +14,9 @@ pub(super) struct Tally {
     pub(super) messages: u64,
     pub(super) wrong: u64,
     pub(super) unanswered: u64,
+    /// Messages that were under way, and connections that were being opened, when the run was interrupted.
+    pub(super) under_way: u64,
+    pub(super) opening: u64,
     /// Due on connections that were gone.
     pub(super) unsent: u64,
     /// What came back, right or wrong.
@@ -41,6 +44,8 @@ impl Tally {
         self.messages += other.messages;
         self.wrong += other.wrong;
         self.unanswered += other.unanswered;
+        self.under_way += other.under_way;
+        self.opening += other.opening;
         self.unsent += other.unsent;
         self.bytes += other.bytes;
         self.last_answer = self.last_answer.max(other.last_answer);

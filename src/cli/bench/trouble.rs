@@ -23,6 +23,9 @@ pub(super) enum Trouble {
 /// No port is left: what becomes of a connection without one.
 const NO_PORT: &str = "no free port";
 
+/// The bench's own limit of what may be queued: what becomes of the connection that holds the most of it.
+pub(super) const NO_MEMORY: &str = "the bench's own limit of memory";
+
 /// What the failure of an attempt to connect is called, by the system call that failed.
 pub(super) fn kind_of_attempt(step: &str, error: &io::Error) -> String {
     match (step, error.kind()) {
@@ -55,15 +58,15 @@ pub(super) fn problems(
 ) -> Vec<String> {
     let mut problems = obstacles.to_vec();
     let mut say = |line: String| problems.push(line);
-    let Tally { failed, lost, wrong, unanswered, unsent, .. } = *tally;
+    let Tally { failed, lost, wrong, unanswered, under_way, opening, unsent, .. } = *tally;
     let attempts = tally.opened + failed;
     if failed > 0 {
         let (kinds, advice) = (list(tally, Trouble::Connect), advice(target, plan, tally));
         say(format!("{failed} of {attempts} connections could not be opened: {kinds}{advice}"));
     }
     if lost > 0 {
-        let kinds = list(tally, Trouble::Loss);
-        say(format!("{lost} connections were lost: {kinds}; the server's log may say why"));
+        let (kinds, advice) = (list(tally, Trouble::Loss), advice_on_losses(tally));
+        say(format!("{lost} connections were lost: {kinds}{advice}"));
     }
     if wrong > 0 {
         let first = tally.first_wrong.as_deref().unwrap_or("more came back than was sent");
@@ -72,10 +75,16 @@ pub(super) fn problems(
     if unanswered > 0 {
         say(format!("{unanswered} messages got no whole answer{}", why_unanswered(plan, lost)));
     }
+    if under_way > 0 {
+        say(format!("{under_way} messages were under way when it was interrupted"));
+    }
+    if opening > 0 {
+        say(format!("{opening} connections were being opened when it was interrupted"));
+    }
     if unsent > 0 {
         say(format!("{unsent} messages were not sent, as their connections were gone"));
     }
-    let missing = u64::from(plan.connections).saturating_sub(attempts);
+    let missing = u64::from(plan.connections).saturating_sub(attempts + opening);
     if missing > 0 {
         say(format!("{missing} of {} connections were not tried", plan.connections));
     }
@@ -115,6 +124,19 @@ fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
     } else {
         String::new()
     }
+}
+
+fn advice_on_losses(tally: &Tally) -> String {
+    let of_memory = tally.errors.get(&(Trouble::Loss, NO_MEMORY.to_owned())).copied().unwrap_or(0);
+    let mut advice = String::new();
+    if of_memory > 0 {
+        advice += "; the bench holds no more for a server that does not read: take less of --rate, --size or \
+                   --timeout";
+    }
+    if of_memory < tally.lost {
+        advice += "; the server's log may say why";
+    }
+    advice
 }
 
 fn why_unanswered(plan: &Plan, lost: u64) -> String {
@@ -200,6 +222,18 @@ mod tests {
         }
         let said = problems("a-name:7", &plan(), &tally, &[]);
         assert!(said[0].contains("no free port; name more --source"), "{said:?}");
+    }
+
+    #[test]
+    fn what_the_bench_itself_cannot_hold_is_not_laid_on_the_server() {
+        let mut tally = Tally { lost: 2, ..whole() };
+        tally.error(Trouble::Loss, NO_MEMORY, 2);
+        let line = say(&tally, &[]).remove(0);
+        assert!(line.starts_with("2 connections were lost: 2 × the bench's own limit of memory; "));
+        assert!(line.contains("--rate") && !line.contains("log"), "{line}");
+        tally.lost += 1;
+        tally.error(Trouble::Loss, "connection reset", 1);
+        assert!(say(&tally, &[])[0].ends_with("; the server's log may say why"));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Driver {
             Load::Closed { .. } if self.phase == Phase::Running && now < self.end => {
                 self.under_way += answered;
                 for _ in 0..answered {
-                    let message = self.places[place].link.next(&self.common.content, now);
+                    let message = self.places[place].link.next(&self.common.content, now, now);
                     message.pieces().into_iter().for_each(|piece| conn.send(piece));
                 }
             }

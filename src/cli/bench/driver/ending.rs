@@ -8,6 +8,7 @@ use super::{Driver, END, Phase, Place};
 use crate::cli::bench::clock::nanoseconds;
 use crate::cli::bench::events::{Ended, Event};
 use crate::cli::bench::latency::Latencies;
+use crate::cli::bench::link::Loss;
 use crate::cli::bench::plan::Load;
 use crate::cli::bench::trouble::{self, Trouble};
 
@@ -17,6 +18,12 @@ impl Driver {
     pub(super) fn scan(&mut self, reactor: &mut Context<'_>) {
         let timeout = nanoseconds(self.common.plan.timeout);
         let now = self.common.clock.now();
+        // Who was held up for long, by a signal or by others on this machine, has answers still to read.
+        let step = nanoseconds(scan_step(self.common.plan.timeout));
+        if self.scanned.replace(now).is_some_and(|before| now.saturating_sub(before) > 3 * step) {
+            self.scanned = None; // the next time it is judged
+            return;
+        }
         let has_waited = |since: u64| now.saturating_sub(since) >= timeout;
         for place in 0..self.active {
             let Place { link, finished, .. } = &mut self.places[place];
@@ -58,15 +65,20 @@ impl Driver {
     }
 
     /// Returns how many were under way.
-    pub(super) fn count_as_lost(&mut self, place: usize, why: &str) -> u64 {
+    fn count_as_lost(&mut self, place: usize, why: &str) -> u64 {
+        let Loss { wrong, unanswered } = self.drop_under_way(place);
+        self.tally.unanswered += unanswered;
+        self.tally.error(Trouble::Message, why, unanswered);
+        wrong + unanswered
+    }
+
+    /// Nothing that is under way there is waited for any more.
+    fn drop_under_way(&mut self, place: usize) -> Loss {
         let loss = self.places[place].link.give_up();
-        let lost = loss.wrong + loss.unanswered;
-        self.under_way -= lost;
+        self.under_way -= loss.wrong + loss.unanswered;
         self.tally.wrong += loss.wrong;
-        self.tally.unanswered += loss.unanswered;
         self.tally.error(Trouble::Message, "wrong answer", loss.wrong);
-        self.tally.error(Trouble::Message, why, loss.unanswered);
-        lost
+        loss
     }
 
     /// Nothing more is sent.
@@ -103,8 +115,21 @@ impl Driver {
         }
     }
 
+    /// Ends this thread's part before its time: what is not decided then is no fault of the server's.
+    pub(in crate::cli::bench) fn interrupt(&mut self) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        for place in 0..self.active {
+            self.tally.under_way += self.drop_under_way(place).unanswered;
+            self.places[place].finished = None;
+        }
+        self.tally.opening += std::mem::take(&mut self.dials).len() as u64;
+        self.finish();
+    }
+
     /// Ends this thread's part, whether it is done or not. Connections stay open.
-    pub(in crate::cli::bench) fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if self.phase == Phase::Over {
             return;
         }
@@ -150,6 +175,9 @@ pub(super) fn kind_of_loss(reason: &CloseReason) -> String {
     match reason {
         CloseReason::PeerFinished => "closed by the server".to_owned(),
         CloseReason::Io(error) => trouble::kind(error),
+        CloseReason::OutboxOverflow { .. } | CloseReason::Shed { .. } => {
+            trouble::NO_MEMORY.to_owned()
+        }
         other => other.to_string(),
     }
 }

@@ -98,6 +98,8 @@ pub(super) struct Driver {
     end: u64,
     /// Who has a time to send.
     due: Option<Due>,
+    /// When it was looked whether messages have waited too long.
+    scanned: Option<u64>,
     /// Who echoes next after an idle time.
     next_echo: usize,
     /// The second that is counted, and when it is over.
@@ -131,6 +133,7 @@ impl Driver {
             start: common.clock.now(),
             end: u64::MAX,
             due: None,
+            scanned: None,
             next_echo: 0,
             second: 0,
             second_ends: u64::MAX,
@@ -184,7 +187,8 @@ impl Driver {
     fn send_first(&mut self, reactor: &mut Context<'_>, pipeline: u32) {
         for place in 0..self.active {
             for _ in 0..pipeline {
-                self.send(reactor, place, self.common.clock.now());
+                let now = self.common.clock.now();
+                self.send(reactor, place, now, now);
             }
         }
     }
@@ -200,7 +204,7 @@ impl Driver {
         while let Some((place, due)) = self.due.as_mut().and_then(|due| due.take(until)) {
             let since = self.start + due;
             self.lateness.record(now - since);
-            if !self.send(reactor, place, since) {
+            if !self.send(reactor, place, since, now) {
                 self.tally.unsent += 1;
             }
         }
@@ -215,7 +219,8 @@ impl Driver {
     fn echo_next(&mut self, reactor: &mut Context<'_>) -> bool {
         while self.next_echo < self.places.len() {
             self.next_echo += 1;
-            if self.send(reactor, self.next_echo - 1, self.common.clock.now()) {
+            let now = self.common.clock.now();
+            if self.send(reactor, self.next_echo - 1, now, now) {
                 return true;
             }
         }
@@ -223,10 +228,10 @@ impl Driver {
     }
 
     /// Returns whether there is a connection to send on.
-    fn send(&mut self, reactor: &mut Context<'_>, place: usize, since: u64) -> bool {
+    fn send(&mut self, reactor: &mut Context<'_>, place: usize, due: u64, now: u64) -> bool {
         let Place { link, id, .. } = &mut self.places[place];
         let Some(id) = *id else { return false };
-        let message = link.next(&self.common.content, since);
+        let message = link.next(&self.common.content, due, now);
         self.scratch.clear();
         message.pieces().iter().for_each(|piece| self.scratch.extend_from_slice(piece));
         self.under_way += 1;
@@ -286,7 +291,7 @@ impl Handler for Driver {
         (place.is_closing, place.finished) = (false, None);
         if self.common.plan.load == Load::Churn && self.phase != Phase::Over {
             self.under_way += 1;
-            let message = place.link.next(&self.common.content, dial.since);
+            let message = place.link.next(&self.common.content, dial.since, dial.since);
             message.pieces().into_iter().for_each(|piece| conn.send(piece));
         }
         self.see_whether_ready();
