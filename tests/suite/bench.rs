@@ -393,6 +393,31 @@ fn a_server_that_closes_early_is_found_out_and_not_waited_for() {
 }
 
 #[test]
+fn an_open_loop_accounts_for_each_message_that_was_due_though_connections_are_lost() {
+    // Whoever brings the hundredth message is sent away.
+    let crooked = || {
+        Crooked::start(usize::MAX, |_, first, chunk| {
+            let is_it = (first..first + chunk.len() as u64).contains(&(99 * 64));
+            (!is_it).then_some(chunk)
+        })
+    };
+    let accounted = |report: &Value| -> u64 {
+        ["/messages", "/unanswered", "/unsent"].map(|of| number(report, of)).iter().sum()
+    };
+    let flags = "--connections 1 --rate 400 --duration 1h --json";
+    let (report, problems) = incomplete(&crooked().bench(flags));
+    let seconds = report["seconds"].as_f64().unwrap();
+    assert!(accounted(&report).abs_diff((seconds * 400.0).ceil() as u64) <= 1, "{report}");
+    assert!(problems.starts_with("ended after "), "{problems}");
+    assert!(problems.contains(" s of 3600s, as no connection was left"), "{problems}");
+
+    let flags = "--connections 2 --threads 2 --rate 400 --duration 2s --json";
+    let (report, problems) = incomplete(&crooked().bench(flags));
+    assert_eq!((accounted(&report), number(&report, "/connections/lost")), (800, 1), "{problems}");
+    assert!(number(&report, "/unsent") > 0 && !problems.contains("ended after"), "{problems}");
+}
+
+#[test]
 fn a_server_that_refuses_is_said_to_do_so_with_what_to_look_for() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();

@@ -14,7 +14,7 @@ use super::driver::{Common, Driver, ECHOES_AT_ONCE};
 use super::events::{Ended, Event};
 use super::latency::Latencies;
 use super::pacer::Pacer;
-use super::plan::Load;
+use super::plan::{Load, Plan};
 use super::progress::Progress;
 use super::report::{Outcome, Server};
 use super::series::{Second, Series};
@@ -54,6 +54,8 @@ pub(super) struct Conductor {
     start: Option<u64>,
     /// When the measured time ended for the last thread so far.
     ended: u64,
+    /// Threads that had nobody left to send, and when.
+    deserted: Vec<(Share, u64)>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -105,6 +107,7 @@ impl Conductor {
             open: 0,
             start: None,
             ended: 0,
+            deserted: Vec::new(),
             is_over: Arc::default(),
         })
     }
@@ -308,12 +311,15 @@ impl Conductor {
             }
             Event::Second { second, latencies } => self.series.add(second, &latencies),
             Event::Ended(ended) => {
-                let Ended { tally, lateness, at, seconds } = *ended;
+                let Ended { tally, lateness, at, seconds, ended_early, share } = *ended;
                 self.playing -= 1;
                 self.series.end(seconds);
                 self.tally.add(tally);
                 self.lateness.add(&lateness);
                 self.ended = self.ended.max(at);
+                if ended_early && !self.obstructed() {
+                    self.deserted.push((share, at));
+                }
             }
             Event::Failed(why) => self.obstacles.push(why),
             Event::Interrupted if self.playing > 0 => self.obstacles.push(self.interrupted()),
@@ -332,7 +338,35 @@ impl Conductor {
         }
     }
 
-    fn outcome(self) -> Outcome {
+    /// What was due while others still had connections, from threads that had none.
+    fn count_unsent(&mut self, start: u64) {
+        let end = start.saturating_add(nanoseconds(self.common.plan.duration));
+        let until = self.ended.min(end - 1).saturating_sub(start);
+        for (share, left) in &self.deserted {
+            let Some(mut due) = Driver::due(&self.common, *share) else { return };
+            while due.take(left.saturating_sub(start)).is_some() {}
+            while due.take(until).is_some() {
+                self.tally.unsent += 1;
+            }
+        }
+    }
+
+    /// Churn comes to that only where nothing could be connected to, which is said already.
+    fn say_if_deserted(&mut self, measured: u64) {
+        let Plan { duration, load, .. } = self.common.plan;
+        if load != Load::Churn && !self.deserted.is_empty() && measured < nanoseconds(duration) {
+            let after = Duration::from_nanos(measured).as_secs_f64();
+            self.obstacles.push(format!(
+                "ended after {after:.1} s of {duration:?}, as no connection was left"
+            ));
+        }
+    }
+
+    fn outcome(mut self) -> Outcome {
+        if let Some(start) = self.start {
+            self.count_unsent(start);
+            self.say_if_deserted(self.ended.saturating_sub(start));
+        }
         let (mut series, latencies) = self.series.finish();
         let measured = self.start.map_or(0, |start| self.ended.saturating_sub(start));
         // In which answers were waited for that did not come.

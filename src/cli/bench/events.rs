@@ -1,6 +1,7 @@
 //! What the threads of a run tell its conductor.
 
 use super::latency::Latencies;
+use super::share::Share;
 use super::tally::Tally;
 
 #[derive(Debug)]
@@ -26,4 +27,7 @@ pub(super) struct Ended {
     pub(super) at: u64,
     /// Of how many seconds it has told.
     pub(super) seconds: u64,
+    /// Nobody was left to send, or it was interrupted.
+    pub(super) ended_early: bool,
+    pub(super) share: Share,
 }

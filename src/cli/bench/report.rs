@@ -49,6 +49,8 @@ pub(super) struct Report {
     pub(super) messages: u64,
     pub(super) wrong: u64,
     pub(super) unanswered: u64,
+    /// Due on connections that were gone.
+    pub(super) unsent: u64,
     /// When the run was interrupted.
     pub(super) under_way: u64,
     pub(super) bytes: u64,
@@ -149,6 +151,7 @@ impl Report {
             messages: tally.messages,
             wrong: tally.wrong,
             unanswered: tally.unanswered,
+            unsent: tally.unsent,
             under_way: tally.under_way,
             bytes: tally.bytes,
             seconds,

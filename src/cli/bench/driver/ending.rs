@@ -136,6 +136,9 @@ impl Driver {
         let was_measured = self.second_ends < u64::MAX;
         let now = self.common.clock.now();
         let ended_early = matches!(self.phase, Phase::Running);
+        if ended_early {
+            self.leave_unsent(now);
+        }
         self.phase = Phase::Over;
         for place in 0..self.active {
             self.count_as_lost(place, "no answer by the end");
@@ -161,8 +164,25 @@ impl Driver {
         let at = if was_measured { at } else { self.start };
         let tally = std::mem::take(&mut self.tally);
         let lateness = std::mem::replace(&mut self.lateness, Latencies::new());
-        let seconds = self.second;
-        self.tell(Event::Ended(Box::new(Ended { tally, lateness, at, seconds })));
+        self.tell(Event::Ended(Box::new(Ended {
+            tally,
+            lateness,
+            at,
+            seconds: self.second,
+            ended_early,
+            share: self.share,
+        })));
+    }
+
+    /// Counts what was due by now, and is not sent any more.
+    fn leave_unsent(&mut self, now: u64) {
+        let until = now.min(self.end - 1).saturating_sub(self.start);
+        while let Some((place, _)) = self.due.as_mut().and_then(|due| due.take(until)) {
+            match self.places[place].id {
+                Some(_) => self.tally.under_way += 1,
+                None => self.tally.unsent += 1,
+            }
+        }
     }
 }
 
