@@ -331,6 +331,24 @@ fn a_server_that_says_more_than_it_was_asked_is_found_out() {
 }
 
 #[test]
+fn what_a_server_says_after_the_last_answer_is_heard() {
+    let server = Crooked::serve(usize::MAX, |mut stream, _| {
+        // Not to wait for something: it answers when the load has ended, and says more later.
+        let pause = || thread::sleep(Duration::from_millis(20));
+        let mut message = [0; 64];
+        let _ = stream.read_exact(&mut message).map(|()| pause());
+        let _ = stream.write_all(&message).map(|()| pause());
+        let _ = stream.write_all(&[0]);
+        let _ = stream.read(&mut [0]);
+    });
+    for load in ["", "--rate 1", "--idle"] {
+        let flags = format!("--connections 1 --duration 1ms --timeout 2s --json {load}");
+        let (report, _) = incomplete(&server.bench(&flags));
+        assert_eq!(number(&report, "/wrong"), 1, "{load}: {report}");
+    }
+}
+
+#[test]
 fn after_an_idle_time_everybody_echoes_though_the_server_says_more_than_it_was_asked() {
     let server = Crooked::start(usize::MAX, |_, _, mut chunk| {
         chunk.push(0);

@@ -70,8 +70,9 @@ impl Driver {
                 conn.finish();
             }
         }
-        self.finish_if_done();
+        self.finish_if_done(&mut conn.others());
     }
+
     /// Tells of the seconds that are over.
     pub(super) fn roll(&mut self, now: u64) {
         while now >= self.second_ends {

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use readyloop::{CloseReason, Context};
 
-use super::{Driver, END, Phase, Place};
+use super::{Driver, END, LISTENED, Phase, Place};
 use crate::cli::bench::clock::nanoseconds;
 use crate::cli::bench::events::{Ended, Event};
 use crate::cli::bench::latency::Latencies;
 use crate::cli::bench::link::Loss;
 use crate::cli::bench::plan::Load;
 use crate::cli::bench::trouble::{self, Trouble};
+
+/// After the last answer: a server may say more than it was asked. It is not of the measured time.
+const LISTEN_ON: Duration = Duration::from_millis(200);
 
 impl Driver {
     /// Gives up messages that have waited too long, with their connections, and connections that the server
@@ -88,18 +91,26 @@ impl Driver {
             self.tally.all_sent = self.common.clock.now().saturating_sub(self.start);
             self.phase = Phase::Finishing;
             reactor.set_timer(self.common.plan.timeout, END);
-            self.finish_if_done();
+            self.finish_if_done(reactor);
         }
     }
 
-    pub(super) fn finish_if_done(&mut self) {
+    pub(super) fn finish_if_done(&mut self, reactor: &mut Context<'_>) {
+        if self.phase != Phase::Finishing {
+            return;
+        }
         let is_done = match self.load() {
             Load::Churn => self.dials.is_empty() && self.open == 0,
             Load::Idle => self.under_way == 0 && self.next_echo == self.places.len(),
             Load::Closed { .. } | Load::Open { .. } => self.under_way == 0,
         };
-        if self.phase == Phase::Finishing && is_done {
-            self.finish();
+        match self.load() {
+            _ if !is_done => {}
+            Load::Churn => self.finish(), // each connection was heard to its end
+            Load::Closed { .. } | Load::Open { .. } | Load::Idle => {
+                self.phase = Phase::Listening;
+                reactor.set_timer(LISTEN_ON, LISTENED);
+            }
         }
     }
 

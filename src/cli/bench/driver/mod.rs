@@ -29,6 +29,7 @@ use opening::{RETRY_AFTER, kind_of_failure};
 const RAMP: TimerKey = TimerKey(0);
 const SCAN: TimerKey = TimerKey(1);
 const END: TimerKey = TimerKey(2);
+const LISTENED: TimerKey = TimerKey(3);
 /// And all above: the connection with this number, less this, is tried again.
 const RETRY: u64 = 16;
 
@@ -59,6 +60,8 @@ enum Phase {
     Running,
     /// Those under way are waited for.
     Finishing,
+    /// All are answered, and whatever still comes is too much.
+    Listening,
     Over,
 }
 
@@ -177,7 +180,7 @@ impl Driver {
             Load::Idle => {
                 self.phase = Phase::Finishing;
                 self.echo(reactor);
-                return self.finish_if_done();
+                return self.finish_if_done(reactor);
             }
         }
         reactor.set_timer(self.common.clock.until(self.end), END);
@@ -266,14 +269,15 @@ impl Handler for Driver {
                 reactor.set_timer(scan_step(self.common.plan.timeout), SCAN);
                 self.scan(reactor);
                 self.roll(self.common.clock.now());
-                self.finish_if_done();
+                self.finish_if_done(reactor);
             }
             // A timer counts from the beginning of the turn that sets it, which is earlier.
             END if self.phase == Phase::Running && self.common.clock.now() < self.end => {
                 reactor.set_timer(self.common.clock.until(self.end), END);
             }
             END if self.phase == Phase::Running => self.end_sending(reactor),
-            END => self.finish(),
+            END if self.phase == Phase::Listening => {}
+            END | LISTENED => self.finish(),
             TimerKey(retry) => {
                 if self.churns() {
                     self.dial(reactor, (retry - RETRY) as usize);
@@ -310,7 +314,7 @@ impl Handler for Driver {
         }
         self.see_whether_ready();
         self.finish_if_nobody_is_left();
-        self.finish_if_done();
+        self.finish_if_done(reactor);
     }
 
     fn on_data(
@@ -354,6 +358,6 @@ impl Handler for Driver {
             self.dial(&mut conn.others(), place);
         }
         self.finish_if_nobody_is_left();
-        self.finish_if_done();
+        self.finish_if_done(&mut conn.others());
     }
 }
