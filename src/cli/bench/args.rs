@@ -67,7 +67,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
     connect_timeout: Span,
 
-    /// A message that is not answered after this time is an error, and its connection is given up
+    /// A message that is not answered after this time is an error, and its connection is given up; so is one
+    /// that the server does not close with --churn. Before that is seen another tenth of it may pass, at least
+    /// 10 ms and at most 250 ms
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
     timeout: Span,
 
