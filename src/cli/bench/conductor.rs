@@ -354,7 +354,8 @@ impl Conductor {
     /// Churn comes to that only where nothing could be connected to, which is said already.
     fn say_if_deserted(&mut self, measured: u64) {
         let Plan { duration, load, .. } = self.common.plan;
-        if load != Load::Churn && !self.deserted.is_empty() && measured < nanoseconds(duration) {
+        let is_why = load != Load::Churn && !self.deserted.is_empty() && !self.obstructed();
+        if is_why && measured < nanoseconds(duration) {
             let after = Duration::from_nanos(measured).as_secs_f64();
             self.obstacles.push(format!(
                 "ended after {after:.1} s of {duration:?}, as no connection was left"
