@@ -30,12 +30,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         input: &[u8],
         call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
     ) {
-        self.table.staged.show(input);
         let socket = self.sockets[id.slot as usize].as_mut();
         let Some(state) = socket.and_then(|socket| socket.state.as_mut()) else { return };
         let handler = &mut self.handler;
+        self.table.staged.show(input);
         guarded(&mut self.table, id, |table| call(handler, &mut Conn::new(table, id), state));
         self.settle_shown(id, input);
+        self.table.staged.hide();
     }
 
     /// Runs a callback that is not for anything the peer has done, unless the connection is about to end.

@@ -28,7 +28,7 @@ impl Staged {
         self.part.is_empty() && self.copied.is_empty()
     }
 
-    /// The callback that follows is shown this.
+    /// The callback that follows is shown this, until [`hide`](Self::hide).
     #[inline]
     pub(crate) fn show(&mut self, input: &[u8]) {
         if input.len() < WORTH_IT {
@@ -36,6 +36,12 @@ impl Staged {
         }
         let Range { start, end } = input.as_ptr_range();
         self.input = start as usize..end as usize;
+    }
+
+    /// The callback is over: what stands at these addresses from now on may be something else.
+    #[inline]
+    pub(crate) fn hide(&mut self) {
+        self.input = 0..0;
     }
 
     #[inline]
@@ -69,7 +75,7 @@ impl Staged {
     /// Makes it empty. What it has taken from the heap above so many bytes it gives back.
     #[inline]
     pub(crate) fn clear(&mut self, most: usize) {
-        (self.input, self.part) = (0..0, 0..0);
+        self.part = 0..0;
         self.copied.clear();
         self.copied.shrink_to(most);
     }
@@ -113,5 +119,15 @@ mod tests {
         let other = input.clone();
         staged.push(&other);
         assert!(staged.copied == other);
+    }
+
+    #[test]
+    fn what_was_shown_to_a_former_callback_is_copied() {
+        let input = vec![7; WORTH_IT];
+        let mut staged = Staged::default();
+        staged.show(&input);
+        staged.hide();
+        staged.push(&input);
+        assert!(staged.copied == input && staged.part.is_empty());
     }
 }
