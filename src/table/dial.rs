@@ -1,11 +1,16 @@
 //! A connection that is being opened outward.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::vec;
 
+use super::{Entry, Table};
 use crate::connect_error::{Attempt, ConnectError};
 use crate::core::deadlines::millis;
+use crate::id::ConnId;
 use crate::net::{ConnectOptions, StepError};
+
+/// The address of one that is to be opened outward, and was given none.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How long a connection waits for descriptors or memory before it is tried again, in milliseconds: as long as an
 /// acceptor does at most.
@@ -84,6 +89,42 @@ impl Dial {
             self.failed(addr, error);
         }
         ConnectError::new(std::mem::take(&mut self.attempts), self.left.len())
+    }
+}
+
+impl Table {
+    /// Gives a slot to a connection that is to be opened outward. Once the reactor is about to end it has
+    /// none, and nothing follows.
+    pub(crate) fn dial(&mut self, addrs: Vec<SocketAddr>, options: ConnectOptions) -> ConnId {
+        let id = self.next_id();
+        if self.begins_nothing() {
+            self.last_serial = id.serial; // it is nobody else's
+            return id;
+        }
+        let peer = addrs.first().copied().unwrap_or(NOWHERE);
+        let now = self.stamp();
+        self.put(id, Entry::outbound(id.serial, Dial::new(addrs, options, now), peer, now));
+        self.stats.count().dialled += 1;
+        self.to_dial.push_back(id);
+        id
+    }
+
+    pub(crate) fn begins_nothing(&self) -> bool {
+        self.stopping || self.is_ending
+    }
+
+    /// One of those whose next address is to be tried.
+    pub(crate) fn next_to_dial(&mut self) -> Option<ConnId> {
+        self.to_dial.pop_front()
+    }
+
+    pub(crate) fn has_to_dial(&self) -> bool {
+        !self.to_dial.is_empty()
+    }
+
+    /// The address that was tried has failed.
+    pub(crate) fn dial_again(&mut self, id: ConnId) {
+        self.to_dial.push_back(id);
     }
 }
 

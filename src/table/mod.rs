@@ -7,19 +7,20 @@
 mod dial;
 mod entry;
 mod newcomers;
+mod ready;
+mod sending;
 mod staged;
 mod timers;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::close_reason::CloseReason;
 use crate::config::Config;
-use crate::conn::{Direction, SendError};
+use crate::conn::Direction;
 use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, Timeouts, millis};
 use crate::core::phase::Phase;
@@ -28,9 +29,7 @@ use crate::core::recency::Recency;
 use crate::core::wheel::Wheel;
 use crate::handler::TimerKey;
 use crate::id::{ConnId, serials_of};
-use crate::net::{ConnectOptions, Event};
 use crate::stats::Tally;
-use dial::Dial;
 pub(crate) use entry::Entry;
 use entry::LAST_LISTENER;
 pub(crate) use newcomers::lock;
@@ -49,9 +48,6 @@ const A_WHILE: u64 = 1_000;
 
 /// A turn that takes so long is a slow one.
 const SLOW_TURN: Duration = Duration::from_millis(10);
-
-/// The address of one that is to be opened outward, and was given none.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Between which fillings of its queue a connection goes on being read from once it was throttled.
 #[derive(Clone, Copy, Debug)]
@@ -267,40 +263,6 @@ impl Table {
         self.stats.count().open += 1;
     }
 
-    /// Gives a slot to a connection that is to be opened outward. Once the reactor is about to end it has
-    /// none, and nothing follows.
-    pub(crate) fn dial(&mut self, addrs: Vec<SocketAddr>, options: ConnectOptions) -> ConnId {
-        let id = self.next_id();
-        if self.begins_nothing() {
-            self.last_serial = id.serial; // it is nobody else's
-            return id;
-        }
-        let peer = addrs.first().copied().unwrap_or(NOWHERE);
-        let now = self.stamp();
-        self.put(id, Entry::outbound(id.serial, Dial::new(addrs, options, now), peer, now));
-        self.stats.count().dialled += 1;
-        self.to_dial.push_back(id);
-        id
-    }
-
-    pub(crate) fn begins_nothing(&self) -> bool {
-        self.stopping || self.is_ending
-    }
-
-    /// One of those whose next address is to be tried.
-    pub(crate) fn next_to_dial(&mut self) -> Option<ConnId> {
-        self.to_dial.pop_front()
-    }
-
-    pub(crate) fn has_to_dial(&self) -> bool {
-        !self.to_dial.is_empty()
-    }
-
-    /// The address that was tried has failed.
-    pub(crate) fn dial_again(&mut self, id: ConnId) {
-        self.to_dial.push_back(id);
-    }
-
     /// Newcomers of more listeners than these are not told apart from those of the last.
     fn index_of(&mut self, listener: SocketAddr) -> u16 {
         let known = self.listeners.iter().position(|addr| *addr == listener);
@@ -422,17 +384,6 @@ impl Table {
         self.get_mut(id).expect(HOLDS_A_SLOT)
     }
 
-    /// What is there to send for a connection, and where to count what was sent.
-    ///
-    /// # Panics
-    /// As [`entry`](Self::entry).
-    #[inline]
-    pub(crate) fn outgoing(&mut self, id: ConnId) -> (&mut Entry, &Staged, &mut Tally) {
-        let entry = self.entries.get_mut(id.slot as usize);
-        let entry = entry.filter(|entry| entry.serial == id.serial);
-        (entry.expect(HOLDS_A_SLOT), &self.staged, &mut self.stats)
-    }
-
     /// The id of whoever is in a slot.
     pub(crate) fn id_in(&self, slot: u32) -> Option<ConnId> {
         self.entries.get(slot as usize).map(|entry| ConnId { serial: entry.serial, slot })
@@ -456,148 +407,6 @@ impl Table {
     pub(crate) fn listener_of(&self, entry: &Entry) -> Option<SocketAddr> {
         entry.listener().map(|index| self.listeners[usize::from(index)])
     }
-
-    /// Sets the sticky flags that an event tells of. An event for a slot's former tenant is dropped:
-    /// its tag is another.
-    #[inline]
-    pub(crate) fn mark(&mut self, slot: u32, tag: u32, event: Event) {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        let id = ConnId { serial: entry.serial, slot };
-        if id.tag() != tag {
-            return;
-        }
-        entry.mark(event);
-        self.list_if_busy(id);
-    }
-
-    /// Puts a connection on the ready list if it has work that can be done now.
-    pub(crate) fn list_if_busy(&mut self, id: ConnId) {
-        if self.becomes_listed(id) {
-            self.ready.push(id);
-        }
-    }
-
-    /// The same for one that has just had its turn.
-    pub(crate) fn relist_if_busy(&mut self, id: ConnId) {
-        if self.becomes_listed(id) {
-            self.leftover.push_back(id);
-        }
-    }
-
-    fn becomes_listed(&mut self, id: ConnId) -> bool {
-        let low_water = self.marks().low;
-        let Some(entry) = self.get_mut(id) else { return false };
-        let becomes = !entry.listed && entry.has_work(low_water);
-        entry.listed |= becomes;
-        becomes
-    }
-
-    /// Takes a connection off the ready list, as its turn has come.
-    #[inline]
-    pub(crate) fn unlist(&mut self, id: ConnId) -> Option<&mut Entry> {
-        let entry = self.get_mut(id)?;
-        entry.listed = false;
-        Some(entry)
-    }
-
-    pub(crate) fn has_ready(&self) -> bool {
-        !(self.ready.is_empty() && self.leftover.is_empty())
-    }
-
-    /// How many wait that have had their turn already.
-    pub(crate) fn leftovers(&self) -> usize {
-        self.leftover.len()
-    }
-
-    /// The one of them whose turn comes next.
-    pub(crate) fn next_leftover(&mut self) -> Option<ConnId> {
-        self.leftover.pop_front()
-    }
-
-    /// Exchanges the ready list for an empty one: those who are added now wait for the next turn.
-    pub(crate) fn swap_ready(&mut self, list: &mut Vec<ConnId>) {
-        std::mem::swap(&mut self.ready, list);
-    }
-
-    /// What is queued for a connection, with what the callback at hand has sent to it if it is the
-    /// `current` one.
-    pub(crate) fn queued(&self, id: ConnId, current: Option<ConnId>) -> usize {
-        let staged = if Some(id) == current { self.staged.len() } else { 0 };
-        self.get(id).map_or(0, Entry::queued) + staged
-    }
-
-    /// Whether a considerate handler sends no more.
-    pub(crate) fn is_above_high_water(&self, id: ConnId, current: Option<ConnId>) -> bool {
-        !self.sends(id) || self.queued(id, current) > self.marks().high
-    }
-
-    /// The same for any connection. Who is told so waits for `on_drained`, so it is owed from now on.
-    pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: Option<ConnId>) -> bool {
-        let is_above = self.is_above_high_water(id, current);
-        if let Some(entry) = self.get_mut(id).filter(|_| is_above && Some(id) != current) {
-            entry.throttled = true;
-        }
-        is_above
-    }
-
-    /// Queues bytes for a connection, or nothing.
-    pub(crate) fn try_send(
-        &mut self,
-        id: ConnId,
-        bytes: &[u8],
-        current: Option<ConnId>,
-    ) -> Result<(), SendError> {
-        let has_room = self.has_room(id, bytes.len(), current).ok_or(SendError::Gone)?;
-        let with_staged = self.staged.len().saturating_add(bytes.len());
-        if !has_room || !self.pressure.has_room_for(with_staged) {
-            return Err(SendError::Full);
-        }
-        self.push(id, bytes, current);
-        Ok(())
-    }
-
-    /// Queues bytes for a connection, and ends it if they are too many for it. Whether they are too many
-    /// for the reactor is seen at the end of the turn: it may not be this connection that has to go.
-    #[inline] // for `Conn::send`, which knows that it is the current one
-    pub(crate) fn send(
-        &mut self,
-        id: ConnId,
-        bytes: &[u8],
-        current: Option<ConnId>,
-    ) -> Result<(), SendError> {
-        if self.has_room(id, bytes.len(), current).ok_or(SendError::Gone)? {
-            self.push(id, bytes, current);
-        } else {
-            let limit = self.config.queue_limit_bytes();
-            self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
-            self.list_if_busy(id);
-        }
-        Ok(())
-    }
-
-    /// Whether a connection can be sent to.
-    pub(crate) fn sends(&self, id: ConnId) -> bool {
-        self.get(id).is_some_and(|entry| entry.phase.sends())
-    }
-
-    /// Whether a connection's queue takes so many bytes more; `None` if it cannot be sent to.
-    fn has_room(&self, id: ConnId, bytes: usize, current: Option<ConnId>) -> Option<bool> {
-        let entry = self.get(id).filter(|entry| entry.phase.sends())?;
-        let staged = if Some(id) == current { self.staged.len() } else { 0 };
-        let total = (entry.queued() + staged).checked_add(bytes);
-        Some(total.is_some_and(|total| total <= self.config.queue_limit_bytes()))
-    }
-
-    fn push(&mut self, id: ConnId, bytes: &[u8], current: Option<ConnId>) {
-        if Some(id) == current {
-            self.staged.push(bytes);
-        } else {
-            let now = self.stamp();
-            self.entry(id).push(bytes, now);
-            self.recount(id);
-            self.list_if_busy(id);
-        }
-    }
 }
 
 fn id_of(slot: usize, entry: &Entry) -> ConnId {
@@ -608,7 +417,10 @@ fn id_of(slot: usize, entry: &Entry) -> ConnId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Token;
+    use crate::close_reason::CloseReason;
+    use crate::conn::SendError;
+    use crate::net::{Event, Token};
+    use std::net::Ipv4Addr;
 
     const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
