@@ -104,7 +104,7 @@ impl Config {
     pub const fn new() -> Self {
         Self {
             max_input: 64 * KIB,
-            high_water: 64 * KIB,
+            high_water: 32 * KIB,
             low_water: None,
             queue_limit: None,
             queue_budget: DEFAULT_QUEUE_BUDGET,
@@ -145,7 +145,7 @@ impl Config {
     }
 
     /// Above this many queued bytes the reactor stops reading from the connection, so that a peer
-    /// which does not read its answers is not asked for more. Default 64 KiB.
+    /// which does not read its answers is not asked for more. Default 32 KiB.
     ///
     /// A connection with nothing queued is read from 64 KiB at a time, and one with something queued no
     /// more than what is missing to this mark (but 4 KiB at least). So one whose answers are as long as the

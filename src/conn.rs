@@ -96,7 +96,7 @@ impl<'a> Conn<'a> {
     }
 
     /// Whether so much is queued that a considerate handler sends no more until
-    /// [`on_drained`](crate::Handler::on_drained). When the whole reactor holds much, little is so much:
+    /// [`on_drained`](crate::Handler::on_drained), which follows if this says so. When the whole reactor holds much, little is so much:
     /// see [`queue_budget`](crate::Config::queue_budget). Also true when nothing can be sent any more, so
     /// that a loop like the one below always ends.
     ///

@@ -103,7 +103,9 @@ pub trait Handler {
         Ok(())
     }
 
-    /// The queue had risen above high water and has fallen to low water: there is room again.
+    /// The queue had risen above high water, or a callback was [told](Conn::is_above_high_water) that it had,
+    /// and has fallen to low water: there is room again. What the kernel takes as soon as the callback returns
+    /// was never queued, unless the callback has asked.
     ///
     /// Called at most once a turn, so a handler may produce endlessly from here, as long as it stops
     /// when [`is_above_high_water`](Conn::is_above_high_water) says so.

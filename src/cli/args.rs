@@ -62,7 +62,7 @@ pub(crate) struct ServeArgs {
     pub(crate) backlog: Count,
 
     /// Stop reading from a client while more than this is queued for it
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", default_value = "32KiB", allow_hyphen_values = true)]
     pub(crate) high_water: Size,
 
     /// Go on reading when the queue has fallen to this [default: a quarter of --high-water]

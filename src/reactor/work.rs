@@ -171,17 +171,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return;
         }
         let (high_water, now) = (self.table.marks().high, self.table.stamp());
-        let (entry, staged, _) = self.table.outgoing(id);
+        let (entry, ..) = self.table.outgoing(id);
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
-            entry.throttled |= entry.queued() + staged.len() > high_water;
             let mut sent = self.transmit(id, input);
             let (entry, staged, _) = self.table.outgoing(id);
-            if sent < staged.len() && entry.phase != Phase::Deaf {
-                for piece in staged.pieces(input) {
-                    let (_, rest) = piece.split_at(piece.len().min(sent));
-                    sent -= piece.len() - rest.len();
-                    entry.push(rest, now);
+            if entry.phase != Phase::Deaf {
+                if sent < staged.len() {
+                    for piece in staged.pieces(input) {
+                        let (_, rest) = piece.split_at(piece.len().min(sent));
+                        sent -= piece.len() - rest.len();
+                        entry.push(rest, now);
+                    }
                 }
+                // What the kernel takes at once was never queued. But who was told to wait is told to go on.
+                entry.throttled |= staged.is_told() || entry.queued() > high_water;
             }
         }
         self.table.staged.clear(LARGEST_STAGED);

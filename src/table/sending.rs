@@ -16,7 +16,14 @@ impl Table {
 
     /// Whether a considerate handler sends no more.
     pub(crate) fn is_above_high_water(&self, id: ConnId, current: Option<ConnId>) -> bool {
-        !self.sends(id) || self.queued(id, current) > self.marks().high
+        if !self.sends(id) {
+            return true;
+        }
+        let is_above = self.queued(id, current) > self.marks().high;
+        if is_above && Some(id) == current {
+            self.staged.tell();
+        }
+        is_above
     }
 
     /// The same for any connection. Who is told so waits for `on_drained`, so it is owed from now on.

@@ -1,5 +1,6 @@
 //! What a callback sends to its own connection.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Less is copied: it takes less time than to find out where it stands.
@@ -17,6 +18,8 @@ pub(crate) struct Staged {
     part: Range<usize>,
     /// What comes after that.
     copied: Vec<u8>,
+    /// The callback has asked, and was told that it is above high water: so it waits for `on_drained`.
+    is_told: Cell<bool>,
 }
 
 impl Staged {
@@ -42,6 +45,15 @@ impl Staged {
     #[inline]
     pub(crate) fn hide(&mut self) {
         self.input = 0..0;
+        self.is_told.set(false);
+    }
+
+    pub(crate) fn tell(&self) {
+        self.is_told.set(true);
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told.get()
     }
 
     #[inline]
@@ -76,6 +88,7 @@ impl Staged {
     #[inline]
     pub(crate) fn clear(&mut self, most: usize) {
         self.part = 0..0;
+        self.is_told.set(false);
         self.copied.clear();
         self.copied.shrink_to(most);
     }

@@ -163,7 +163,7 @@ impl Ledger {
     /// How many connections that are opened outward may hold a slot.
     pub(crate) fn outward(&self) -> usize {
         let may_be_there = |life: &Life| !life.closed; // nobody says when one has gone that was refused
-        self.dials.undecided() + self.count_outbound(may_be_there)
+        self.dials.without_socket() + self.count_outbound(may_be_there)
     }
 
     pub(crate) fn count_outbound(&self, so: impl Fn(&Life) -> bool) -> usize {
@@ -176,8 +176,9 @@ impl Ledger {
     }
 
     pub(crate) fn begin(&mut self, id: ConnId, dial: Dial) {
-        let stopping = self.stopping;
-        let is_new = self.dials.begin(id, dial, stopping) && !self.lives.contains_key(&id);
+        let is_over = |(began, timeout): (Instant, Duration)| dial.begun - began >= timeout;
+        let is_late = self.stopping || self.draining.is_some_and(is_over);
+        let is_new = self.dials.begin(id, dial, is_late) && !self.lives.contains_key(&id);
         self.expect(is_new, id, "an id that was used before");
     }
 
@@ -284,7 +285,8 @@ impl Actor {
 
     /// Writes down what a callback leaves behind.
     fn leave(&self, conn: &Conn<'_>) {
-        let above = conn.queued() > self.limits.high_water;
+        let asks = self.ledger.borrow().calls.is_multiple_of(2);
+        let above = asks && conn.is_above_high_water() && conn.queued() > self.limits.high_water;
         self.note(conn.id(), |life| life.owed_a_drain |= above && !life.has_finished);
     }
 

@@ -225,3 +225,50 @@ fn nothing_is_read_from_a_peer_that_does_not_read() {
     assert!(world.run_until_still().is_continue());
     assert_eq!(peer.received().len(), 10_000);
 }
+
+/// Sends much with each chunk of input, and asks whether that is too much if it is to.
+struct Verbose {
+    asks: bool,
+    drained: usize,
+}
+
+impl Handler for Verbose {
+    type State = ();
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        input.take();
+        conn.send(&[b'v'; 1_000]);
+        assert!(!self.asks || conn.is_above_high_water());
+        Ok(())
+    }
+
+    fn on_drained(&mut self, _: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
+        self.drained += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn what_the_kernel_takes_at_once_was_never_queued_unless_the_handler_has_asked() {
+    for asks in [false, true] {
+        let config = Config::new().high_water(100);
+        let mut world = World::new(1, config, Verbose { asks, drained: 0 }).unwrap();
+        let addr = world.listen("10.0.0.1:7000").unwrap();
+        let peer = world.dial(addr);
+        for _ in 0..10 {
+            peer.send(b"?");
+            let _ = world.run_until_still();
+        }
+        assert_eq!(peer.received().len(), 10_000);
+        assert_eq!(world.reactor().handler().drained, if asks { 10 } else { 0 });
+    }
+}

@@ -46,11 +46,12 @@ pub(crate) struct Dials {
 pub(crate) struct Dial {
     addrs: Vec<SocketAddr>,
     timeout: Duration,
-    begun: Instant,
+    pub(crate) begun: Instant,
     opened: bool,
     failed: bool,
     given_up: bool,
-    /// It was begun when the reactor was about to stop: then nothing need follow.
+    /// It was begun when the reactor was about to stop, or had drained for as long as it may: then nothing
+    /// need follow.
     late: bool,
 }
 
@@ -146,6 +147,11 @@ impl Dials {
     /// Those that hold a slot, or may.
     pub(crate) fn undecided(&self) -> usize {
         self.by_id.values().filter(|dial| !dial.is_decided() && !dial.late).count()
+    }
+
+    /// Those that may hold a slot, with a socket or between two: the late ones included.
+    pub(crate) fn without_socket(&self) -> usize {
+        self.by_id.values().filter(|dial| !dial.is_decided()).count()
     }
 
     pub(crate) fn count_failed(&self) -> usize {

@@ -334,7 +334,7 @@ impl Run {
         let sum = if is_alone { come == known } else { come >= known };
         // What is being opened outward has no socket between two addresses.
         let held = stats.open + come.saturating_sub(known);
-        let without = self.ledger.borrow().dials.undecided() as u64;
+        let without = self.ledger.borrow().dials.without_socket() as u64;
         let held = sockets <= held && held <= sockets + without;
         self.check_dials()?;
         expect(sum, || format!("the stats do not add up: {stats:?}"))?;

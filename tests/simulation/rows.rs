@@ -557,6 +557,7 @@ impl Handler for Fragile {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
         conn.send(input.take());
+        let _waits = conn.is_above_high_water(); // for on_drained
         self.reach("data", conn);
         Ok(())
     }

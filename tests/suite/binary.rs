@@ -433,7 +433,7 @@ fn sighup_opens_the_log_file_again_and_sigusr1_says_how_things_stand() {
         "open: 1,",
         "bytes_in: 5,",
         "max_per_ip: Some(77)",
-        "low_water: Some(16384)",
+        "low_water: Some(8192)",
     ] {
         assert!(text.contains(expected), "{expected} is not in the log:\n{text}");
     }

@@ -114,6 +114,15 @@ struct Dialled {
     has_sent: bool,
 }
 
+impl std::fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { socket, has_sent } = self;
+        let (own, peer) = (socket.local_addr(), socket.peer_addr());
+        let error = socket.take_error();
+        write!(f, "{own:?} to {peer:?}, which has sent: {has_sent}, error: {error:?}")
+    }
+}
+
 impl Dialled {
     fn dial(to: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
@@ -149,7 +158,7 @@ fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_serve
     let mut served = 0;
     // Those whose SYN was dropped try again after 1, 2, 4, 8 … seconds.
     while served < DIALS / 10 * 9 {
-        assert!(start.elapsed() < 3 * DEADLINE, "{served} were served");
+        assert!(start.elapsed() < 3 * DEADLINE, "{served} were served, not {:?}", dialled[0]);
         let before = dialled.len();
         dialled.retain_mut(|client| !client.is_served());
         served += before - dialled.len();
