@@ -541,7 +541,7 @@ mod tests {
     fn a_contradiction_is_named_with_both_numbers() {
         let cases = [
             (Config::new().high_water(5).low_water(6), "low_water (6) is above high_water (5)"),
-            (Config::new().queue_limit(9), "high_water (65536) is above queue_limit (9)"),
+            (Config::new().queue_limit(9), "high_water (32768) is above queue_limit (9)"),
             (Config::new().high_water(0), "high_water is 0"),
             (Config::new().max_input(0), "max_input is 0"),
             (Config::new().read_budget(0), "read_budget is 0"),
