@@ -78,15 +78,19 @@ fn next(news: &Receiver<News>) -> News {
     news.recv_timeout(DEADLINE).expect("something becomes of it")
 }
 
-/// An address of this machine at which nobody listens.
-fn closed_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address of this machine at which nobody listens, for as long as the socket is kept.
+fn closed_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
 }
 
 #[test]
 fn one_reactor_calls_and_is_called_at_the_same_time() {
     let (server, news) = teller();
-    server.handle.connect([closed_port(), server.addr], &ConnectOptions::new()).unwrap();
+    let (_kept, closed) = closed_port();
+    server.handle.connect([closed, server.addr], &ConnectOptions::new()).unwrap();
     let mut all = [next(&news), next(&news), next(&news)];
     all.sort_by_key(|news| matches!(news, News::Data(_)) as u8);
     assert!(all.contains(&News::Open(Direction::Outbound, server.addr)), "{all:?}");
@@ -120,7 +124,8 @@ fn each_failure_names_its_cause() {
         }
     };
     let options = ConnectOptions::new();
-    assert_eq!(failed(closed_port(), &options), ("connect", ErrorKind::ConnectionRefused));
+    let (kept, closed) = closed_port();
+    assert_eq!(failed(closed, &options), ("connect", ErrorKind::ConnectionRefused));
 
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0)); // RFC 5737: nobody has this address
     let from_elsewhere = options.clone().source(Some(elsewhere));
@@ -136,9 +141,9 @@ fn each_failure_names_its_cause() {
     assert_eq!(failed(addr, &soon), ("connect", ErrorKind::TimedOut));
 
     // A port that calls itself meets itself, and would echo to itself for ever.
-    let own = closed_port();
-    let from_own = options.source(Some(own));
-    assert_eq!(failed(own, &from_own), ("connect", ErrorKind::ConnectionRefused));
+    drop(kept);
+    let from_own = options.source(Some(closed));
+    assert_eq!(failed(closed, &from_own), ("connect", ErrorKind::ConnectionRefused));
     assert_eq!(server.stop().not_connected, 4);
 }
 
@@ -179,7 +184,8 @@ fn a_thousand_calls_at_once_are_all_answered_by_two_reactors() {
 #[test]
 fn a_proxy_passes_twenty_megabytes_and_the_half_close_to_a_slow_reader() {
     let echo = Server::start(Config::new(), readyloop::services::Echo);
-    let proxy = Server::start(Config::new(), Proxy::new(vec![closed_port(), echo.addr]));
+    let (_kept, closed) = closed_port();
+    let proxy = Server::start(Config::new(), Proxy::new(vec![closed, echo.addr]));
     let bytes = noise(20_000_000);
     let pace = || std::thread::yield_now();
     let back = half_close_echo(proxy.connect(), &bytes, pace);
@@ -189,7 +195,8 @@ fn a_proxy_passes_twenty_megabytes_and_the_half_close_to_a_slow_reader() {
 
 #[test]
 fn a_proxy_resets_a_client_for_whom_there_is_no_server() {
-    let proxy = Server::start(Config::new(), Proxy::new(vec![closed_port()]));
+    let (_kept, closed) = closed_port();
+    let proxy = Server::start(Config::new(), Proxy::new(vec![closed]));
     let mut client = proxy.connect();
     let error = client.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
