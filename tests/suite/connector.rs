@@ -78,18 +78,10 @@ fn next(news: &Receiver<News>) -> News {
     news.recv_timeout(DEADLINE).expect("something becomes of it")
 }
 
-/// An address of this machine at which nobody listens, for as long as the socket is kept.
-fn closed_port() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr)
-}
-
 #[test]
 fn one_reactor_calls_and_is_called_at_the_same_time() {
     let (server, news) = teller();
-    let (_kept, closed) = closed_port();
+    let (_kept, closed) = refusing("127.0.0.1:0");
     server.handle.connect([closed, server.addr], &ConnectOptions::new()).unwrap();
     let mut all = [next(&news), next(&news), next(&news)];
     all.sort_by_key(|news| matches!(news, News::Data(_)) as u8);
@@ -124,7 +116,7 @@ fn each_failure_names_its_cause() {
         }
     };
     let options = ConnectOptions::new();
-    let (kept, closed) = closed_port();
+    let (kept, closed) = refusing("127.0.0.1:0");
     assert_eq!(failed(closed, &options), ("connect", ErrorKind::ConnectionRefused));
 
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0)); // RFC 5737: nobody has this address
@@ -184,7 +176,7 @@ fn a_thousand_calls_at_once_are_all_answered_by_two_reactors() {
 #[test]
 fn a_proxy_passes_twenty_megabytes_and_the_half_close_to_a_slow_reader() {
     let echo = Server::start(Config::new(), readyloop::services::Echo);
-    let (_kept, closed) = closed_port();
+    let (_kept, closed) = refusing("127.0.0.1:0");
     let proxy = Server::start(Config::new(), Proxy::new(vec![closed, echo.addr]));
     let bytes = noise(20_000_000);
     let pace = || std::thread::yield_now();
@@ -195,7 +187,7 @@ fn a_proxy_passes_twenty_megabytes_and_the_half_close_to_a_slow_reader() {
 
 #[test]
 fn a_proxy_resets_a_client_for_whom_there_is_no_server() {
-    let (_kept, closed) = closed_port();
+    let (_kept, closed) = refusing("127.0.0.1:0");
     let proxy = Server::start(Config::new(), Proxy::new(vec![closed]));
     let mut client = proxy.connect();
     let error = client.read(&mut [0]).unwrap_err();
