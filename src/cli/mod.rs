@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod client;
 mod failure;
+mod interrupt;
 mod logging;
 mod open_files;
 mod serve;

@@ -33,21 +33,19 @@ pub(crate) fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-impl Raised {
-    /// Refuses to begin with more clients than there can be, of which each takes a descriptor.
-    pub(crate) fn must_allow(&self, clients: u32) -> Result<(), Failure> {
-        let (Self::NoNeed(limit)
-        | Self::From { hard: limit, .. }
-        | Self::Refused { soft: limit, .. }) = self;
-        match limit.0 {
-            Some(most) if u64::from(clients) + OTHERS > most => Err(Failure::of_flag(
-                format!("--clients {clients}"),
-                format!("the limit of open files is {most} (ulimit -n); {OTHERS} are for others"),
-            )),
-            _ => Ok(()),
-        }
+/// Raises the limit, and refuses to begin with more clients than there can be, of which each takes a descriptor.
+pub(crate) fn must_allow(clients: u32) -> Result<(), Failure> {
+    raise();
+    match limit() {
+        Some(most) if u64::from(clients) + OTHERS > most => Err(Failure::of_flag(
+            format!("--clients {clients}"),
+            format!("the limit of open files is {most} (ulimit -n); {OTHERS} are for others"),
+        )),
+        _ => Ok(()),
     }
+}
 
+impl Raised {
     /// Says both limits. A server can do with less, so a refusal is only a warning.
     pub(crate) fn log(&self) {
         match self {

@@ -32,16 +32,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-use std::thread;
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use std::sync::mpsc;
 
 pub(crate) use args::BenchArgs;
 
 use super::failure::Failure;
+use super::interrupt;
 use clock::Clock;
 use conductor::Conductor;
 use content::Content;
@@ -68,7 +64,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
     room::check(&plan, &sources, sources::how_to_add(&targets))?;
     let (sender, events) = mpsc::channel();
-    watch_signals(sender.clone())?;
+    let interrupted = sender.clone();
+    // What was measured is shown. The run may be over: then nobody takes it.
+    interrupt::on_first(move || _ = interrupted.send(Event::Interrupted))?;
     let common = Common {
         content: Content::new(plan.sizes, process.into()),
         plan: plan.clone(),
@@ -111,25 +109,6 @@ fn resolve(target: &str) -> Result<Vec<SocketAddr>, Failure> {
         }
         Some(_) => Ok(addrs),
     }
-}
-
-/// The first SIGINT or SIGTERM ends the load, and what was measured is shown; the second one ends all.
-fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
-    let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
-    let is_second = Arc::default();
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_second)).map_err(refused)?;
-        flag::register(signal, Arc::clone(&is_second)).map_err(refused)?;
-    }
-    let signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]);
-    let mut signals = signals.map_err(refused)?;
-    let wait = move || {
-        for _signal in signals.forever() {
-            let _ = sender.send(Event::Interrupted); // the run may be over
-        }
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
-    Ok(())
 }
 
 /// A file that cannot be written is to be known before the run, and not behind it.

@@ -4,24 +4,19 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handle, Handler, Input,
-    Reactor, TimerKey,
-};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::iterator::Signals;
 
 use super::args::Plan;
 use super::message::{fill_in, on_one_line, reply_len};
 use super::tally::Tally;
 use crate::cli::failure::{Failure, with_causes};
+use crate::cli::interrupt;
 use crate::cli::open_files;
+use readyloop::{
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input, Reactor,
+    TimerKey,
+};
 
 /// So many connections are opened at the same time: fewer than what servers commonly hold in their backlog,
 /// so that none has to be tried again by the kernel, which takes a second.
@@ -39,9 +34,10 @@ const OVERDUE: TimerKey = TimerKey(1);
 /// Exit code 1 if a reply was not right, and if a signal came before the end.
 pub(crate) fn run(plan: Plan, addrs: Vec<SocketAddr>) -> Result<(), Failure> {
     let refused = |error: readyloop::Error| Failure::System(with_causes(&error));
-    open_files::raise().must_allow(plan.clients)?;
+    open_files::must_allow(plan.clients)?;
     let mut reactor = Reactor::new(config(&plan), Script::new(plan, addrs)).map_err(refused)?;
-    let is_interrupted = stop_on_signals(reactor.handle())?;
+    let handle = reactor.handle();
+    let is_interrupted = interrupt::on_first(move || handle.stop())?;
     while reactor.turn(None).map_err(refused)?.is_continue() {
         reactor.handler_mut().print();
     }
@@ -68,26 +64,6 @@ fn config(plan: &Plan) -> Config {
         .idle_timeout(None)
         .write_timeout(None)
         .max_age(None)
-}
-
-/// SIGINT and SIGTERM end the script; a second one ends the process at once.
-fn stop_on_signals(handle: Handle<Script>) -> Result<Arc<AtomicBool>, Failure> {
-    let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
-    let is_interrupted = Arc::<AtomicBool>::default();
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_interrupted))
-            .map_err(refused)?;
-    }
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
-    let told = Arc::clone(&is_interrupted);
-    let wait = move || {
-        for _ in signals.forever() {
-            told.store(true, Ordering::Release);
-            handle.stop();
-        }
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
-    Ok(is_interrupted)
 }
 
 /// The handler of all clients.
