@@ -299,6 +299,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.tell_late(id);
     }
 
+    /// `None` if it has none: one that is being opened has none between two addresses.
+    pub(super) fn take_socket(&mut self, id: ConnId) -> Option<Socket<N::Stream, H::State>> {
+        self.sockets.get_mut(id.slot as usize)?.take()
+    }
+
     pub(super) fn put_socket(&mut self, slot: usize, socket: Socket<N::Stream, H::State>) {
         if slot >= self.sockets.len() {
             self.sockets.resize_with(slot + 1, || None);

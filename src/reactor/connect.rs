@@ -162,7 +162,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn attempt_failed(&mut self, id: ConnId, error: StepError) {
-        if let Some(socket) = self.sockets.get_mut(id.slot as usize).and_then(Option::take) {
+        if let Some(socket) = self.take_socket(id) {
             self.net.close(socket.stream);
         }
         let entry = self.table.entry(id);

@@ -34,7 +34,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let reset = entry.phase == Phase::Closed { reset: true } || unsent > 0;
         let never_was_open = entry.dial().is_some();
         let reason = entry.take_reason();
-        let socket = self.sockets.get_mut(id.slot as usize).and_then(Option::take);
+        let socket = self.take_socket(id);
         let (stream, state) =
             socket.map_or((None, None), |socket| (Some(socket.stream), socket.state));
         match stream {
