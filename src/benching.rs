@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::core::admission::Admission;
 use crate::core::kept::Kept;
+use crate::core::memory::Budget;
 use crate::core::outbox::Outbox;
 use crate::core::wheel::{Step, Wheel};
 use crate::id::ConnId;
@@ -87,7 +88,8 @@ impl Connections {
     pub fn open(count: usize) -> Self {
         let config = Config::new();
         let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
-        let mut table = Table::new(config, &door, 1, Instant::now(), 0);
+        let budget = Budget::new(config.queue_budget);
+        let mut table = Table::new(config, &door, budget, 1, Instant::now(), 0);
         let ids = iter::repeat_with(|| open_one(&mut table)).take(count).collect();
         Self { table, ids, ready: Vec::new() }
     }

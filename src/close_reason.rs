@@ -115,6 +115,19 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Whether the reactor has closed the connection in order, and neither of its ends: a request may cross
+    /// with that.
+    pub(crate) fn is_of_reactor(&self) -> bool {
+        matches!(
+            self,
+            Self::FirstByteTimeout { .. }
+                | Self::IdleTimeout { .. }
+                | Self::MaxAge { .. }
+                | Self::Drained
+                | Self::DrainTimeout { .. }
+        )
+    }
+
     /// Whether nothing went wrong: such a reason gives way to a failure that comes after it.
     pub(crate) fn is_orderly(&self) -> bool {
         matches!(self, Self::PeerFinished | Self::Closed | Self::MaxAge { .. } | Self::Drained)

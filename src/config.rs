@@ -14,7 +14,7 @@ const RESERVED: usize = 64;
 /// How many more each further reactor takes: for its event queue, and to be woken.
 const REACTOR: usize = 2;
 
-const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
+pub(crate) const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
 
 const DEFAULT_QUEUE_BUDGET: usize = 256 * 1024 * KIB;
 
@@ -444,8 +444,8 @@ impl Config {
         }
     }
 
-    /// What one of so many reactors has of the budget for what waits.
-    pub(crate) fn budget_of_one(&self, reactors: usize) -> usize {
+    /// How many bytes the mailbox of one of so many reactors takes: together no more than the queues may hold.
+    pub(crate) fn mailbox_budget(&self, reactors: usize) -> usize {
         (self.queue_budget / reactors).max(1)
     }
 

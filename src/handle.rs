@@ -328,6 +328,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
         let with = Arc::new((new, migrate));
         // Two that change all must come to all in the same order, or they would wait for each other.
         let in_concert = self.group.in_concert.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_replacing = self.group.replaces();
         for index in 0..self.reactors() {
             let (voter, with) = (ballot.voter(), Arc::clone(&with));
             let change = move |reactor: &mut Reactor<H, N>| {
@@ -342,7 +343,10 @@ impl<H: Handler, N: Net> Handle<H, N> {
             }
         }
         drop(in_concert);
-        ballot.outcome()
+        self.group.wake_all();
+        let outcome = ballot.outcome();
+        drop(is_replacing);
+        outcome
     }
 
     /// Calls all reactors that run, and waits for all answers. One may have drained before the others.

@@ -72,6 +72,11 @@ impl Phase {
         matches!(self, Self::Open | Self::PeerFinished)
     }
 
+    /// Whether the handler may be offered input that it has not taken.
+    pub(crate) fn delivers(self) -> bool {
+        self.reads() == Reads::Deliver || self == Self::PeerFinished
+    }
+
     /// Whether the handler may still get something but the end.
     pub(crate) fn is_before_the_end(self) -> bool {
         self.sends() || self.hears() || self == Self::Deaf

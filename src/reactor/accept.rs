@@ -94,11 +94,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.is_suspended || self.acceptors.iter().all(Acceptor::is_quiet) {
             return;
         }
+        let now = self.table.now();
+        self.acceptors.iter_mut().for_each(|acceptor| acceptor.resume_if_due(now));
+        if self.table.memory.is_used_up() {
+            return; // `on_open` may send
+        }
         let count = self.acceptors.len();
         // Each is the first in its turn: with one place free, that is the only one to get it.
         let first = self.table.stats.get().turns as usize;
         for index in (0..count).map(|step| first.wrapping_add(step) % count) {
-            self.acceptors[index].resume_if_due(self.table.now());
             self.accept_from(index, self.table.config().accept_budget);
         }
     }

@@ -14,29 +14,29 @@ use crate::net::Net;
 use crate::table::Table;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Runs one callback of a connection, and does what it asked for.
+    /// Runs one callback of a connection, and does what it asked for. Unread input is offered again after it:
+    /// the handler may be able to use it now.
     pub(super) fn callback(
         &mut self,
         id: ConnId,
         call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
     ) {
-        self.callback_shown(id, &[], call);
+        self.call(id, call);
+        self.settle(id);
+        self.table.entry(id).offer_again();
     }
 
-    /// The same for one that is shown input, which is sent from where it stands if it is sent back.
-    pub(super) fn callback_shown(
+    /// Runs one callback of a connection. What it asked for is done later, by [`settle`](Self::settle).
+    #[inline]
+    pub(super) fn call(
         &mut self,
         id: ConnId,
-        input: &[u8],
         call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
     ) {
         let socket = self.sockets[id.slot as usize].as_mut();
         let Some(state) = socket.and_then(|socket| socket.state.as_mut()) else { return };
         let handler = &mut self.handler;
-        self.table.staged.show(input);
         guarded(&mut self.table, id, |table| call(handler, &mut Conn::new(table, id), state));
-        self.settle_shown(id, input);
-        self.table.staged.hide();
     }
 
     /// Runs a callback that is not for anything the peer has done, unless the connection is about to end.

@@ -147,7 +147,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.table.entry(id).has_connected(now);
                 self.open(id);
             }
-            Ok(false) => self.table.entry(id).writable = false,
+            Ok(false) => {
+                self.table.entry(id).writable = false;
+                self.table.watch(id);
+            }
             Err(source) => self.attempt_failed(id, StepError { step: "connect", source }),
         }
     }

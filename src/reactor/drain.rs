@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Reactor;
 use crate::close_reason::CloseReason;
+use crate::core::phase::Phase;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
@@ -20,6 +21,8 @@ pub(super) struct Drain {
     to_tell: VecDeque<ConnId>,
     /// All who were here at the beginning have been told, so that who is quiet is closed.
     all_are_told: bool,
+    /// The deadline has passed. Until this time connections that were closed wait for the FIN of their peers.
+    ends: Option<Instant>,
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
@@ -33,10 +36,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     ///    [`drain_quiet`](crate::Config::drain_quiet). Until then it is served as before. While it is
     ///    [paused](crate::Conn::pause) somebody works for it, and it is not closed; nor while one side has
     ///    finished and waits for what the other has to say.
-    /// 4. After `timeout` who still has something to do is cut off, with [`CloseReason::DrainTimeout`]. Until
-    ///    then connections can be opened [outward](Self::connect), and are waited for like others.
+    /// 4. After `timeout` all are closed, with [`CloseReason::DrainTimeout`] if there is something left to do.
+    ///    What the kernel does not take at once is lost, and its peer sees a RST. To the others goes a FIN, and
+    ///    for [`drain_quiet`](crate::Config::drain_quiet) they are read from and not answered, so that no RST
+    ///    overtakes the last answer: a peer that has asked once more meanwhile was cut off too. Before the
+    ///    timeout connections can be opened [outward](Self::connect), and are waited for like others.
     ///
-    /// [`run`](Self::run) then returns, as soon as nobody is left. It says how many were cut. To drain once
+    /// [`run`](Self::run) then returns, as soon as no connection is left. Its [`Report`] counts as cut each
+    /// connection whose peer lost something: an answer, or a request that no one has answered. To drain once
     /// more sets another timeout, from then on.
     pub fn drain(&mut self, timeout: Duration) {
         self.group.order_drain(timeout);
@@ -60,7 +67,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         log::info!("{name}draining: {open} connections have {timeout:?} to finish");
         self.report = Report::default();
         let to_tell = self.table.opened_ids().collect();
-        self.drain = Some(Drain { timeout, deadline, to_tell, all_are_told: false });
+        self.drain = Some(Drain { timeout, deadline, to_tell, all_are_told: false, ends: None });
     }
 
     /// A connection is there while the reactor drains: it was on its way from another one, or being opened.
@@ -75,21 +82,38 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.drain.is_none() {
             return;
         }
-        let is_over = self.drain_deadline().is_some_and(|deadline| deadline <= self.table.now());
-        self.tell(if is_over { usize::MAX } else { self.table.config().timer_budget });
+        let now = self.table.now();
+        let is_past = |time: &Option<Instant>| time.is_some_and(|time| time <= now);
+        let is_over = self.drain.as_ref().is_some_and(|drain| is_past(&drain.deadline));
+        let is_end = self.drain.as_ref().is_some_and(|drain| is_past(&drain.ends));
+        if is_over {
+            self.tell(usize::MAX);
+        } else if !self.table.memory.is_used_up() {
+            self.tell(self.table.config().timer_budget);
+        }
         let Some(drain) = &mut self.drain else { return };
         if drain.to_tell.is_empty() && !drain.all_are_told {
             drain.all_are_told = true;
             self.table.close_the_quiet();
         }
         if is_over {
-            self.cut_the_rest();
+            self.close_the_rest();
+        }
+        if is_end {
+            self.end_all(|_| CloseReason::Drained);
         }
     }
 
-    /// When who is left is cut off.
+    /// How much time connections had to finish, if it is over.
+    pub(super) fn missed_drain_timeout(&self) -> Option<Duration> {
+        let drain = self.drain.as_ref().filter(|drain| drain.ends.is_some())?;
+        Some(drain.timeout)
+    }
+
+    /// When draining has something to do next by the clock.
     pub(super) fn drain_deadline(&self) -> Option<Instant> {
-        self.drain.as_ref()?.deadline
+        let drain = self.drain.as_ref()?;
+        drain.ends.or(drain.deadline)
     }
 
     fn tell(&mut self, most: usize) {
@@ -100,22 +124,52 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Also those who come late. Who has nothing to do has got everything.
-    fn cut_the_rest(&mut self) {
-        self.table.is_ending = true; // or one who tries again and again would never let it end
-        let Some(&Drain { timeout: limit, .. }) = self.drain.as_ref() else { return };
-        self.end_all(|entry| {
-            if entry.is_unfinished() {
-                CloseReason::DrainTimeout { limit }
-            } else {
-                CloseReason::Drained
+    /// The deadline has passed. Connections may still come: they were on their way from another reactor.
+    fn close_the_rest(&mut self) {
+        self.table.is_ending = true; // or a handler that connects again and again would never let it end
+        let grace = self.table.config().drain_quiet.min(self.table.config().linger_timeout);
+        let ends = self.table.now().checked_add(grace);
+        let Some(drain) = &mut self.drain else { return };
+        drain.ends = drain.ends.or(ends);
+        let limit = drain.timeout;
+        let ids: Vec<_> = self.table.ids().collect();
+        for id in ids {
+            if self.table.entry(id).phase != Phase::Lingering {
+                self.close_at_deadline(id, limit);
             }
-        });
+        }
+        self.reap();
+    }
+
+    /// Sends what the kernel takes, and then a FIN. What has come meanwhile, if anything, stays unanswered.
+    fn close_at_deadline(&mut self, id: ConnId, limit: Duration) {
+        let entry = self.table.entry(id);
+        entry.readable |= entry.phase.hears(); // the kernel is asked, whatever events have told
+        let is_cut = entry.is_unfinished_without_unread();
+        let reason =
+            if is_cut { CloseReason::DrainTimeout { limit } } else { CloseReason::Drained };
+        entry.close(reason);
+        self.begin(id);
+        while self.table.entry(id).wants_write() {
+            self.begin(id);
+        }
+        if self.table.entry(id).queued() > 0 {
+            self.table.entry(id).cut(CloseReason::DrainTimeout { limit }, true);
+        }
+        self.read(id);
+        let entry = self.table.entry(id);
+        if entry.phase.is_closed() {
+            self.closed.push(id);
+        } else {
+            self.relist(id);
+            self.table.watch(id);
+        }
     }
 
     /// Whether there is something to do about draining now.
     pub(super) fn has_to_tell(&self) -> bool {
-        self.drain.as_ref().is_some_and(|drain| !(drain.to_tell.is_empty() && drain.all_are_told))
+        let is_telling = |drain: &Drain| !(drain.to_tell.is_empty() && drain.all_are_told);
+        self.drain.as_ref().is_some_and(is_telling) && !self.table.memory.is_used_up()
     }
 
     /// Whether everybody has ended who was to.

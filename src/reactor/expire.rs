@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Reactor;
 use super::laps::Served;
 use crate::close_reason::CloseReason;
-use crate::core::deadlines::Deadline;
+use crate::core::deadlines::{Deadline, millis};
 use crate::core::wheel::{SECOND_HALF, Step};
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -16,6 +16,15 @@ use crate::table::Owner;
 /// How often a connection is read from before its lingering is over, each time within the read budget: with
 /// the default one, this is as much as a receive buffer of Linux holds by default (tcp(7), `tcp_rmem`).
 const LAST_READS: usize = 96;
+
+/// A timer that waits for memory rings again after so many milliseconds.
+const LATER: u64 = 20;
+
+/// While the memory budget is used up stalled connections are looked for this often.
+const BETWEEN_SHEDDINGS: Duration = Duration::from_millis(250);
+
+/// A peer that takes nothing for so long stalls, or for a quarter of the write timeout if that is less.
+const STALL: Duration = Duration::from_secs(15);
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
@@ -43,8 +52,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Unless its connection is about to end.
+    /// Unless its connection is about to end. It may send, so that it waits while the memory budget is used up.
     fn ring_timer(&mut self, slot: u32) {
+        if self.table.memory.is_used_up() {
+            self.holds_calls = true;
+            return self.table.alarms.set(slot, self.table.stamp() + LATER);
+        }
         match self.table.ring(slot) {
             Some((Owner::Reactor, key)) => {
                 self.table.stats.count().timers_fired += 1;
@@ -62,6 +75,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn miss(&mut self, id: ConnId, deadline: Deadline) {
+        let is_for_silence =
+            matches!(deadline, Deadline::FirstByte | Deadline::Idle | Deadline::Quiet);
+        if is_for_silence && !self.is_silent(id, deadline) {
+            return;
+        }
         let config = self.table.config();
         let limit = |time: Option<Duration>| time.unwrap_or_default();
         let (reason, count): (_, fn(&mut Expired) -> &mut u64) = match deadline {
@@ -78,7 +96,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 (CloseReason::MaxAge { limit }, |expired| &mut expired.age)
             }
             Deadline::Connect => return self.attempt_timed_out(id),
-            Deadline::Quiet => return self.close_if_quiet(id),
+            Deadline::Quiet => return self.end_in_time(id, CloseReason::Drained),
             Deadline::Write => return self.write_timed_out(id, limit(config.write_timeout)),
             Deadline::Linger => return self.linger_timed_out(id),
         };
@@ -86,22 +104,21 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.end_in_time(id, reason);
     }
 
-    /// While draining. That nobody has told of input does not mean that there is none: so it is asked.
-    fn close_if_quiet(&mut self, id: ConnId) {
+    /// Whether nothing has come, though the kernel was asked once more: that no event has told of input does
+    /// not mean that there is none.
+    fn is_silent(&mut self, id: ConnId, deadline: Deadline) -> bool {
         let entry = self.table.entry(id);
         entry.readable |= entry.phase.hears();
         self.begin(id);
         self.read(id);
         let now = self.table.passed();
-        match self.table.next_deadline(id) {
-            Some((time, Deadline::Quiet)) if time <= now => {
-                self.end_in_time(id, CloseReason::Drained);
-            }
-            _ => {
-                self.relist(id);
-                self.table.watch(id);
-            }
+        let next = self.table.next_deadline(id);
+        let is_silent = next.is_some_and(|(time, next)| time <= now && next == deadline);
+        if !is_silent {
+            self.relist(id);
+            self.table.watch(id);
         }
+        is_silent
     }
 
     fn end_in_time(&mut self, id: ConnId, reason: CloseReason) {
@@ -110,22 +127,31 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.relist(id);
     }
 
-    /// The kernel tells of room only when a third of its buffer is free (socket(7) and tcp(7) do not say
-    /// so; Linux does it in `sk_stream_write_space`), which can be megabytes: a slow reader may
-    /// have taken much without a word. So it is asked once more.
     fn write_timed_out(&mut self, id: ConnId, limit: Duration) {
+        if !self.has_moved(id) {
+            self.table.entry(id).cut(CloseReason::WriteTimeout { limit }, true);
+            self.table.stats.count().expired.write += 1;
+            self.closed.push(id);
+        }
+    }
+
+    /// Whether the kernel takes some of what is queued for a connection after all. It tells of room only when a
+    /// third of its buffer is free (socket(7) and tcp(7) do not say so; Linux does it in
+    /// `sk_stream_write_space`), which can be megabytes: a slow reader may have taken much without an event.
+    fn has_moved(&mut self, id: ConnId) -> bool {
         let queued = self.table.entry(id).queued();
+        if queued == 0 {
+            return false;
+        }
         self.table.entry(id).writable = true;
         self.begin(id);
         let entry = self.table.entry(id);
-        if entry.queued() == queued && !entry.phase.is_closed() {
-            entry.cut(CloseReason::WriteTimeout { limit }, true);
-            self.table.stats.count().expired.write += 1;
-            self.closed.push(id);
-        } else {
+        let has_moved = entry.queued() < queued || entry.phase.is_closed();
+        if has_moved {
             self.relist(id);
             self.table.watch(id);
         }
+        has_moved
     }
 
     /// After a sleep, a FIN may stand behind more than one turn reads: what is here is read first.
@@ -145,36 +171,45 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.closed.push(id);
     }
 
-    /// Ends those who hold the most of what nobody takes, if all together hold too much; those first for whom
-    /// that is so for a while. That is known when all who have ended anyway are gone.
+    /// While the memory budget is used up and work waits for it, ends connections that stall, until an eighth
+    /// of the budget is free. A peer that takes what it is sent, however slowly, keeps its connection.
     #[inline]
     pub(super) fn shed(&mut self) {
-        if let Some(excess) = self.table.pressure.excess() {
-            self.shed_at_least(excess);
+        let is_due =
+            self.table.memory.takes_no_input() && self.next_shedding <= self.table.elapsed();
+        if is_due && (self.waits_for_memory() || self.table.memory.is_awaited()) {
+            self.next_shedding = self.table.elapsed() + BETWEEN_SHEDDINGS;
+            self.shed_the_stalled();
         }
     }
 
-    fn shed_at_least(&mut self, mut excess: usize) {
-        let budget = self.table.budget();
-        let mut held_up: Vec<(bool, usize, ConnId)> = self.table.held_up().collect();
-        held_up.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, held, id) in held_up {
-            let entry = self.table.entry(id);
-            let peer = entry.peer();
-            entry.cut(CloseReason::Shed { budget }, true);
-            self.table.stats.count().shed += 1;
-            if let Some(times) = self.complaints.shed.count(self.table.now()) {
-                log::warn!(
-                    "{times} connections were cut off, the last {peer}: more than {budget} bytes \
-                     were waiting, and it held {held} of them"
-                );
-            }
-            self.closed.push(id);
-            excess = excess.saturating_sub(held);
-            if excess == 0 {
-                break;
+    fn shed_the_stalled(&mut self) {
+        let quarter = self.table.config().write_timeout.map_or(STALL, |time| time / 4);
+        for id in self.table.stalled(millis(quarter.min(STALL))) {
+            let memory = &self.table.memory;
+            let would_help = match self.table.get(id) {
+                Some(entry) if entry.queued() > 0 => memory.has_too_much_output(),
+                _ => memory.has_too_much_input(),
+            };
+            if would_help && !self.has_moved(id) {
+                self.shed_one(id);
             }
         }
         self.reap();
+    }
+
+    fn shed_one(&mut self, id: ConnId) {
+        let budget = self.table.memory.limit();
+        let entry = self.table.entry(id);
+        let (peer, held) = (entry.peer(), entry.held());
+        entry.cut(CloseReason::Shed { budget }, true);
+        self.table.stats.count().shed += 1;
+        if let Some(times) = self.complaints.shed.count(self.table.now()) {
+            log::warn!(
+                "{times} connections were cut off, the last {peer}: the memory budget of {budget} bytes \
+                 is used up, and its {held} bytes have not moved"
+            );
+        }
+        self.bury(id);
     }
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::core::admission::{Admission, Balance};
 use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
+use crate::core::memory::Budget;
 use crate::handler::Handler;
 use crate::net::{Net, Wake};
 use crate::stats::{FIGURES, Stats, Tally};
@@ -31,6 +32,8 @@ thread_local! {
 pub(crate) struct Group<H: Handler, N: Net> {
     pub(crate) remotes: Box<[Remote<H, N>]>,
     pub(super) door: Arc<Mutex<Admission>>,
+    /// What the queues of all of them may hold.
+    pub(super) budget: Arc<Budget>,
     /// From when all of them count time.
     pub(super) epoch: Instant,
     /// Held while something is posted to all of them that they then wait for each other to do: two of these
@@ -38,6 +41,17 @@ pub(crate) struct Group<H: Handler, N: Net> {
     pub(crate) in_concert: Mutex<()>,
     /// How many connections were to be opened outward, by whichever reactor.
     dialled: AtomicU64,
+    /// How many replacements of the handler are under way.
+    replacements: AtomicU64,
+}
+
+/// A replacement of the handler is under way until this is dropped.
+pub(crate) struct Replacing<'a>(&'a AtomicU64);
+
+impl Drop for Replacing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// One reactor, as other threads see it.
@@ -83,9 +97,11 @@ impl<H: Handler, N: Net> Group<H, N> {
         let limits = config.admission(first.descriptor_limit(), nets.len());
         Arc::new(Self {
             door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
+            budget: Budget::new(config.queue_budget),
             epoch: first.now(),
             in_concert: Mutex::new(()),
             dialled: AtomicU64::new(0),
+            replacements: AtomicU64::new(0),
             remotes: nets.iter().map(|net| Remote::new(config, nets.len(), net.waker())).collect(),
         })
     }
@@ -125,6 +141,23 @@ impl<H: Handler, N: Net> Group<H, N> {
     pub(crate) fn next_to_dial(&self) -> usize {
         let turn = self.dialled.fetch_add(1, Ordering::Relaxed);
         usize::try_from(turn % self.remotes.len() as u64).expect("there are fewer reactors")
+    }
+
+    /// Begins a replacement of the handler. Until it ends no mailbox waits for memory: a reactor that has
+    /// agreed waits for the others, and does not give any back meanwhile.
+    pub(crate) fn replaces(&self) -> Replacing<'_> {
+        self.replacements.fetch_add(1, Ordering::Release);
+        Replacing(&self.replacements)
+    }
+
+    pub(super) fn is_replacing(&self) -> bool {
+        self.replacements.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for remote in &self.remotes {
+            remote.wake();
+        }
     }
 
     pub(super) fn wake_others(&self, index: usize) {
@@ -168,7 +201,7 @@ impl Drop for InTurn {
 impl<H: Handler, N: Net> Remote<H, N> {
     fn new(config: &Config, reactors: usize, waker: Arc<dyn Wake>) -> Self {
         Self {
-            mailbox: Mailbox::new(config.mailbox_limit, config.budget_of_one(reactors)),
+            mailbox: Mailbox::new(config.mailbox_limit, config.mailbox_budget(reactors)),
             arrivals: Mailbox::new(usize::MAX, usize::MAX),
             is_stopping: AtomicBool::new(false),
             has_orders: AtomicBool::new(false),
@@ -237,11 +270,6 @@ impl<H: Handler, N: Net> Remote<H, N> {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
-    }
-
-    /// Whether the reactor must not wait.
-    pub(super) fn has_some(&self) -> bool {
-        self.mailbox.has_some() || self.arrivals.has_some() || self.has_orders()
     }
 
     pub(super) fn has_orders(&self) -> bool {

@@ -31,7 +31,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Takes in the connections that others have accepted for this reactor.
     pub(super) fn receive(&mut self) {
-        if !self.remote().arrivals.has_some() {
+        if !self.remote().arrivals.has_some() || self.table.memory.is_used_up() {
             return;
         }
         let mut arrivals = Vec::new();
@@ -42,9 +42,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Runs what was posted, within the budget.
+    /// Runs what was posted, within the budget of a turn. It may send, so that it waits while the memory
+    /// budget is used up.
     pub(super) fn read_messages(&mut self) {
+        self.holds_calls = false;
         if !self.remote().mailbox.has_some() {
+            return;
+        }
+        if self.table.memory.is_used_up() && !self.group.is_replacing() {
+            self.holds_calls = true;
             return;
         }
         let budget = self.table.config().message_budget;

@@ -97,6 +97,10 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     is_shut_down: bool,
     /// How many turns in a row have not seen all events.
     blind_turns: u32,
+    /// When stalled connections are looked for next while the memory budget is used up, since the epoch.
+    next_shedding: Duration,
+    /// A message or a timer waits for room in the memory budget.
+    holds_calls: bool,
     /// The last reading of the clock, since the epoch: what is reckoned with each turn is no `Instant`, as
     /// that costs much more.
     latest: Duration,
@@ -143,7 +147,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         handler: H,
     ) -> Self {
         let now = net.now();
-        let table = Table::new(config, &group.door, group.remotes.len(), group.epoch, index);
+        let budget = Arc::clone(&group.budget);
+        let table =
+            Table::new(config, &group.door, budget, group.remotes.len(), group.epoch, index);
         Self {
             net,
             handler,
@@ -162,6 +168,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             is_started: false,
             is_shut_down: false,
             blind_turns: 0,
+            next_shedding: Duration::ZERO,
+            holds_calls: false,
             latest: Duration::ZERO,
             write_left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
@@ -385,7 +393,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn apply(&mut self, config: Config) {
         let mailbox_limit = config.mailbox_limit;
         self.table.reconfigure(config, self.net.descriptor_limit());
-        self.remote().mailbox.set_limits(mailbox_limit, self.table.budget());
+        self.remote().mailbox.set_limits(mailbox_limit, self.table.mailbox_budget());
         self.table.made_room = true; // others may wait for it
         self.shed();
     }
@@ -421,6 +429,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             other => other.map_err(Error::Poll)?,
         };
         self.table.set_now(self.net.now());
+        self.table.look_at_memory();
         self.laps = Laps::new(self.table.now());
         Ok(saw_all)
     }
@@ -442,19 +451,38 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
         let others = acceptors.iter().filter_map(Acceptor::resumes_at).chain(self.drain_deadline());
         let others = others.map(|at| self.table.since_epoch(at)).min();
-        let next = earlier(self.table.next_alarm(), others);
+        let mut next = earlier(self.table.next_alarm(), others);
+        if self.waits_for_memory() {
+            if self.table.memory.await_room() {
+                return Some(Duration::ZERO);
+            }
+            next = earlier(next, Some(self.next_shedding));
+        }
         earlier(timeout, next.map(|next| next.saturating_sub(now)))
     }
 
     /// Apart from serving those who are ready.
     fn has_something_to_do(&self) -> bool {
-        self.can_accept()
-            || self.remote().has_some()
+        self.remote().has_orders()
             || self.table.has_to_dial()
+            || self.table.has_memory_for_one()
+            || (!self.table.memory.is_used_up() && self.holds_new_work())
+            || (self.remote().mailbox.has_some() && !self.holds_calls)
             || self.table.drains_within.is_some()
             || !self.closed.is_empty()
             || self.has_to_tell()
             || self.is_drained()
+    }
+
+    /// Whether there is something that is only begun when the memory budget has room.
+    fn waits_for_memory(&self) -> bool {
+        self.table.waiting_for_memory() > 0
+            || (self.table.memory.is_used_up() && self.holds_new_work())
+    }
+
+    /// Apart from what established connections want.
+    fn holds_new_work(&self) -> bool {
+        self.holds_calls || self.remote().arrivals.has_some() || self.can_accept()
     }
 
     fn can_accept(&self) -> bool {

@@ -33,7 +33,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let unsent = entry.queued();
         let reset = entry.phase == Phase::Closed { reset: true } || unsent > 0;
         let never_was_open = entry.dial().is_some();
+        let unanswered = entry.unanswered;
         let reason = entry.take_reason();
+        let reason = self.drain_reason(reason, unanswered);
         let socket = self.take_socket(id);
         let (stream, state) =
             socket.map_or((None, None), |socket| (Some(socket.stream), socket.state));
@@ -47,7 +49,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if never_was_open {
             self.call_on_connect_failed(id, &reason);
         } else {
-            self.note_end(&reason, unsent);
+            self.note_end(&reason, unsent, unanswered);
         }
         if let Some(state) = state {
             self.lap(Served::Conn(id));
@@ -55,6 +57,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         contain(|| drop(reason));
         self.table.remove(id);
+    }
+
+    /// At the deadline of a drain a connection may be asked for more while it is closed. Then it was cut off.
+    fn drain_reason(&self, reason: CloseReason, unanswered: bool) -> CloseReason {
+        match (reason, self.missed_drain_timeout()) {
+            (CloseReason::Drained, Some(limit)) if unanswered => {
+                CloseReason::DrainTimeout { limit }
+            }
+            (reason, _) => reason,
+        }
     }
 
     fn log_close(&self, id: ConnId, reason: &CloseReason) {
@@ -74,11 +86,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// What the report at the end says of it.
-    fn note_end(&mut self, reason: &CloseReason, unsent: usize) {
+    fn note_end(&mut self, reason: &CloseReason, unsent: usize, unanswered: bool) {
         let is_cut = match reason {
             CloseReason::Stopped | CloseReason::DrainTimeout { .. } => true,
             CloseReason::Io(_) => false, // its peer has ended it
-            _ => unsent > 0,
+            _ => unsent > 0 || unanswered,
         };
         if is_cut {
             self.report.cut += 1;
@@ -94,7 +106,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for &id in &ids {
             let entry = self.table.entry(id);
             match entry.phase {
-                Phase::Lingering => entry.phase = entry.phase.after_linger(),
+                Phase::Lingering => {
+                    self.read(id); // what is unread would make a RST of the end, and may be a request
+                    let entry = self.table.entry(id);
+                    entry.phase = entry.phase.after_linger();
+                }
                 _ => entry.cut(reason(entry), false),
             }
         }

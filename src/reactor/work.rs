@@ -7,7 +7,6 @@ use super::laps::Served;
 use super::preview::Preview;
 use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
-use crate::conn::Conn;
 use crate::core::kept::Kept;
 use crate::core::phase::{Phase, Reads};
 use crate::core::search::Search;
@@ -48,13 +47,26 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.serve(id);
         }
         self.working = working;
+        // One after the other, for as long as there is memory: a call of one handler may use it up again.
+        for _ in 0..self.table.waiting_for_memory() {
+            let Some(id) = self.table.next_with_memory() else { break };
+            self.lap(Served::Conn(id));
+            self.serve_within(id, true, !self.table.memory.takes_no_input());
+        }
     }
 
     fn serve(&mut self, id: ConnId) {
-        let Some(entry) = self.table.unlist(id) else {
+        if self.table.unlist(id).is_none() {
             return; // it was reaped after it had been listed
-        };
-        if entry.has_only_to_be_read() {
+        }
+        self.serve_within(id, !self.table.calls_wait(), !self.table.reads_wait());
+    }
+
+    /// Does what there is to do for a connection, as far as there is memory to call its handler, and to read
+    /// for it.
+    fn serve_within(&mut self, id: ConnId, may_call: bool, may_read: bool) {
+        let entry = self.table.entry(id);
+        if may_read && entry.has_only_to_be_read() {
             self.write_left = self.table.config().write_budget;
             self.read(id);
             if self.table.entry(id).is_done() {
@@ -63,19 +75,28 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return self.finish_turn(id, false);
         }
         if entry.phase == Phase::Connecting {
-            return self.see_whether_connected(id);
+            return if may_call { self.see_whether_connected(id) } else { self.relist(id) };
         }
         self.begin(id);
-        let low_water = self.table.marks().low;
+        if !may_call {
+            if self.table.entry(id).phase.reads() == Reads::Discard {
+                self.read(id);
+            }
+            return self.finish_turn(id, false);
+        }
+        let (low_water, now) = (self.table.marks().low, self.table.stamp());
         let entry = self.table.entry(id);
         let drained = entry.has_drained(low_water);
         if drained {
             entry.throttled = false;
+            entry.heard_of(now); // the peer was held back, so that its silence counts from now on
         }
         if entry.undelivered && entry.takes_input() {
             self.deliver(id, 0);
         }
-        self.read(id);
+        if may_read || self.table.entry(id).phase.reads() == Reads::Discard {
+            self.read(id);
+        }
         self.finish_turn(id, drained);
     }
 
@@ -85,13 +106,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.look_for_reset(id);
         }
         // After reading, or a handler that produces endlessly would never read.
+        let is_used_up = self.table.memory.is_used_up();
         let entry = self.table.entry(id);
         if drained && !entry.throttled && entry.phase.sends() {
-            self.callback(id, |handler, conn, state| handler.on_drained(conn, state));
+            if is_used_up {
+                entry.throttled = true; // so that it is still owed the call
+            } else {
+                self.callback(id, |handler, conn, state| handler.on_drained(conn, state));
+            }
         }
-        // Whoever could go on reading or writing has used up a budget.
+        // What could go on reading or writing has used up a budget of its own.
+        let reads_wait = self.table.reads_wait();
         let entry = self.table.entry(id);
-        let (reads, writes) = (entry.wants_read(), entry.wants_write());
+        let (reads, writes) = (entry.wants_read() && !reads_wait, entry.wants_write());
         let exhausted = &mut self.table.stats.count().exhausted;
         exhausted.reads += u64::from(reads);
         exhausted.writes += u64::from(writes);
@@ -137,7 +164,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         }
         let entry = self.table.entry(id);
-        if entry.phase.reads() != Reads::Deliver {
+        if !entry.phase.delivers() {
             drop(entry.take_kept());
             entry.undelivered = false;
         }
@@ -244,11 +271,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let mut budget = self.table.config().read_budget;
         while budget > 0 {
             let high_water = self.table.marks().high;
+            let most = if self.table.memory.is_high() { SMALLEST_READ } else { self.buffer.len() };
+            let takes_no_input = self.table.memory.takes_no_input();
             let entry = self.table.entry(id);
             if !entry.wants_read() {
                 return;
             }
-            let room = room(entry, high_water, self.buffer.len());
+            let is_heard = entry.phase.reads() == Reads::Deliver;
+            if takes_no_input && is_heard {
+                return;
+            }
+            let room = room(entry, high_water, most);
             if room == 0 {
                 entry.throttled = true;
                 return;
@@ -318,6 +351,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         if entry.phase.reads() == Reads::Deliver {
             self.deliver(id, count);
+        } else {
+            entry.throws_away();
         }
     }
 
@@ -347,41 +382,47 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.buffer = buffer;
     }
 
-    /// Calls `on_data` until it has taken all it can use, or has to stop for now. The input is of this `whole`.
+    /// Calls `on_data` again and again: while it takes something and leaves something, the connection is not
+    /// held back, and there is memory. The input is of this `whole`.
+    ///
+    /// What the calls send goes out together, so that a handler which takes one message a call costs no more
+    /// system calls than one which takes all.
     fn offer(&mut self, id: ConnId, whole: &[u8], input: &mut Input<'_>) {
-        for _ in 0..self.table.config().call_budget {
+        let high_water = self.table.marks().high;
+        self.table.staged.show(whole);
+        let mut calls = self.table.config().call_budget;
+        let mut takes = true;
+        while takes && calls > 0 && !input.is_empty() {
             let before = input.len();
-            let entry = self.table.entry(id);
-            entry.undelivered = false;
-            entry.spend_call();
-            let call = |handler: &mut H, conn: &mut Conn<'_>, state: &mut H::State| {
-                handler.on_data(conn, state, input)
-            };
-            self.callback_shown(id, whole, call);
-            if input.is_empty() {
-                return;
+            self.table.entry(id).spend_call();
+            self.call(id, |handler, conn, state| handler.on_data(conn, state, input));
+            calls -= 1;
+            takes = input.len() < before;
+            let queued = self.table.queued(id, Some(id));
+            if queued > high_water || self.table.staged.is_told() {
+                self.settle_shown(id, whole);
             }
-            let entry = self.table.entry(id);
-            if entry.phase.reads() != Reads::Deliver {
-                return;
-            }
-            if !entry.takes_input() {
-                entry.undelivered = true;
-                return;
-            }
-            if input.len() == before {
-                return;
+            let has_memory = self.table.memory.has_room_beside(self.table.staged.len());
+            if !has_memory || !self.table.entry(id).takes_input() {
+                break;
             }
         }
-        self.table.entry(id).undelivered = true;
-        self.table.stats.count().exhausted.calls += 1;
+        self.settle_shown(id, whole);
+        self.table.staged.hide();
+        let entry = self.table.entry(id);
+        let is_held_back = !entry.takes_input();
+        // If it took nothing it needs more bytes, or another callback, before it can.
+        let is_owed = !input.is_empty() && entry.phase.delivers() && (takes || is_held_back);
+        entry.undelivered = is_owed;
+        if is_owed && calls == 0 && !is_held_back {
+            self.table.stats.count().exhausted.calls += 1;
+        }
     }
-
     fn keep(&mut self, id: ConnId, mut kept: Kept, search: Search) {
         kept.put_search(search);
         let limit = self.table.config().max_input;
         let entry = self.table.entry(id);
-        if entry.phase.reads() != Reads::Deliver {
+        if !entry.phase.delivers() {
             return;
         }
         let overflows = kept.len() > limit && !entry.undelivered;
@@ -414,9 +455,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn offer_end(&mut self, id: ConnId) {
         let mut kept = self.table.entry(id).take_kept();
-        let search = kept.take_search();
+        let (search, shown) = (kept.take_search(), kept.len());
         let mut input = Input::resume(kept.bytes(), search);
         self.callback(id, |handler, conn, state| handler.on_eof(conn, state, &mut input));
+        let (taken, search) = (shown - input.len(), input.into_search());
+        kept.consume(taken);
+        kept.put_search(search);
+        let entry = self.table.entry(id);
+        if entry.phase.delivers() {
+            entry.put_kept(kept);
+            entry.offer_again();
+            self.table.recount(id);
+        }
     }
 }
 

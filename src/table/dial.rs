@@ -26,6 +26,9 @@ pub(crate) struct Dial {
     give_up: u64,
     /// When that of the address at hand is, if one is being tried.
     until: Option<u64>,
+    /// When the whole was begun, and when the address at hand was.
+    begun: u64,
+    tried: u64,
     attempts: Vec<Attempt>,
     /// The address that the system had no room for, and what it said.
     starved: Option<(SocketAddr, StepError)>,
@@ -39,6 +42,8 @@ impl Dial {
             options,
             give_up,
             until: None,
+            begun: now,
+            tried: now,
             attempts: Vec::new(),
             starved: None,
         }
@@ -54,6 +59,7 @@ impl Dial {
         let time = self.give_up.saturating_sub(now).max(1);
         let again = self.starved.take().map(|(addr, _)| addr);
         let share = time.div_ceil((self.left.len() + usize::from(again.is_some())).max(1) as u64);
+        self.tried = now;
         again.or_else(|| self.left.next()).inspect(|_| self.until = Some(now + share))
     }
 
@@ -77,10 +83,19 @@ impl Dial {
         self.starved.is_some()
     }
 
-    /// So long nobody could be heard: that time does not count.
-    pub(super) fn postpone(&mut self, millis: u64) {
-        self.give_up = self.give_up.saturating_add(millis);
-        self.until = self.until.map(|until| until.saturating_add(millis));
+    /// What was begun in a slow turn was begun at its end: before, no answer could be seen. What was begun
+    /// earlier keeps its deadline, or a row of slow turns would move it for ever.
+    pub(super) fn restamp(&mut self, from: u64, to: u64) {
+        let late = to.saturating_sub(from);
+        if self.begun == from {
+            self.begun = to;
+            self.give_up = self.give_up.saturating_add(late);
+        }
+        if self.tried == from {
+            self.tried = to;
+            let until = self.until.map(|until| until.saturating_add(late));
+            self.until = until.map(|until| until.min(self.give_up));
+        }
     }
 
     /// There is nothing left to try.
@@ -149,6 +164,22 @@ mod tests {
         assert_eq!(dial.next(410).map(|addr| addr.port()), Some(3));
         assert_eq!(dial.until(), Some(1_000));
         assert_eq!(dial.next(420), None);
+    }
+
+    #[test]
+    fn a_slow_turn_moves_the_deadlines_of_what_was_begun_in_it_and_no_others() {
+        let mut dial = dial(3);
+        dial.next(100);
+        dial.restamp(100, 130);
+        assert_eq!((dial.until(), dial.give_up), (Some(430), 1_030));
+        dial.restamp(150, 180);
+        assert_eq!((dial.until(), dial.give_up), (Some(430), 1_030));
+        dial.next(430);
+        dial.restamp(430, 450);
+        assert_eq!((dial.until(), dial.give_up), (Some(750), 1_030));
+        dial.next(1_020);
+        dial.restamp(1_020, 1_100);
+        assert_eq!(dial.until(), Some(1_030), "no later than the whole");
     }
 
     #[test]

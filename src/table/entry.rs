@@ -7,6 +7,7 @@ use crate::close_reason::CloseReason;
 use crate::conn::Direction;
 use crate::core::deadlines::Standing;
 use crate::core::kept::Kept;
+use crate::core::memory::Held;
 use crate::core::outbox::Outbox;
 use crate::core::peer_addr::PeerAddr;
 use crate::core::phase::{Phase, Reads};
@@ -60,6 +61,11 @@ pub(crate) struct Entry {
     pub(crate) undelivered: bool,
     /// It is on the ready list.
     pub(super) listed: bool,
+    /// It waits for room in the memory budget: its handler is to be called, or it is to be read from.
+    pub(super) waits_for_call: bool,
+    pub(super) waits_for_read: bool,
+    /// Input came, or was unread, that nobody will answer: the reactor had closed the connection.
+    pub(crate) unanswered: bool,
 }
 
 /// What a connection has only at times.
@@ -74,7 +80,7 @@ struct Extra {
     /// Since when the kernel has taken nothing of the outbox.
     stalled: u64,
     /// How many of its bytes are counted in the sum over all connections.
-    counted: usize,
+    counted: Held,
 }
 
 impl Entry {
@@ -101,6 +107,9 @@ impl Entry {
             reads_above: false,
             undelivered: false,
             listed: false,
+            waits_for_call: false,
+            waits_for_read: false,
+            unanswered: false,
         }
     }
 
@@ -169,7 +178,7 @@ impl Entry {
             extra.stalled = to;
         }
         if let Some(dial) = self.dial() {
-            dial.postpone(to.saturating_sub(from));
+            dial.restamp(from, to);
         }
     }
 
@@ -254,12 +263,19 @@ impl Entry {
         self.extra.as_ref().map_or(0, |extra| extra.kept.len())
     }
 
-    /// How many bytes it holds without an end in sight: what its peer does not take, or does not complete.
-    pub(super) fn held_up(&self) -> usize {
-        self.kept() + if self.writable { 0 } else { self.queued() }
+    /// How many bytes it holds: what its peer has not taken yet, and what it has not completed.
+    pub(crate) fn held(&self) -> usize {
+        self.kept() + self.queued()
     }
 
-    pub(super) fn held_up_since(&self) -> u64 {
+    /// Whether its peer has to act before it holds less.
+    pub(super) fn is_holding(&self) -> bool {
+        let waits_for_peer = self.queued() > 0 || !self.undelivered;
+        self.held() > 0 && waits_for_peer && !self.phase.is_closed()
+    }
+
+    /// Since when nothing of what it holds has moved.
+    pub(super) fn stalled_since(&self) -> u64 {
         match &self.extra {
             Some(extra) if !extra.outbox.is_empty() => extra.stalled,
             _ => self.since(),
@@ -274,17 +290,23 @@ impl Entry {
     }
 
     /// How many bytes were counted for it, and how many are now. Gives back what it has no use for.
-    pub(super) fn recount(&mut self) -> Option<(usize, usize)> {
+    pub(super) fn recount(&mut self) -> Option<(Held, Held)> {
         let extra = self.extra.as_mut()?;
-        let held = extra.outbox.len() + extra.kept.len();
+        let held = Held { output: extra.outbox.len(), input: extra.kept.len() };
         let before = std::mem::replace(&mut extra.counted, held);
-        if held == 0 && extra.reason.is_none() && extra.dial.is_none() {
+        if held.total() == 0 && extra.reason.is_none() && extra.dial.is_none() {
             self.extra = None;
         }
         Some((before, held))
     }
 
     // How it ends:
+
+    /// Input has come and is thrown away. If the reactor has closed the connection, its peer lost that.
+    pub(crate) fn throws_away(&mut self) {
+        let reason = self.extra.as_ref().and_then(|extra| extra.reason.as_ref());
+        self.unanswered |= reason.is_some_and(CloseReason::is_of_reactor);
+    }
 
     /// Closes in order, as soon as everything queued has been sent.
     pub(crate) fn close(&mut self, reason: CloseReason) {
@@ -373,10 +395,18 @@ impl Entry {
         self.calls_left == 0
     }
 
-    /// Offers the handler input so many times, or without end. The peer's silence counts from now on.
+    /// Offers the handler input so many times, or without end; what it has left before is offered again. The
+    /// peer's silence counts from now on.
     pub(crate) fn resume(&mut self, calls: Option<u16>, now: u64) {
         self.calls_left = calls.unwrap_or(WITHOUT_END);
         self.heard_of(now);
+        self.offer_again();
+    }
+
+    /// Has unread input offered once more, though no more of it has come: after a callback the handler may
+    /// be able to use it.
+    pub(crate) fn offer_again(&mut self) {
+        self.undelivered |= self.kept() > 0;
     }
 
     pub(crate) fn pause(&mut self) {
@@ -392,8 +422,12 @@ impl Entry {
 
     /// Whether the handler may be offered input.
     pub(crate) fn takes_input(&self) -> bool {
-        let is_held_back = self.throttled && !self.reads_above;
-        self.phase.reads() == Reads::Deliver && !is_held_back && !self.is_paused()
+        self.phase.delivers() && !self.is_above_high_water() && !self.is_paused()
+    }
+
+    /// Whether the handler is offered no input until the queue has fallen to low water.
+    fn is_above_high_water(&self) -> bool {
+        self.throttled && !self.reads_above
     }
 
     pub(crate) fn wants_read(&self) -> bool {
@@ -427,21 +461,37 @@ impl Entry {
 
     pub(super) fn has_work(&self, low_water: usize) -> bool {
         self.wants_read() // first, as it is the usual one
-            || self.phase.is_closed()
-            || self.may_be_connected()
-            || self.wants_write()
-            || self.may_be_reset()
-            || (matches!(self.phase, Phase::Flushing { .. } | Phase::Finishing)
-                && self.queued() == 0)
+            || self.wants_call(low_water)
+            || self.has_work_without_calls()
+    }
+
+    /// Whether its handler is to be called, for something else than what is to be read.
+    pub(super) fn wants_call(&self, low_water: usize) -> bool {
+        self.may_be_connected()
             || (self.undelivered && self.takes_input())
             || self.has_drained(low_water)
+    }
+
+    /// Whether there is something to do that calls no handler, so that it queues nothing.
+    pub(super) fn has_work_without_calls(&self) -> bool {
+        self.phase.is_closed()
+            || self.wants_write()
+            || self.may_be_reset()
+            || (self.phase.reads() == Reads::Discard && self.wants_read())
+            || (matches!(self.phase, Phase::Flushing { .. } | Phase::Finishing)
+                && self.queued() == 0)
     }
 
     /// Whether there is something left to do for it: output, input that is unread or of which the rest is
     /// missing, what somebody works at who has paused it, or an answer that one side waits for.
     pub(crate) fn is_unfinished(&self) -> bool {
+        self.waits() || self.is_unfinished_without_unread()
+    }
+
+    /// The same, if whatever may be unread is looked for elsewhere.
+    pub(crate) fn is_unfinished_without_unread(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
-        let is_busy = self.waits() || self.kept() > 0 || self.queued() > 0 || self.is_paused();
+        let is_busy = self.kept() > 0 || self.queued() > 0 || self.is_paused();
         // One side has said all, and has been answered neither by an end nor by a close.
         let is_midway = matches!(
             self.phase,
@@ -452,7 +502,8 @@ impl Entry {
 
     /// Whether the handler has not seen all that has come.
     fn waits(&self) -> bool {
-        self.phase.reads() == Reads::Deliver && (self.readable || self.undelivered)
+        let has_unread = self.readable && self.phase.reads() == Reads::Deliver;
+        has_unread || (self.undelivered && self.phase.delivers())
     }
 
     fn dial_until(&self) -> Option<u64> {
@@ -468,10 +519,11 @@ impl Entry {
             silent: self.bytes_in == 0
                 && self.phase.hears()
                 && self.direction() == Direction::Inbound,
-            unheard: self.waits() || self.is_paused(),
+            unheard: self.waits() || self.is_paused() || self.is_above_high_water(),
             unfinished: self.is_unfinished(),
             stalled: extra.map(|extra| extra.stalled),
-            connect_by: self.dial_until(),
+            // Once it has answered, it waits for this side.
+            connect_by: self.dial_until().filter(|_| !self.may_be_connected()),
             serial: self.serial,
         }
     }

@@ -23,8 +23,8 @@ use crate::config::Config;
 use crate::conn::Direction;
 use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, Timeouts, millis};
+use crate::core::memory::{Budget, Memory};
 use crate::core::phase::Phase;
-use crate::core::pressure::Pressure;
 use crate::core::recency::Recency;
 use crate::core::wheel::Wheel;
 use crate::handler::TimerKey;
@@ -42,9 +42,6 @@ use timers::Timers;
 pub(crate) const RESERVED: usize = 16 * 1024;
 
 const HOLDS_A_SLOT: &str = "the reactor works on connections that hold a slot";
-
-/// In milliseconds.
-const A_WHILE: u64 = 1_000;
 
 /// A turn that takes so long is a slow one.
 const SLOW_TURN: Duration = Duration::from_millis(10);
@@ -89,7 +86,7 @@ pub(crate) struct Table {
     pub(crate) alarms: Wheel,
     /// In the second half of the wheel.
     timers: Timers,
-    pub(crate) pressure: Pressure,
+    pub(crate) memory: Memory,
     /// The pressure has gone in this turn.
     is_relieved: bool,
     entries: Slab<Entry>,
@@ -97,6 +94,10 @@ pub(crate) struct Table {
     ready: Vec<ConnId>,
     /// And behind them those that have had their turn, and could go on.
     leftover: VecDeque<ConnId>,
+    /// Connections whose handler is to be called, or that are to be read from, once the memory budget has room;
+    /// those that have waited the longest first.
+    waiting_for_call: VecDeque<ConnId>,
+    waiting_for_read: VecDeque<ConnId>,
     /// Those to be opened outward whose next address is to be tried.
     to_dial: VecDeque<ConnId>,
     last_serial: u64,
@@ -104,11 +105,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The table of one of so many reactors, that have the door and the budget together. Times are counted
-    /// from `epoch`.
+    /// The table of one of so many reactors, which share the door and the budget. Times are counted from
+    /// `epoch`.
     pub(crate) fn new(
         config: Config,
         door: &Arc<Mutex<Admission>>,
+        budget: Arc<Budget>,
         reactors: usize,
         epoch: Instant,
         reactor: usize,
@@ -118,7 +120,7 @@ impl Table {
             reactors,
             made_room: false,
             recency: config.evicts().then(Recency::new),
-            pressure: Pressure::new(config.budget_of_one(reactors)),
+            memory: Memory::new(budget),
             is_relieved: false,
             alarms: Wheel::with_capacity(RESERVED),
             timers: Timers::default(),
@@ -137,6 +139,8 @@ impl Table {
             entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
             leftover: VecDeque::new(),
+            waiting_for_call: VecDeque::new(),
+            waiting_for_read: VecDeque::new(),
             to_dial: VecDeque::new(),
             last_serial: serials_of(reactor),
             epoch,
@@ -147,9 +151,9 @@ impl Table {
         ConnId { serial: self.last_serial, slot: 0 }.reactor()
     }
 
-    /// How many bytes may wait here.
-    pub(crate) fn budget(&self) -> usize {
-        self.config.budget_of_one(self.reactors)
+    /// How many bytes may wait in the mailbox of this reactor.
+    pub(crate) fn mailbox_budget(&self) -> usize {
+        self.config.mailbox_budget(self.reactors)
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -184,7 +188,7 @@ impl Table {
         if limits != self.config.admission(descriptors, self.reactors) {
             self.limit_newcomers(limits, config.evicts());
         }
-        self.pressure.set_budget(config.budget_of_one(self.reactors));
+        self.memory.set_limit(config.queue_budget);
         let quiet = self.timeouts.quiet.map(|_| millis(config.drain_quiet));
         self.timeouts = Timeouts { quiet, ..config.timeouts() };
         self.config = config;
@@ -315,7 +319,7 @@ impl Table {
     /// who produce would send each line on its own.
     #[inline]
     pub(crate) fn marks(&self) -> Marks {
-        if self.pressure.is_high() {
+        if self.memory.is_high() {
             Marks { high: self.config.high_water / 8, low: 0 }
         } else {
             Marks { high: self.config.high_water, low: self.config.low_water_bytes() }
@@ -347,22 +351,35 @@ impl Table {
         if let Some((before, after)) = self.get_mut(id).and_then(Entry::recount)
             && before != after
         {
-            let was_high = self.pressure.is_high();
-            self.pressure.change(before, after);
-            self.stats.count().waiting_bytes = self.pressure.held() as u64;
-            self.is_relieved |= was_high && !self.pressure.is_high();
+            let was_high = self.memory.is_high();
+            self.made_room |= self.memory.change(before, after);
+            self.stats.count().waiting_bytes = self.memory.held() as u64;
+            self.is_relieved |= was_high && !self.memory.is_high();
         }
     }
 
-    /// Those that hold bytes without an end in sight: how many, and whether they have done so for a while,
-    /// so that it is more than a reader who is a little slow.
-    pub(crate) fn held_up(&self) -> impl Iterator<Item = (bool, usize, ConnId)> {
-        let alive = self.entries.iter().filter(|(_, entry)| !entry.phase.is_closed());
-        let all = alive.map(|(slot, entry)| {
-            let since = self.stamp.saturating_sub(entry.held_up_since());
-            (since >= A_WHILE, entry.held_up(), id_of(slot, entry))
-        });
-        all.filter(|(_, held, _)| *held > 0)
+    /// Looks at what the other reactors hold of the memory budget.
+    #[inline]
+    pub(crate) fn look_at_memory(&mut self) {
+        let was_high = self.memory.is_high();
+        self.memory.look();
+        self.is_relieved |= was_high && !self.memory.is_high();
+    }
+
+    /// The connections whose peers hold memory up: for so many milliseconds they have taken nothing of what is
+    /// queued for them, or have sent nothing more of an unfinished message. The first to go come first: those
+    /// with output before those with input, then those from which nothing waits to be read, then the largest.
+    pub(crate) fn stalled(&self, millis: u64) -> Vec<ConnId> {
+        let is_stalled = |entry: &Entry| {
+            let for_how_long = self.stamp.saturating_sub(entry.stalled_since());
+            entry.is_holding() && for_how_long >= millis
+        };
+        let stalled = self.entries.iter().filter(|(_, entry)| is_stalled(entry));
+        let rank = |entry: &Entry| (entry.queued() > 0, !entry.readable, entry.held());
+        let mut stalled: Vec<_> =
+            stalled.map(|(slot, entry)| (rank(entry), id_of(slot, entry))).collect();
+        stalled.sort_unstable_by(|a, b| b.cmp(a));
+        stalled.into_iter().map(|(_, id)| id).collect()
     }
 
     #[inline]
@@ -435,7 +452,8 @@ mod tests {
     fn table() -> Table {
         let config = Config::new();
         let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
-        Table::new(config, &door, 1, Instant::now(), 0)
+        let budget = Budget::new(config.queue_budget);
+        Table::new(config, &door, budget, 1, Instant::now(), 0)
     }
 
     fn insert(table: &mut Table) -> ConnId {

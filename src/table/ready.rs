@@ -32,12 +32,77 @@ impl Table {
         }
     }
 
+    /// Whether there is something to do for a connection now. What calls its handler has to wait for room in
+    /// the memory budget.
     fn becomes_listed(&mut self, id: ConnId) -> bool {
         let low_water = self.marks().low;
+        let (calls_wait, reads_wait) = (self.calls_wait(), self.reads_wait());
         let Some(entry) = self.get_mut(id) else { return false };
-        let becomes = !entry.listed && entry.has_work(low_water);
-        entry.listed |= becomes;
-        becomes
+        if entry.listed || !entry.has_work(low_water) {
+            return false;
+        }
+        if reads_wait && !entry.has_work_without_calls() {
+            let wants_call = entry.wants_call(low_water);
+            if wants_call && calls_wait {
+                if !std::mem::replace(&mut entry.waits_for_call, true) {
+                    self.waiting_for_call.push_back(id);
+                }
+                return false;
+            }
+            if !wants_call {
+                if !std::mem::replace(&mut entry.waits_for_read, true) {
+                    self.waiting_for_read.push_back(id);
+                }
+                return false;
+            }
+        }
+        entry.listed = true;
+        true
+    }
+
+    /// Whether handlers that want to be called have to wait for memory: there is none, or others have waited
+    /// longer for it.
+    #[inline]
+    pub(crate) fn calls_wait(&self) -> bool {
+        self.memory.is_used_up() || !self.waiting_for_call.is_empty()
+    }
+
+    /// The same for what is to be read for handlers.
+    #[inline]
+    pub(crate) fn reads_wait(&self) -> bool {
+        self.memory.takes_no_input()
+            || !(self.waiting_for_read.is_empty() && self.waiting_for_call.is_empty())
+    }
+
+    /// How many connections wait for memory.
+    pub(crate) fn waiting_for_memory(&self) -> usize {
+        self.waiting_for_call.len() + self.waiting_for_read.len()
+    }
+
+    /// Whether one of them has to wait no longer.
+    pub(crate) fn has_memory_for_one(&self) -> bool {
+        (!self.memory.is_used_up() && !self.waiting_for_call.is_empty())
+            || (!self.memory.takes_no_input() && !self.waiting_for_read.is_empty())
+    }
+
+    /// The connection whose turn it is of those that have waited for memory. Its peer could not be heard until
+    /// now, so that its silence counts from now on.
+    pub(crate) fn next_with_memory(&mut self) -> Option<ConnId> {
+        while self.has_memory_for_one() {
+            let is_for_call = !self.memory.is_used_up() && !self.waiting_for_call.is_empty();
+            let list =
+                if is_for_call { &mut self.waiting_for_call } else { &mut self.waiting_for_read };
+            let id = list.pop_front()?;
+            let now = self.stamp();
+            if let Some(entry) = self.get_mut(id) {
+                let waits =
+                    if is_for_call { &mut entry.waits_for_call } else { &mut entry.waits_for_read };
+                *waits = false;
+                entry.heard_of(now);
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Takes a connection off the ready list, as its turn has come.

@@ -2,9 +2,14 @@
 
 use super::{Entry, HOLDS_A_SLOT, Staged, Table};
 use crate::close_reason::CloseReason;
+use crate::config::DEFAULT_QUEUE_LIMIT;
 use crate::conn::SendError;
 use crate::id::ConnId;
 use crate::stats::Tally;
+
+/// So much may be sent to a connection before the kernel is offered it, whatever its
+/// [`queue_limit`](crate::Config::queue_limit).
+const UNOFFERED: usize = DEFAULT_QUEUE_LIMIT;
 
 impl Table {
     /// What is queued for a connection, with what the callback at hand has sent to it if it is the
@@ -42,17 +47,21 @@ impl Table {
         bytes: &[u8],
         current: Option<ConnId>,
     ) -> Result<(), SendError> {
-        let has_room = self.has_room(id, bytes.len(), current).ok_or(SendError::Gone)?;
-        let with_staged = self.staged.len().saturating_add(bytes.len());
-        if !has_room || !self.pressure.has_room_for(with_staged) {
+        if !self.sends(id) {
+            return Err(SendError::Gone);
+        }
+        let queued = self.queued(id, current);
+        // Where nothing waits one message may be of any length, or it never could be sent.
+        let limit = self.config.queue_limit_bytes();
+        let has_room = queued == 0 || queued.saturating_add(bytes.len()) <= limit;
+        if !has_room || !self.memory.has_room_beside(self.staged.len()) {
             return Err(SendError::Full);
         }
         self.push(id, bytes, current);
         Ok(())
     }
 
-    /// Queues bytes for a connection, and ends it if they are too many for it. Whether they are too many
-    /// for the reactor is seen at the end of the turn: it may not be this connection that has to go.
+    /// Queues bytes for a connection, or ends it if its queue is over its limit.
     #[inline] // for `Conn::send`, which knows that it is the current one
     pub(crate) fn send(
         &mut self,
@@ -60,7 +69,10 @@ impl Table {
         bytes: &[u8],
         current: Option<ConnId>,
     ) -> Result<(), SendError> {
-        if self.has_room(id, bytes.len(), current).ok_or(SendError::Gone)? {
+        if !self.sends(id) {
+            return Err(SendError::Gone);
+        }
+        if self.has_room(id, current) {
             self.push(id, bytes, current);
         } else {
             let limit = self.config.queue_limit_bytes();
@@ -75,12 +87,13 @@ impl Table {
         self.get(id).is_some_and(|entry| entry.phase.sends())
     }
 
-    /// Whether a connection's queue takes so many bytes more; `None` if it cannot be sent to.
-    fn has_room(&self, id: ConnId, bytes: usize, current: Option<ConnId>) -> Option<bool> {
-        let entry = self.get(id).filter(|entry| entry.phase.sends())?;
-        let staged = if Some(id) == current { self.staged.len() } else { 0 };
-        let total = (entry.queued() + staged).checked_add(bytes);
-        Some(total.is_some_and(|total| total <= self.config.queue_limit_bytes()))
+    /// Whether a connection goes on if more is sent to it. That it has more queued than its limit is held
+    /// against the peer only if the kernel takes no more: what the kernel was not offered yet is bounded by
+    /// [`UNOFFERED`] alone. And what is sent at once is taken whole, so that a message may be of any length.
+    fn has_room(&self, id: ConnId, current: Option<ConnId>) -> bool {
+        let limit = self.config.queue_limit_bytes();
+        let is_in_limit = |entry: &Entry| entry.queued() <= limit || entry.writable;
+        self.get(id).is_some_and(is_in_limit) && self.queued(id, current) <= limit.max(UNOFFERED)
     }
 
     fn push(&mut self, id: ConnId, bytes: &[u8], current: Option<ConnId>) {

@@ -137,6 +137,14 @@ pub(crate) struct Ledger {
     /// The timers of the reactors themselves.
     pub(crate) ticks: BTreeMap<(usize, u64), Instant>,
     pub(crate) posts_run: usize,
+    /// When the world began.
+    pub(crate) start: Option<Instant>,
+    /// What the callback at hand has sent, to whomever; and the most that one has.
+    said: usize,
+    pub(crate) most_said: usize,
+    /// What `on_close` has sent: it comes also while the memory budget is used up.
+    pub(crate) last_words: usize,
+    is_in_close: bool,
     /// Connections that are to be opened outward.
     pub(crate) dials: Dials,
     calls: usize,
@@ -150,6 +158,8 @@ pub(crate) struct PeerDid {
     pub(crate) broke: bool,
     /// It has sent a RST.
     pub(crate) reset: bool,
+    /// When it has read something last, since the world began.
+    pub(crate) read_at: Duration,
 }
 
 impl Ledger {
@@ -180,6 +190,21 @@ impl Ledger {
         let is_late = self.stopping || self.draining.is_some_and(is_over);
         let is_new = self.dials.begin(id, dial, is_late) && !self.lives.contains_key(&id);
         self.expect(is_new, id, "an id that was used before");
+    }
+
+    /// A callback begins.
+    fn begin_call(&mut self, is_in_close: bool) {
+        (self.said, self.is_in_close) = (0, is_in_close);
+    }
+
+    /// A callback has sent bytes.
+    fn says(&mut self, bytes: usize) {
+        if self.is_in_close {
+            self.last_words += bytes;
+        } else {
+            self.said += bytes;
+            self.most_said = self.most_said.max(self.said);
+        }
     }
 
     fn expect(&mut self, so: bool, id: ConnId, what: &str) {
@@ -266,15 +291,14 @@ impl Actor {
     fn enter(&self, conn: &Conn<'_>, what: &str) {
         let id = conn.id();
         let mut ledger = self.ledger.borrow_mut();
+        ledger.begin_call(what == "on_close");
         let life = &ledger.lives[&id];
         let over = life.is_over() && what != "on_close";
         ledger.expect(!over, id, &format!("{what} after the end"));
         let life = &ledger.lives[&id];
         let (alive, right) = (life.opened && !life.closed, life.peer == Some(conn.peer_addr()));
-        let bounded = conn.queued() <= self.limits.queue_limit;
         ledger.expect(alive, id, &format!("{what} outside of its life"));
         ledger.expect(right, id, "the peer's address has changed");
-        ledger.expect(bounded, id, "more is queued than the limit allows");
         let life = ledger.lives.get_mut(&id).expect("it was opened");
         let bytes_in = conn.counters().bytes_in;
         // What comes after the end is thrown away, and counts as nothing.
@@ -283,8 +307,27 @@ impl Actor {
         }
     }
 
-    /// Writes down what a callback leaves behind.
+    /// Checks that there is memory for what a callback may send.
+    fn check_memory(&self, conn: &mut Conn<'_>, what: &str) {
+        let waiting = conn.others().stats().waiting_bytes as usize;
+        let mut ledger = self.ledger.borrow_mut();
+        let open = ledger.lives.values().filter(|life| !life.closed);
+        let input: usize = open.map(|life| life.shown - life.taken).sum();
+        // Of what earlier calls for the same input have taken, it is not yet known that it no longer waits.
+        let input = input + ledger.lives[&conn.id()].taken;
+        let (budget, output) = (self.limits.queue_budget, waiting.saturating_sub(input));
+        let has_room = waiting < budget || output < (budget / 2).max(1);
+        let what = format!("{what} while {waiting} bytes wait, {output} of them to be sent");
+        ledger.expect(has_room, conn.id(), &what);
+    }
+
+    /// Writes down what a callback leaves behind that was not for input. Input that is unread is offered again.
     fn leave(&self, conn: &Conn<'_>) {
+        self.note(conn.id(), |life| life.owed_a_call |= life.shown > life.taken);
+        self.leave_data(conn);
+    }
+
+    fn leave_data(&self, conn: &Conn<'_>) {
         let asks = self.ledger.borrow().calls.is_multiple_of(2);
         let above = asks && conn.is_above_high_water() && conn.queued() > self.limits.high_water;
         self.note(conn.id(), |life| life.owed_a_drain |= above && !life.has_finished);
@@ -300,10 +343,13 @@ impl Actor {
             conn.send(bytes);
             conn.queued() == before + bytes.len()
         };
+        let fits = before == 0 || before + bytes.len() <= self.limits.queue_limit;
         let mut ledger = self.ledger.borrow_mut();
+        ledger.expect(!(politely && taken && !fits), id, "try_send went over the limit");
         let life = ledger.lives.get_mut(&id).expect("it was opened");
         if taken {
             life.sent.extend_from_slice(bytes);
+            ledger.says(bytes.len());
         } else if !politely {
             life.asked_too_much = true;
         }
@@ -355,6 +401,7 @@ impl Actor {
         };
         if result {
             self.note(other, |life| life.sent.extend_from_slice(&bytes));
+            self.ledger.borrow_mut().says(bytes.len());
         }
         let mut ledger = self.ledger.borrow_mut();
         let gone = ledger.lives[&other].closed;
@@ -576,6 +623,7 @@ impl Handler for Actor {
             };
             ledger.lives.insert(id, life);
         }
+        self.ledger.borrow_mut().begin_call(false);
         let reaction = self.next();
         self.react(conn, reaction)?;
         self.note(id, |life| (life.opened, life.refused) = (true, false));
@@ -589,6 +637,7 @@ impl Handler for Actor {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
         self.enter(conn, "on_data");
+        self.check_memory(conn, "on_data");
         let id = conn.id();
         {
             let mut ledger = self.ledger.borrow_mut();
@@ -596,10 +645,12 @@ impl Handler for Actor {
             let paused = conn.queued() > self.limits.high_water && !peer.broke;
             let paused = paused && !ledger.lives[&id].reads_above;
             let finished = ledger.lives[&id].finished;
+            let left = ledger.lives[&id].shown - ledger.lives[&id].taken;
             ledger.expect(!paused, id, "on_data above high water");
             let may_be_called = !ledger.lives[&id].is_paused();
             ledger.expect(may_be_called, id, "on_data while it is paused");
-            ledger.expect(!finished, id, "on_data after on_eof");
+            let may_come = !finished || input.len() == left;
+            ledger.expect(may_come, id, "on_data after on_eof, for what was not left in it");
             self.check_state(&mut ledger, id, state);
             ledger.expect(!input.is_empty(), id, "on_data without data");
             ledger.expect(input.len() <= self.limits.max_input + READ, id, "too much input");
@@ -612,7 +663,7 @@ impl Handler for Actor {
         self.ledger.borrow_mut().expect(agreed, id, "it is not as paused as it should be");
         let paused = !input.is_empty() && conn.queued() > self.limits.high_water;
         self.note(id, |life| life.owed_a_call |= paused);
-        self.leave(conn);
+        self.leave_data(conn);
         result
     }
 
@@ -623,6 +674,7 @@ impl Handler for Actor {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
         self.enter(conn, "on_eof");
+        self.check_memory(conn, "on_eof");
         let id = conn.id();
         {
             let mut ledger = self.ledger.borrow_mut();
@@ -650,6 +702,10 @@ impl Handler for Actor {
 
     fn on_drained(&mut self, conn: &mut Conn<'_>, _state: &mut State) -> Result<(), BoxError> {
         self.enter(conn, "on_drained");
+        self.check_memory(conn, "on_drained");
+        let now = conn.now();
+        // It was not read from until now, so that its silence counts from now on.
+        self.note(conn.id(), |life| life.heard_at = Some(now));
         let roomy = conn.queued() <= self.limits.high_water;
         self.ledger.borrow_mut().expect(roomy, conn.id(), "on_drained above high water");
         self.note(conn.id(), |life| life.owed_a_drain = false);
@@ -666,6 +722,7 @@ impl Handler for Actor {
         key: TimerKey,
     ) -> Result<(), BoxError> {
         self.enter(conn, "on_timer");
+        self.check_memory(conn, "on_timer");
         let id = conn.id();
         {
             let mut ledger = self.ledger.borrow_mut();
@@ -752,8 +809,12 @@ impl Handler for Actor {
                 }
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
                 CloseReason::Shed { budget } => {
-                    self.had(|was| (was.queue_budget / self.reactors).max(1) == *budget)
-                        && (unsent || life.shown > life.taken)
+                    let now = conn.now() - ledger.start.expect("the world has begun");
+                    let stalls = |was: &Limits| now - peer.read_at >= was.stall();
+                    // A fault can make the kernel refuse a write though its peer reads.
+                    let has_stalled = self.had(stalls) || ledger.dials.faults;
+                    self.had(|was| was.queue_budget == *budget)
+                        && (life.shown > life.taken || (unsent && has_stalled))
                 }
                 CloseReason::FirstByteTimeout { limit } => {
                     life.bytes_in == 0

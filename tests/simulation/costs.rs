@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use readyloop::net::sim::{Ending, Faults, Reading, World};
-use readyloop::services::{Chargen, Echo};
-use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input};
+use readyloop::services::Echo;
+use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input, from_fn};
 
 const ADDR: &str = "10.0.0.1:7000";
 
@@ -63,11 +63,17 @@ fn an_idle_connection_costs_no_turn() {
 
 #[test]
 fn a_producer_stops_when_its_peer_is_cut_off_for_not_reading() {
-    // Its own queue limit ends it in on_open, and later a reset does in on_data.
-    let config = Config::new().high_water(1_000).queue_limit(1_000);
-    let mut world = World::new(1, config, Chargen).unwrap();
+    let handler = from_fn(|conn, input| {
+        input.take();
+        (0..20).for_each(|_| conn.send(&[b'x'; 1 << 20])); // more than any queue takes
+        while !conn.is_above_high_water() {
+            conn.send(b"x");
+        }
+    });
+    let mut world = World::new(1, Config::new(), handler).unwrap();
     let addr = world.listen(ADDR).unwrap();
     let peer = world.dial(addr);
+    peer.send(b"go");
     assert!(world.run_until_still().is_continue());
     assert_eq!(peer.ending(), Some(Ending::Reset));
 }

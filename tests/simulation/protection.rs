@@ -304,43 +304,79 @@ fn under_pressure_producers_still_send_in_large_pieces() {
     assert!(calls < 1_000, "{calls} writes");
 }
 
-#[test]
-fn row_23_above_the_budget_the_largest_stalled_queues_go() {
-    // Each callback sends ten times what came: pressure alone does not hold it back.
-    let handler = from_fn(|conn, input| {
-        let bytes = input.take();
-        (0..10).for_each(|_| conn.send(bytes));
-    });
-    let config = Config::new().queue_budget(12_000);
-    let mut world = World::new(1, config, handler).unwrap();
-    let addr = world.listen(ADDR).unwrap();
-    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
-    let mut peers = Vec::new();
-    for size in [300, 900, 500, 100, 700] {
-        let peer = world.dial(addr);
-        peer.read(Reading::Never);
-        peer.send(&vec![b'x'; size]);
-        assert!(world.run_until_still().is_continue());
-        assert!(world.stats().waiting_bytes <= 12_000);
-        peers.push(peer);
-    }
-    let endings: Vec<_> = peers.iter().map(Peer::ending).collect();
-    let (gone, stays) = (Some(Ending::Reset), None);
-    assert_eq!(endings, [stays, gone, stays, stays, stays]);
-    assert_eq!(world.stats().shed, 1);
+/// Answers each byte with a hundred.
+fn hundredfold() -> impl Handler<State = ()> {
+    from_fn(|conn: &mut Conn<'_>, input: &mut Input<'_>| {
+        if let Some(byte) = input.take_exact(1) {
+            conn.send(&byte.repeat(100));
+        }
+    })
 }
 
 #[test]
-fn the_budget_changes_while_it_runs() {
+fn row_23_when_the_budget_is_used_up_the_largest_of_those_that_stall_go_and_others_are_served() {
+    let mut world = World::new(1, Config::new().queue_budget(12_000), hundredfold()).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let mut hogs = Vec::new();
+    for size in [40, 80, 60] {
+        let hog = world.dial(addr);
+        hog.read(Reading::Never);
+        hog.send(&vec![b'x'; size]);
+        assert!(world.run_until_still().is_continue());
+        hogs.push(hog);
+    }
+    assert!((12_000..12_100).contains(&world.stats().waiting_bytes), "and not a call more");
+    let late = world.dial(addr);
+    late.send(b"y");
+    assert!(world.run_for(14 * SECOND).is_continue());
+    assert_eq!(late.received(), b"", "it waits, as the budget is used up");
+    assert!(hogs.iter().all(|hog| hog.ending().is_none()), "and those who stall may yet read");
+    assert!(world.run_for(2 * SECOND).is_continue());
+    let endings: Vec<_> = hogs.iter().map(Peer::ending).collect();
+    assert_eq!(endings, [None, Some(Ending::Reset), None]);
+    assert_eq!((world.stats().shed, late.received().len()), (1, 100));
+}
+
+#[test]
+fn a_stall_that_takes_memory_from_others_is_a_quarter_of_the_write_timeout() {
+    let config = Config::new().queue_budget(12_000).write_timeout(Some(8 * SECOND));
+    let mut world = World::new(1, config, hundredfold()).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let hogs: Vec<Peer> = (0..5).map(|_| world.dial(addr)).collect();
+    for hog in &hogs {
+        hog.read(Reading::Never);
+        hog.send(&[b'x'; 60]);
+    }
+    assert!(world.run_for(3 * SECOND).is_continue());
+    assert!(hogs.iter().any(|hog| hog.ending() == Some(Ending::Reset)));
+    assert!(world.stats().shed > 0 && world.stats().expired.write == 0, "{:?}", world.stats());
+}
+
+#[test]
+fn a_smaller_budget_ends_no_connection_that_still_reads() {
     let (mut world, addr, ends) = ends_world(Config::new().high_water(1_000));
     world.set_faults(Faults { buffer: 100, ..Faults::none() });
-    let _hogs = hogs(&mut world, addr, 30);
+    let hogs = hogs(&mut world, addr, 30);
     assert!(world.run_until_still().is_continue());
     assert!(world.stats().waiting_bytes > 30_000);
     let less = world.reactor().config().clone().queue_budget(10_000);
     world.reactor().reconfigure(less).unwrap();
-    assert!(world.stats().waiting_bytes <= 10_000);
-    assert_eq!(ends.0.borrow().len() as u64, world.stats().shed);
+    let late = world.dial(addr);
+    late.send(b"x");
+    assert!(world.run_for(10 * SECOND).is_continue());
+    assert_eq!((world.stats().shed, world.stats().open), (0, 30));
+    for hog in &hogs[..15] {
+        hog.read(Reading::Slowly { bytes: 100, every: SECOND });
+    }
+    assert!(world.run_for(100 * SECOND).is_continue());
+    for hog in &hogs[..15] {
+        assert_eq!((hog.ending(), hog.received().len()), (None, 5_000));
+    }
+    assert!(hogs[15..].iter().all(|hog| hog.ending() == Some(Ending::Reset)));
+    assert_eq!((ends.0.borrow().len(), world.stats().shed), (15, 15));
+    assert_eq!(late.received(), b"x");
 }
 
 #[test]
@@ -376,13 +412,16 @@ fn unfinished_messages_count_too() {
     let mut world = World::new(1, config, handler).unwrap();
     let addr = world.listen(ADDR).unwrap();
     let peers: Vec<Peer> = (1..=9).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
     for (peer, thousands) in peers.iter().zip(1..) {
         peer.send(&vec![b'x'; thousands * 1_000]);
         assert!(world.run_until_still().is_continue());
-        assert!(world.stats().waiting_bytes <= 20_000);
     }
-    assert_eq!(peers[8].ending(), Some(Ending::Reset), "it had the longest");
+    assert_eq!(world.stats().waiting_bytes, 10_000, "half of the budget is for input");
+    assert!(world.run_for(15 * SECOND + SECOND / 5).is_continue());
+    assert_eq!(peers[3].ending(), Some(Ending::Reset), "it had the longest");
     assert_eq!(peers[0].ending(), None);
+    assert_eq!(world.stats().waiting_bytes, 11_000, "and the next is heard in its place");
 }
 
 #[test]
@@ -506,13 +545,13 @@ fn a_slow_reader_is_not_shed_before_those_who_never_read() {
     world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
     let reader = world.dial(addr);
     reader.read(Reading::Slowly { bytes: 500, every: SECOND / 10 });
-    reader.send(&[b'x'; 30_000]);
+    reader.send(&[b'x'; 150_000]);
     let hogs = hogs(&mut world, addr, 4);
     assert!(world.run_for(2 * SECOND).is_continue());
-    let less = world.reactor().config().clone().queue_budget(30_000);
+    let less = world.reactor().config().clone().queue_budget(10_000);
     world.reactor().reconfigure(less).unwrap();
-    assert!(world.stats().shed > 0);
-    assert!(world.run_for(SECOND).is_continue());
+    let _waits = world.dial(addr);
+    assert!(world.run_for(20 * SECOND).is_continue());
     assert_eq!(reader.ending(), None, "it held the most, but it reads");
     assert!(hogs.iter().any(|hog| hog.ending() == Some(Ending::Reset)));
 }

@@ -91,10 +91,16 @@ impl Limits {
             .drain_quiet(self.drain_quiet)
     }
 
+    /// A peer that takes nothing for so long may be cut off when the memory budget is used up.
+    pub(crate) fn stall(&self) -> Duration {
+        self.write.map_or(Duration::MAX, |write| write / 4).min(Duration::from_secs(15))
+    }
+
     /// All deadlines that do not wait for others have passed after this.
     pub(crate) fn longest(&self) -> Duration {
-        let times = [self.first_byte, self.idle, self.write, self.max_age, Some(self.linger)];
-        times.into_iter().flatten().max().unwrap_or_default()
+        let times = [self.first_byte, self.idle, self.write, self.max_age];
+        let always = [self.linger, self.stall()];
+        times.into_iter().flatten().chain(always).max().unwrap_or_default()
     }
 }
 
