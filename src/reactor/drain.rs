@@ -134,7 +134,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let limit = drain.timeout;
         let ids: Vec<_> = self.table.ids().collect();
         for id in ids {
-            if self.table.entry(id).phase != Phase::Lingering {
+            let phase = self.table.entry(id).phase;
+            if phase != Phase::Lingering && !phase.is_closed() {
                 self.close_at_deadline(id, limit);
             }
         }
@@ -145,7 +146,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn close_at_deadline(&mut self, id: ConnId, limit: Duration) {
         let entry = self.table.entry(id);
         entry.readable |= entry.phase.hears(); // the kernel is asked, whatever events have told
-        let is_cut = entry.is_unfinished_without_unread();
+        let is_cut = entry.is_worked_at();
         let reason =
             if is_cut { CloseReason::DrainTimeout { limit } } else { CloseReason::Drained };
         entry.close(reason);

@@ -53,8 +53,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.holds_calls = true;
             return;
         }
-        let budget = self.table.config().message_budget;
-        self.run_jobs(budget);
+        // One by one, as each may use the memory up.
+        for _ in 0..self.table.config().message_budget {
+            if !self.remote().mailbox.has_some() || self.table.memory.is_used_up() {
+                break;
+            }
+            self.run_jobs(1);
+        }
         let is_left = self.remote().mailbox.has_some();
         self.table.stats.count().exhausted.messages += u64::from(is_left);
     }

@@ -485,19 +485,21 @@ impl Entry {
     /// Whether there is something left to do for it: output, input that is unread or of which the rest is
     /// missing, what somebody works at who has paused it, or an answer that one side waits for.
     pub(crate) fn is_unfinished(&self) -> bool {
-        self.waits() || self.is_unfinished_without_unread()
+        let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
+        let has_bytes = self.waits() || self.queued() > 0;
+        !is_over && (has_bytes || self.is_worked_at())
     }
 
-    /// The same, if whatever may be unread is looked for elsewhere.
-    pub(crate) fn is_unfinished_without_unread(&self) -> bool {
-        let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
-        let is_busy = self.kept() > 0 || self.queued() > 0 || self.is_paused();
+    /// The same, if the system's queues are looked at elsewhere: for input that is unread, and for output that it
+    /// may take.
+    pub(crate) fn is_worked_at(&self) -> bool {
+        let is_busy = self.kept() > 0 || self.is_paused();
         // One side has said all, and has been answered neither by an end nor by a close.
         let is_midway = matches!(
             self.phase,
             Phase::Connecting | Phase::PeerFinished | Phase::Finishing | Phase::HalfClosed
         );
-        !is_over && (is_busy || is_midway)
+        is_busy || is_midway
     }
 
     /// Whether the handler has not seen all that has come.

@@ -65,6 +65,9 @@ pub(crate) struct Table {
     elapsed: Duration,
     stamp: u64,
     passed: u64,
+    /// No turn is stamped earlier than this: after a slow one, whose end is the time of what happened in it.
+    /// Were the next turn stamped with the same time, it would move that once more, and so without end.
+    earliest_stamp: u64,
     pub(crate) stopping: bool,
     /// Nothing is begun any more, as what is there is ended.
     pub(crate) is_ending: bool,
@@ -131,6 +134,7 @@ impl Table {
             elapsed: Duration::ZERO,
             stamp: 0,
             passed: 0,
+            earliest_stamp: 0,
             stopping: false,
             is_ending: false,
             drains_within: None,
@@ -167,6 +171,7 @@ impl Table {
         if took >= SLOW_TURN {
             let (began, ended) = (self.stamp, millis(self.elapsed + took));
             self.entries.iter_mut().for_each(|(_, entry)| entry.restamp(began, ended));
+            self.earliest_stamp = ended + 1;
         }
         if std::mem::take(&mut self.is_relieved) {
             self.list_the_throttled();
@@ -217,7 +222,7 @@ impl Table {
         self.now = now;
         self.elapsed = self.since_epoch(now);
         self.passed = self.elapsed.as_secs() * 1_000 + u64::from(self.elapsed.subsec_millis());
-        self.stamp = millis(self.elapsed);
+        self.stamp = millis(self.elapsed).max(self.earliest_stamp);
     }
 
     /// When this turn has begun, since the epoch.

@@ -9,6 +9,7 @@
 
 mod actor;
 mod connector;
+mod contract;
 mod costs;
 mod dials;
 mod life;
