@@ -1,5 +1,6 @@
 //! A client that blocks, for tests and scripts.
 
+mod confirm;
 mod open;
 mod patience;
 
@@ -374,15 +375,15 @@ impl Client {
         Ok(())
     }
 
-    /// Closes in order: finishes sending and waits until the server has finished too. What it still sends is
-    /// thrown away.
+    /// Closes in order: finishes sending and waits until the server has finished too, and its system has taken all
+    /// that was sent. What it still sends is thrown away.
     ///
     /// Dropping a `Client` closes at once. If the server was still to be heard then, it sees a reset, and may
     /// not get what was sent last.
     ///
     /// # Errors
-    /// `TimedOut` if the server does not finish within the time-out, `ConnectionReset` if it resets the
-    /// connection instead. It is closed all the same.
+    /// `TimedOut` if that does not come within the time-out, `ConnectionReset` if the server resets the connection
+    /// instead. It also does so if it has closed before it got all that was sent. It is closed all the same.
     ///
     /// # Examples
     /// See [above](Self#examples).
@@ -395,9 +396,12 @@ impl Client {
                 .read_more(&mut patience)
                 .map_err(|error| patience.explain(&error, "before the server had finished"))?;
             if !is_more {
-                return Ok(());
+                break;
             }
         }
+        confirm::wait_for_peer(self.stream, &mut patience).map_err(|error| {
+            patience.explain(&error, "before the server had taken all that was sent")
+        })
     }
 
     /// The socket, on which every call waits for ever, and what was received and not asked for: for what this

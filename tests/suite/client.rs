@@ -224,6 +224,33 @@ fn a_half_closed_client_still_receives_and_sends_no_more() {
 }
 
 #[test]
+fn closing_fails_if_the_server_had_closed_before_it_got_all_that_was_sent() {
+    let server = Peer::start(|mut stream| {
+        stream.read_exact(&mut [0; 5]).unwrap();
+        stream.write_all(b"goodbye").unwrap();
+    });
+    let mut client = client_of(&server);
+    client.send(b"first").unwrap();
+    assert_eq!(client.receive_to_end().unwrap(), b"goodbye");
+    server.join(); // it has closed
+    client.send(b"second").unwrap(); // it waits in this system
+    assert_eq!(client.close().unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn closing_gives_all_to_a_server_that_has_finished_and_reads_on() {
+    let server = Peer::start(|mut stream| {
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_to_end(&mut stream), noise(100_000));
+    });
+    let mut client = client_of(&server);
+    assert_eq!(client.receive().unwrap(), b"");
+    client.send(&noise(100_000)).unwrap();
+    client.close().unwrap();
+    server.join();
+}
+
+#[test]
 fn large_amounts_go_in_one_direction_at_a_time() {
     let bytes = noise(20_000_000);
     let discard = Server::start(Config::new(), Discard);
