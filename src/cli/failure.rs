@@ -2,8 +2,9 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
+
+use super::streams;
 
 /// The exit code if clients were cut off.
 pub(crate) const CUT: u8 = 3;
@@ -27,19 +28,40 @@ impl Failure {
         Self::System(format!("{flag}: {error}"))
     }
 
-    /// Says it in one line. A standard stream that is closed is no reason to fail again.
+    /// All that failed, in one line.
+    pub(crate) fn of_all(results: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
+        let failures = results.into_iter().filter_map(Result::err);
+        failures.reduce(Self::and).map_or(Ok(()), Err)
+    }
+
+    /// The exit code is that of the first.
+    fn and(self, other: Self) -> Self {
+        let (Self::Information(more) | Self::Usage(more) | Self::System(more) | Self::Cut(more)) =
+            other;
+        let both = |text| format!("{text}; {more}");
+        match self {
+            Self::Information(text) => Self::Information(both(text)),
+            Self::Usage(text) => Self::Usage(both(text)),
+            Self::System(text) => Self::System(both(text)),
+            Self::Cut(text) => Self::Cut(both(text)),
+        }
+    }
+
+    /// Says it in one line. If standard error does not take the line, the exit code is all there is.
     pub(crate) fn report(self) -> ExitCode {
         let (text, code) = match self {
             Self::Information(text) => {
-                let _ = write!(io::stdout(), "{text}");
-                return ExitCode::SUCCESS;
+                return match streams::print(&text) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(failure) => failure.report(),
+                };
             }
             Self::Usage(text) => (text, 2),
             Self::System(text) => (text, 1),
             Self::Cut(text) => (text, CUT),
         };
         let line: String = text.chars().flat_map(printable).collect();
-        let _ = writeln!(io::stderr(), "readyloop: {line}");
+        streams::say(&format!("readyloop: {line}"));
         ExitCode::from(code)
     }
 }

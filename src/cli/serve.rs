@@ -1,6 +1,7 @@
 //! `readyloop serve`.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::ErrorKind;
+use std::time::Duration;
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
 use readyloop::{Config, Error, Handler, ListenOptions, Overflow, Report, Server};
@@ -8,7 +9,10 @@ use readyloop::{Config, Error, Handler, ListenOptions, Overflow, Report, Server}
 use super::args::{ServeArgs, Service, WhenFull};
 use super::failure::{Failure, with_causes};
 use super::signals::{Ending, Signals};
-use super::{logging, open_files};
+use super::{logging, open_files, streams};
+
+/// So long standard output may take for the line that says where the server listens.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let log = logging::start(args.level(), args.log_file.as_deref())?;
@@ -93,10 +97,12 @@ fn config(args: &ServeArgs) -> Config {
     config
 }
 
-/// For the scripts that wait for it. That nobody reads it is no reason not to serve.
+/// For the scripts that wait for it. That standard output does not take the line is no reason not to serve, but a
+/// script may wait in vain then, and the log says why.
 fn announce(addr: std::net::SocketAddr) {
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
+    if let Err(error) = streams::print_within(PATIENCE, &format!("listening on {addr}\n")) {
+        log::warn!("standard output did not take \"listening on {addr}\": {error}");
+    }
 }
 
 /// What refused an address, and what can be done about it.

@@ -179,6 +179,34 @@ fn row_39_without_standard_streams_it_serves_on() {
 }
 
 #[test]
+fn row_54_a_standard_output_that_does_not_take_where_it_listens_is_told_in_the_log() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    // Nobody reads these, and they hold as much as a pipe can: pipe(7).
+    let [(_one, stuck), (_other, waits)] = [(); 2].map(|()| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(&[b'x'; 65_536]).unwrap();
+        (reader, writer)
+    });
+    rustix::io::ioctl_fionbio(&waits, true).unwrap();
+    for (output, why) in [
+        (Stdio::from(full), "No space left"),
+        (Stdio::from(stuck), "not read for 1s"),
+        (Stdio::from(waits), "not read for 1s"),
+    ] {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let path = log.path().to_str().unwrap();
+        let args = ["--listen", "127.0.0.1:0", "--log-file", path];
+        let mut child = command(&args).stdout(output).spawn().unwrap();
+        let text = || std::fs::read_to_string(path).unwrap();
+        wait_until("it warns", || text().contains("standard output did not take"));
+        assert!(text().contains(why), "{}", text());
+        echo(&mut connect(addr_in_log(log.path())), b"hello");
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
 fn row_40_children_inherit_no_socket() {
     let binary = Binary::start(&[]);
     let _clients: Vec<_> = (0..3)

@@ -89,12 +89,65 @@ fn at_the_end_of_input_it_half_closes_and_still_takes_the_answer() {
 }
 
 #[test]
-fn it_ends_when_the_server_has_finished_although_input_is_still_open() {
+fn it_ends_when_the_server_has_finished_although_input_is_still_open_and_says_so() {
     let server = Peer::start(|mut stream| stream.write_all(b"goodbye").unwrap());
     let child = command(server.addr, &[]).stdin(Stdio::piped()).spawn().unwrap();
     let (code, back, said) = without_end_of_input(child);
+    assert_eq!((code, &*back), (1, &b"goodbye"[..]));
+    let expected =
+        "the server has finished before the end of standard input, of which 0 bytes were sent";
+    assert_is_one_line_with(&said, expected);
+    server.join();
+}
+
+#[test]
+fn a_server_that_speaks_alone_has_finished_in_order_if_input_has_an_end() {
+    let server = Peer::start(|mut stream| stream.write_all(b"goodbye").unwrap());
+    let (code, back, said) = run(&mut command(server.addr, &[]));
+    assert_eq!((code, &*back, &*said), (0, &b"goodbye"[..], ""));
+    server.join();
+}
+
+#[test]
+fn a_server_that_closes_before_it_has_taken_all_of_the_input_is_one_line_and_exit_code_1() {
+    // It does not half-close: its system answers what comes later with a RST.
+    let server = Peer::start(|mut stream| {
+        stream.read_exact(&mut [0; 6]).unwrap();
+        stream.write_all(b"goodbye").unwrap();
+    });
+    let mut child = command(server.addr, &[]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"first\n").unwrap();
+    let mut back = [0; 7];
+    child.stdout.as_mut().unwrap().read_exact(&mut back).unwrap();
+    server.join(); // it has closed
+    input.write_all(b"second\n").unwrap();
+    drop(input);
+    let (code, _, said) = outcome(child.wait_with_output().unwrap());
+    assert_eq!((code, &back), (1, b"goodbye"), "{said}");
+    assert!(said.starts_with("readyloop: ") && said.lines().count() == 1, "{said}");
+    assert!(said.contains(" after 13 bytes") || said.contains("all of the 13 bytes"), "{said}");
+}
+
+#[test]
+fn requests_that_a_server_in_half_close_still_takes_are_sent_to_it() {
+    let (finished, has_finished) = mpsc::channel();
+    let server = Peer::start(move |mut stream| {
+        stream.read_exact(&mut [0; 6]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        finished.send(()).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"second\n");
+    });
+    let mut child = command(server.addr, &[]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"first\n").unwrap();
+    has_finished.recv().unwrap();
+    input.write_all(b"second\n").unwrap();
+    drop(input);
+    let (code, _, said) = outcome(child.wait_with_output().unwrap());
     assert_eq!((code, &*said), (0, ""));
-    assert_eq!(back, b"goodbye");
     server.join();
 }
 
@@ -181,13 +234,115 @@ fn a_refusal_and_an_unknown_name_are_one_line_and_exit_code_1() {
     assert_is_one_line_with(&said, "no-such-host.invalid:7000: there is no such address");
 }
 
+/// Has a stream not block, as another process may have set it that shares it.
+fn no_longer_blocks(stream: &impl std::os::fd::AsFd) {
+    rustix::io::ioctl_fionbio(stream, true).unwrap();
+}
+
+/// How many bytes wait in a pipe.
+fn waiting_in(pipe: &impl std::os::fd::AsFd) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap()
+}
+
 #[test]
-fn a_closed_standard_output_is_no_error() {
+fn row_54_standard_streams_that_do_not_block_are_waited_for() {
+    let server = Server::start(Config::new(), Echo);
+    let bytes = noise(1_000_000);
+    let (input, mut sends) = std::io::pipe().unwrap();
+    let (mut receives, output) = std::io::pipe().unwrap();
+    no_longer_blocks(&input);
+    no_longer_blocks(&output);
+    let child = command(server.addr, &[]).stdin(input).stdout(output).spawn().unwrap();
+    wait_until("it reads standard input", || has_thread(&child, "sender"));
+    let expected = bytes.clone();
+    let sends = std::thread::spawn(move || sends.write_all(&bytes).unwrap());
+    wait_until("standard output is full", || waiting_in(&receives) > 60_000);
+    let mut back = Vec::new();
+    receives.read_to_end(&mut back).unwrap();
+    sends.join().unwrap();
+    let (code, _, said) = outcome(child.wait_with_output().unwrap());
+    assert_eq!((code, &*said), (0, ""));
+    assert!(back == expected, "{} of {} bytes came back", back.len(), expected.len());
+}
+
+#[test]
+fn row_54_a_script_waits_for_standard_output_that_does_not_block() {
+    let server = Server::start(Config::new(), Echo);
+    let (mut receives, output) = std::io::pipe().unwrap();
+    no_longer_blocks(&output);
+    let message = "x".repeat(99);
+    let args = ["--count", "2000", "--every", "0s", "--message", &message];
+    let child = command(server.addr, &args).stdout(output).spawn().unwrap();
+    wait_until("standard output is full", || waiting_in(&receives) > 60_000);
+    let mut replies = String::new();
+    receives.read_to_string(&mut replies).unwrap();
+    let (code, _, said) = outcome(child.wait_with_output().unwrap());
+    assert_eq!((code, replies.lines().count(), replies.len()), (0, 2_000, 200_000), "{said}");
+    assert!(said.contains("replies right: 2000, wrong: 0, missing: 0; "), "{said}");
+}
+
+#[test]
+fn row_54_the_summary_waits_for_standard_error_that_does_not_block() {
+    let server = Server::start(Config::new(), Echo);
+    let (mut receives, mut output) = std::io::pipe().unwrap();
+    output.write_all(&[b'x'; 65_536]).unwrap(); // as much as a pipe holds: pipe(7)
+    no_longer_blocks(&output);
+    let mut child =
+        command(server.addr, &["--message", "hello", "--quiet"]).stderr(output).spawn().unwrap();
+    wait_until("it is done with the server", || server.stats().closed == 1);
+    let mut said = String::new();
+    receives.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_is_one_line_with(said.trim_start_matches('x'), "replies right: 1, wrong: 0");
+}
+
+#[test]
+fn row_54_a_script_that_waits_for_standard_output_ends_by_a_signal() {
+    let server = Server::start(Config::new(), Echo);
+    let (receives, output) = std::io::pipe().unwrap();
+    let message = "x".repeat(99);
+    let args = ["--count", "1000000", "--every", "0s", "--message", &message];
+    let child = command(server.addr, &args).stdout(output).spawn().unwrap();
+    wait_until("standard output is full", || waiting_in(&receives) > 60_000);
+    let _ = kill_process(Pid::from_child(&child), Signal::INT);
+    let (code, _, said) = outcome(child.wait_with_output().unwrap());
+    assert_eq!(code, 1);
+    assert_is_one_line_with(&said, "interrupted: clients: 1; messages sent: ");
+    assert!(said.contains(" of 1000000; ") && said.contains(", not printed: "), "{said}");
+}
+
+#[test]
+fn row_54_what_a_closed_standard_output_does_not_take_is_one_line_and_exit_code_1() {
     let server = Server::start(Config::new(), Chargen);
     let mut child = command(server.addr, &[]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdout.take().unwrap().read_exact(&mut [0; 1_000]).unwrap();
     let (code, _, said) = without_end_of_input(child);
-    assert_eq!((code, &*said), (0, ""));
+    assert_eq!(code, 1);
+    assert_is_one_line_with(&said, "standard output: Broken pipe");
+}
+
+#[test]
+fn row_54_replies_that_a_full_disk_does_not_take_are_counted_and_exit_code_1() {
+    let server = Server::start(Config::new(), Echo);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let args = ["--count", "3", "--every", "1ms"];
+    let (code, _, said) = run(command(server.addr, &args).stdout(full));
+    assert_eq!(code, 1);
+    assert_is_one_line_with(&said, "replies right: 3, wrong: 0, missing: 0, not printed: 3; ");
+    assert!(said.contains("; first: standard output: No space left"), "{said}");
+}
+
+#[test]
+fn row_54_a_summary_or_a_help_that_a_full_disk_does_not_take_is_exit_code_1() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let server = Server::start(Config::new(), Echo);
+    let args = ["--message", "hello", "--quiet"];
+    let (code, ..) = run(command(server.addr, &args).stderr(full()));
+    assert_eq!(code, 1);
+    let mut help = Command::new(env!("CARGO_BIN_EXE_readyloop"));
+    let (code, _, said) = run(help.arg("--help").stdout(full()).stderr(Stdio::piped()));
+    assert_eq!(code, 1);
+    assert_is_one_line_with(&said, "standard output: No space left");
 }
 
 #[test]
@@ -334,6 +489,24 @@ fn what_comes_after_the_last_reply_makes_it_wrong() {
 }
 
 #[test]
+fn a_server_that_never_finishes_is_not_lingered_for_after_the_time_out() {
+    let keeps = from_fn(|conn, input| {
+        let echo = input.take().to_vec();
+        conn.send(&echo);
+        conn.pause(); // so that the end is never seen
+    });
+    let server = Server::start(Config::new().idle_timeout(None), keeps);
+    for clients in ["1", "3"] {
+        let begin = Instant::now();
+        let args = ["--message", "hello", "--timeout", "2s", "--clients", clients];
+        let (code, _, said) = run_script(server.addr, &args);
+        assert_eq!(code, 0, "{said}");
+        // The library lingers for 5 s unless it is told otherwise.
+        assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
 fn a_server_that_never_finishes_is_left_after_the_time_out_and_nothing_is_wrong() {
     let (done, is_done) = mpsc::channel::<()>();
     let server = Peer::start(move |mut stream| {
@@ -383,7 +556,7 @@ fn a_server_that_closes_early_is_counted_with_what_is_missing() {
     let args = ["--clients", "3", "--count", "5", "--every", "1ms"];
     let (code, replies, said) = run_script(server.addr, &args);
     assert_eq!((code, replies.lines().count()), (1, 6));
-    let expected = "readyloop: clients: 3; messages sent: 9; replies right: 6, wrong: 0, \
+    let expected = "readyloop: clients: 3; messages sent: 9 of 15; replies right: 6, wrong: 0, \
                     missing: 3; connections failed: 3; ";
     assert!(said.starts_with(expected), "{said}");
     assert!(said.contains("the peer finished, after 2 of 5 replies"), "{said}");
@@ -396,7 +569,7 @@ fn a_server_that_resets_is_counted_too() {
     let server = Server::start(Config::new(), from_fn(|conn, _| conn.abort()));
     let (code, _, said) = run_script(server.addr, &["--clients", "2", "--count", "5"]);
     assert_eq!(code, 1);
-    let expected = "clients: 2; messages sent: 2; replies right: 0, wrong: 0, \
+    let expected = "clients: 2; messages sent: 2 of 10; replies right: 0, wrong: 0, \
                     missing: 2; connections failed: 2; first: client ";
     assert!(said.contains(expected) && said.contains("Connection reset"), "{said}");
 }
@@ -407,7 +580,7 @@ fn a_server_that_never_answers_is_left_after_the_time_out() {
     let args = ["--clients", "3", "--count", "5", "--timeout", "300ms"];
     let (code, replies, said) = run_script(server.addr, &args);
     assert_eq!((code, &*replies), (1, ""));
-    let expected = "clients: 3; messages sent: 3; replies right: 0, wrong: 0, \
+    let expected = "clients: 3; messages sent: 3 of 15; replies right: 0, wrong: 0, \
                     missing: 3; connections failed: 0; first: client ";
     assert!(said.contains(expected) && said.contains("no reply 1 within 300ms"), "{said}");
 }
@@ -431,7 +604,7 @@ fn connections_that_are_refused_are_counted_and_the_first_says_why() {
     let (_keeps, nobody) = refusing("127.0.0.1:0");
     let (code, _, said) = run_script(nobody, &["--clients", "300"]);
     assert_eq!(code, 1);
-    let expected = "clients: 300; messages sent: 0; replies right: 0, wrong: 0, \
+    let expected = "clients: 300; messages sent: 0 of 300; replies right: 0, wrong: 0, \
                     missing: 0; connections failed: 300; first: client 1: ";
     assert!(said.contains(expected) && said.contains("Connection refused"), "{said}");
 }
@@ -449,7 +622,7 @@ fn a_signal_sums_up_what_there_is_and_ends_with_exit_code_1() {
         let _ = kill_process(Pid::from_child(&child), signal);
         let (code, _, said) = outcome(child.wait_with_output().unwrap());
         assert_eq!(code, 1, "{said}");
-        let expected = "readyloop: interrupted: clients: 3; messages sent: 3; replies right: 3, wrong: 0, \
+        let expected = "readyloop: interrupted: clients: 3; messages sent: 3 of 3000000; replies right: 3, wrong: 0, \
                     missing: 0; connections failed: 0; latency: ";
         assert!(said.starts_with(expected), "{said}");
     }
@@ -470,7 +643,7 @@ fn a_signal_while_it_connects_ends_it_too() {
     let _ = kill_process(Pid::from_child(&child), Signal::INT);
     let (code, _, said) = outcome(child.wait_with_output().unwrap());
     assert_eq!(code, 1);
-    let expected = "readyloop: interrupted: clients: 500; messages sent: 0; replies right: 0, \
+    let expected = "readyloop: interrupted: clients: 500; messages sent: 0 of 500; replies right: 0, \
                     wrong: 0, missing: 0; connections failed: 0\n";
     assert_eq!(said, expected);
 }
@@ -483,13 +656,14 @@ fn has_thread(child: &Child, name: &str) -> bool {
 }
 
 #[test]
-fn that_nobody_reads_the_replies_does_not_end_a_script() {
+fn row_54_that_nobody_reads_the_replies_does_not_end_a_script_and_is_told() {
     let server = Server::start(Config::new(), Echo);
     let mut child = command(server.addr, &["--count", "5", "--every", "1ms"]).spawn().unwrap();
     drop(child.stdout.take());
     let (code, _, said) = outcome(child.wait_with_output().unwrap());
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 1, "{said}");
     assert!(said.contains("clients: 1; messages sent: 5; replies right: 5,"), "{said}");
+    assert!(said.contains(", not printed: ") && said.contains("Broken pipe"), "{said}");
     wait_until("the connection is gone", || server.stats().closed == 1);
     assert_eq!(server.stop().traffic.bytes_in, 5 * 16);
 }

@@ -29,7 +29,7 @@ mod tally;
 mod trouble;
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::mpsc;
@@ -37,7 +37,7 @@ use std::sync::mpsc;
 pub(crate) use args::BenchArgs;
 
 use super::failure::Failure;
-use super::interrupt;
+use super::{interrupt, streams};
 use clock::Clock;
 use conductor::Conductor;
 use content::Content;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let (sender, events) = mpsc::channel();
     let interrupted = sender.clone();
     // What was measured is shown. The run may be over: then nobody takes it.
-    interrupt::on_first(move || _ = interrupted.send(Event::Interrupted))?;
+    let interrupt = interrupt::on_first(move || _ = interrupted.send(Event::Interrupted))?;
     let common = Common {
         content: Content::new(plan.sizes, process.into()),
         plan: plan.clone(),
@@ -77,16 +77,19 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     };
     let pid = args.pid.map(|pid| pid.0);
     let conductor = Conductor::new(common, pid, (sender, events))?;
-    if let Some(path) = &args.plot {
-        make_sure_of(path)?;
-    }
-    let outcome = conductor.run()?;
+    let plot = args.plot.as_deref().map(Plot::make_sure_of).transpose()?;
+    let outcome = conductor.run().inspect_err(|_| {
+        plot.iter().for_each(Plot::leave);
+    })?;
+    interrupt.ends_at_once();
     let latencies = outcome.latencies.clone();
     let report = Report::new(&args.target.0, &plan, outcome);
-    print(&report, args.json)?;
-    if let Some(path) = &args.plot {
-        draw(path, &report, &latencies)?;
-    }
+    let printed = print(&report, args.json);
+    let drawn = plot.map_or(Ok(()), |plot| plot.draw(&report, &latencies));
+    Failure::of_all([judge(&report), printed, drawn])
+}
+
+fn judge(report: &Report) -> Result<(), Failure> {
     match &report.problems[..] {
         [] => Ok(()),
         [only] => Err(Failure::System(format!("the run is incomplete: {only}"))),
@@ -111,33 +114,57 @@ fn resolve(target: &str) -> Result<Vec<SocketAddr>, Failure> {
     }
 }
 
-/// A file that cannot be written is to be known before the run, and not behind it.
-fn make_sure_of(path: &Path) -> Result<(), Failure> {
-    let opened = OpenOptions::new().create(true).append(true).open(path);
-    opened.map(drop).map_err(|error| of_plot(path, error))
+/// Where the picture goes.
+struct Plot<'a> {
+    path: &'a Path,
+    /// There was no such file before.
+    is_new: bool,
 }
 
-fn draw(path: &Path, report: &Report, latencies: &Latencies) -> Result<(), Failure> {
-    let svg = plot::draw(report, latencies).map_err(|error| of_plot(path, error))?;
-    fs::write(path, svg).map_err(|error| of_plot(path, error))
+impl<'a> Plot<'a> {
+    /// A file that cannot be written is to be known before the run, and not behind it. One that exists keeps what
+    /// it has until there is something else to be drawn.
+    fn make_sure_of(path: &'a Path) -> Result<Self, Failure> {
+        let is_new = match OpenOptions::new().append(true).create_new(true).open(path) {
+            Ok(_file) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let opened = OpenOptions::new().append(true).create(true).open(path);
+                opened.map(drop).map_err(|error| of_plot(path, error))?;
+                false
+            }
+            Err(error) => return Err(of_plot(path, error)),
+        };
+        Ok(Self { path, is_new })
+    }
+
+    /// Nothing is drawn.
+    fn leave(&self) {
+        if self.is_new {
+            let _ = fs::remove_file(self.path); // it is empty
+        }
+    }
+
+    /// A run in which nothing was measured has no picture, and takes no earlier one away.
+    fn draw(self, report: &Report, latencies: &Latencies) -> Result<(), Failure> {
+        if latencies.is_empty() {
+            self.leave();
+            return Ok(());
+        }
+        let svg = plot::draw(report, latencies).map_err(|error| of_plot(self.path, error))?;
+        fs::write(self.path, svg).map_err(|error| of_plot(self.path, error))
+    }
 }
 
 fn of_plot(path: &Path, error: impl std::fmt::Display) -> Failure {
     Failure::of_flag(format!("--plot {}", path.display()), error)
 }
 
-/// That nobody reads it any more is no failure.
 fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
     let text = if as_json {
-        serde_json::to_string_pretty(report).map_err(io::Error::from).map(|json| json + "\n")
+        let json = serde_json::to_string_pretty(report);
+        json.map_err(|error| Failure::System(format!("the report has no JSON: {error}")))? + "\n"
     } else {
-        Ok(report.to_string())
+        report.to_string()
     };
-    let mut stdout = io::stdout().lock();
-    match text.and_then(|text| stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::System(format!("the report could not be written: {error}")))
-        }
-        _ => Ok(()),
-    }
+    streams::print(&text)
 }

@@ -42,7 +42,8 @@ pub(crate) struct ClientArgs {
     #[arg(long, requires = "script")]
     quiet: bool,
 
-    /// How long connecting, each reply and the server's end after the last one may take
+    /// How long connecting, each reply and the server's end after the last one may take; also how long a server
+    /// that has finished may take no input
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub(crate) timeout: Time,
 }

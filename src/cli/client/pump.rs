@@ -1,25 +1,34 @@
 //! Standard input to a server, and the server to standard output.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use mio::{Events, Interest, Poll, Token};
 use readyloop::Client;
 
 use crate::cli::failure::Failure;
+use crate::cli::streams::{self, Unwritten};
 
 /// How much is passed on at once.
 const CHUNK: usize = 64 * 1024;
 
-/// When the server has finished, input that has not come after this time is not waited for. A file has all of
-/// its input.
-const QUIET: Duration = Duration::from_millis(100);
+/// When the server has finished, the end of input that comes from another program is not waited for longer than
+/// this. A file has all of its input.
+const END_OF_INPUT: Duration = Duration::from_secs(1);
+
+/// The same for the next line of a terminal: it may never come, and nothing that was typed is lost.
+const NEXT_LINE: Duration = Duration::from_millis(100);
 
 /// Passes on in both directions, each on a thread of its own, until the server has finished.
+///
+/// # Errors
+/// [`Failure::System`] if anything was lost: the server did not take all of the input, or standard output not all
+/// that the server sent.
 pub(crate) fn run(addrs: &[SocketAddr], timeout: Duration) -> Result<(), Failure> {
     let client = Client::connect(addrs, timeout).map_err(system)?;
     let (socket, _) = client.into_parts().map_err(system)?;
@@ -29,55 +38,87 @@ pub(crate) fn run(addrs: &[SocketAddr], timeout: Duration) -> Result<(), Failure
         .name("sender".to_owned())
         .spawn(move || told.enter(Doing::ended(send_input(&writer, &told))))
         .map_err(system)?;
-    match receive(socket) {
-        Ok(End::OfServer) => sending.judge(timeout),
-        Ok(End::OfReader) => Ok(()),
-        Err(failure) => Err(failure),
-    }
+    receive(&socket)?;
+    let sent = sending.judge(timeout)?;
+    confirm(socket, sent, timeout)
 }
 
-/// How receiving came to its end in order.
-enum End {
-    OfServer,
-    /// Nobody reads standard output any more, so nothing is left to do.
-    OfReader,
-}
-
-fn receive(mut socket: TcpStream) -> Result<End, Failure> {
+/// Passes on what the server sends, until it has finished.
+fn receive(mut socket: &TcpStream) -> Result<(), Failure> {
     let refused = |error| Failure::of_flag("standard output", error);
-    // Not through its buffer, which waits for the end of a line.
-    let mut output = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(refused)?);
+    let output = io::stdout().as_fd().try_clone_to_owned().map_err(refused)?;
     let mut chunk = vec![0; CHUNK];
     let mut received: u64 = 0;
     loop {
         let count = match read(&mut socket, &mut chunk) {
-            Ok(0) => return Ok(End::OfServer),
+            Ok(0) => return Ok(()),
             Ok(count) => count,
             Err(error) => {
                 let text = format!("receiving failed after {received} bytes: {error}");
                 return Err(Failure::System(text));
             }
         };
-        match output.write_all(&chunk[..count]) {
-            Ok(()) => received += count as u64,
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(End::OfReader),
-            Err(error) => return Err(refused(error)),
+        streams::write_all(&output, &chunk[..count]).map_err(|Unwritten { written, error }| {
+            let bytes = received + written as u64;
+            let text = format!("{error} (after {bytes} bytes of what the server sent)");
+            Failure::of_flag("standard output", text)
+        })?;
+        received += count as u64;
+    }
+}
+
+/// Whether the server's system has taken all that was sent to a server that has finished.
+///
+/// A server that closes instead of half-closing answers what comes later with a RST. So nothing is certain before
+/// it has confirmed the FIN from here. The socket then has no peer any more: `getpeername` fails (`inet_getname`
+/// of Linux), and a RST has left its error. Other systems may not tell it so, and are not asked.
+fn confirm(socket: TcpStream, sent: u64, timeout: Duration) -> Result<(), Failure> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let _ = socket.shutdown(Shutdown::Write); // it may be done already
+    socket.set_nonblocking(true).map_err(system)?;
+    let mut socket = mio::net::TcpStream::from_std(socket);
+    let (mut poll, mut events) = (Poll::new().map_err(system)?, Events::with_capacity(1));
+    let both = Interest::READABLE | Interest::WRITABLE;
+    poll.registry().register(&mut socket, Token(0), both).map_err(system)?;
+    let deadline = Instant::now().checked_add(timeout);
+    while socket.peer_addr().is_ok() {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Err(Failure::System(format!(
+                "the server has finished, and did not confirm within {timeout:?} that it got the {sent} bytes \
+                 that were sent"
+            )));
         }
+        match poll.poll(&mut events, left) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(system(error)),
+            _ => {}
+        }
+    }
+    match socket.take_error().map_err(system)? {
+        None => Ok(()),
+        Some(_) => Err(Failure::System(format!(
+            "the server has closed the connection, and did not take all of the {sent} bytes that were sent"
+        ))),
     }
 }
 
 /// Passes on standard input to its end, and then finishes.
-fn send_input(mut socket: &TcpStream, told: &Sending) -> Result<(), String> {
+///
+/// # Errors
+/// What failed, and after how many bytes.
+fn send_input(mut socket: &TcpStream, told: &Sending) -> Result<u64, String> {
     let unreadable = |error| format!("standard input: {error}");
     // Not through its buffer, which would be one more copy.
     let input = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(unreadable);
     let mut chunk = vec![0; CHUNK];
     let mut sent: u64 = 0;
-    let result = input.and_then(|mut input| {
+    let result = input.and_then(|input| {
         let is_file = input.metadata().is_ok_and(|metadata| metadata.is_file());
         loop {
-            told.enter(if is_file { Doing::Sends } else { Doing::Waits });
-            let count = read(&mut input, &mut chunk).map_err(unreadable)?;
+            told.enter(if is_file { Doing::Sends } else { Doing::Waits { sent } });
+            let count = streams::read(&input, &mut chunk).map_err(unreadable)?;
             told.enter(Doing::Sends);
             if count == 0 {
                 return Ok(());
@@ -92,7 +133,7 @@ fn send_input(mut socket: &TcpStream, told: &Sending) -> Result<(), String> {
         ErrorKind::NotConnected => format!("the connection was reset after {sent} bytes were sent"),
         _ => format!("the connection cannot be finished: {error}"),
     });
-    result.and(finished)
+    result.and(finished).map(|()| sent)
 }
 
 fn read(source: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
@@ -114,17 +155,21 @@ struct Sending {
 
 #[derive(Default)]
 enum Doing {
-    /// For input.
-    Waits,
+    /// For input, after so many bytes.
+    Waits {
+        sent: u64,
+    },
     #[default]
     Sends,
-    Done,
+    Done {
+        sent: u64,
+    },
     Failed(String),
 }
 
 impl Doing {
-    fn ended(result: Result<(), String>) -> Self {
-        result.map_or_else(Self::Failed, |()| Self::Done)
+    fn ended(result: Result<u64, String>) -> Self {
+        result.map_or_else(Self::Failed, |sent| Self::Done { sent })
     }
 }
 
@@ -135,15 +180,19 @@ impl Sending {
         self.changed.notify_one();
     }
 
-    /// Whether the server, which has finished, has taken all that it was to get. Input that is there is still
-    /// sent to it; the end of a terminal, or of a program that says nothing more, is not waited for.
-    fn judge(&self, timeout: Duration) -> Result<(), Failure> {
+    /// How many bytes of input were sent to a server that has finished. Input that is there is still sent to it.
+    ///
+    /// The end of a terminal is not waited for: what was typed is sent. Any other input has an end, and what
+    /// comes before that end would be lost.
+    fn judge(&self, timeout: Duration) -> Result<u64, Failure> {
+        let is_typed = io::stdin().is_terminal();
+        let quiet = if is_typed { NEXT_LINE } else { END_OF_INPUT };
         let mut now = self.lock();
         loop {
             let patience = match &now.0 {
-                Doing::Done => return Ok(()),
+                Doing::Done { sent } => return Ok(*sent),
                 Doing::Failed(why) => return Err(Failure::System(why.clone())),
-                Doing::Waits => QUIET,
+                Doing::Waits { .. } => quiet.min(timeout),
                 Doing::Sends => timeout,
             };
             let seen = now.1;
@@ -151,15 +200,25 @@ impl Sending {
                 .changed
                 .wait_timeout_while(now, patience, |now| now.1 == seen)
                 .unwrap_or_else(PoisonError::into_inner);
-            match later.0 {
-                Doing::Waits if wait.timed_out() => return Ok(()),
-                Doing::Sends if wait.timed_out() => {
-                    let text =
-                        format!("the server has finished, and took no input for {timeout:?}");
-                    return Err(Failure::System(text));
+            let text = match later.0 {
+                Doing::Waits { sent } if wait.timed_out() => {
+                    if is_typed {
+                        return Ok(sent);
+                    }
+                    format!(
+                        "the server has finished before the end of standard input, of which {sent} bytes \
+                         were sent"
+                    )
                 }
-                _ => now = later,
-            }
+                Doing::Sends if wait.timed_out() => {
+                    format!("the server has finished, and took no input for {timeout:?}")
+                }
+                _ => {
+                    now = later;
+                    continue;
+                }
+            };
+            return Err(Failure::System(text));
         }
     }
 

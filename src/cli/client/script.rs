@@ -1,18 +1,18 @@
 //! Many clients on one reactor that send by the clock and compare what comes back.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::args::Plan;
 use super::message::{fill_in, on_one_line, reply_len};
 use super::tally::Tally;
 use crate::cli::failure::{Failure, with_causes};
-use crate::cli::interrupt;
+use crate::cli::interrupt::{self, Interrupt};
 use crate::cli::open_files;
+use crate::cli::streams::{self, Unwritten};
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input, Reactor,
     TimerKey,
@@ -31,31 +31,37 @@ const SEND: TimerKey = TimerKey(0);
 /// A reply, or behind the last one the server's end, has not come in time.
 const OVERDUE: TimerKey = TimerKey(1);
 
-/// Exit code 1 if a reply was not right, and if a signal came before the end.
+/// # Errors
+/// [`Failure::System`] if a reply was not right or not printed, a message was not sent, or a signal came before the
+/// end.
 pub(crate) fn run(plan: Plan, addrs: Vec<SocketAddr>) -> Result<(), Failure> {
     let refused = |error: readyloop::Error| Failure::System(with_causes(&error));
     open_files::must_allow(plan.clients)?;
     let mut reactor = Reactor::new(config(&plan), Script::new(plan, addrs)).map_err(refused)?;
     let handle = reactor.handle();
-    let is_interrupted = interrupt::on_first(move || handle.stop())?;
+    let interrupt = interrupt::on_first(move || handle.stop())?;
     while reactor.turn(None).map_err(refused)?.is_continue() {
-        reactor.handler_mut().print();
+        reactor.handler_mut().print(&interrupt);
     }
-    reactor.handler_mut().print();
-    sum_up(&reactor.handler().tally, is_interrupted.load(Ordering::Acquire))
+    reactor.handler_mut().print(&interrupt);
+    interrupt.ends_at_once();
+    sum_up(&reactor.handler().tally, interrupt.has_come())
 }
 
 fn sum_up(tally: &Tally, is_interrupted: bool) -> Result<(), Failure> {
     if tally.is_all_right() && !is_interrupted {
-        let _ = writeln!(io::stderr(), "readyloop: {tally}");
-        return Ok(());
+        let is_said = streams::say(&format!("readyloop: {tally}"));
+        return is_said
+            .then_some(())
+            .ok_or_else(|| Failure::of_flag("standard error", "the summary could not be written"));
     }
     let interrupted = if is_interrupted { "interrupted: " } else { "" };
     let trouble = tally.first_trouble().map_or_else(String::new, |what| format!("; first: {what}"));
     Err(Failure::System(format!("{interrupted}{tally}{trouble}")))
 }
 
-/// Deadlines are the script's own. A message never waits for room in its queue.
+/// Deadlines are the script's own. A message never waits for room in its queue. A connection that was waited for
+/// after its last reply does not linger as well.
 fn config(plan: &Plan) -> Config {
     let longest = fill_in(&plan.message, u32::MAX, u32::MAX).len();
     Config::new()
@@ -63,6 +69,7 @@ fn config(plan: &Plan) -> Config {
         .first_byte_timeout(None)
         .idle_timeout(None)
         .write_timeout(None)
+        .linger_timeout(Duration::ZERO)
         .max_age(None)
 }
 
@@ -78,7 +85,6 @@ struct Script {
     gone: u32,
     /// Lines that wait to be printed at the end of the turn.
     lines: String,
-    is_read: bool,
 }
 
 /// One client.
@@ -102,12 +108,11 @@ impl Script {
         Self {
             addrs,
             options: ConnectOptions::new().timeout(plan.timeout),
-            tally: Tally::new(plan.clients),
+            tally: Tally::new(plan.clients, plan.count),
             begun: 0,
             connecting: HashMap::new(),
             gone: 0,
             lines: String::new(),
-            is_read: !plan.is_quiet,
             plan,
         }
     }
@@ -192,7 +197,7 @@ impl Script {
             let Client { number, sent, .. } = client;
             self.tally.trouble(|| format!("client {number}: reply {sent} is wrong"));
         }
-        if self.is_read {
+        if !self.plan.is_quiet {
             if self.plan.clients > 1 {
                 self.lines.push_str(&format!("{}: ", client.number));
             }
@@ -215,15 +220,23 @@ impl Script {
         }
     }
 
-    /// That nobody reads the replies is no reason not to compare them.
-    fn print(&mut self) {
-        if self.lines.is_empty() {
+    /// Replies that cannot be printed are counted; they are compared all the same.
+    fn print(&mut self, interrupt: &Interrupt) {
+        let lines = mem::take(&mut self.lines);
+        if lines.is_empty() {
             return;
         }
-        let mut stdout = io::stdout().lock();
-        let printed = stdout.write_all(self.lines.as_bytes()).and_then(|()| stdout.flush());
-        self.is_read = printed.is_ok();
-        self.lines.clear();
+        let begin = Instant::now();
+        let unwritten = match self.tally.is_printed() {
+            true => streams::write_all_unless(interrupt, io::stdout(), lines.as_bytes()).err(),
+            false => Some(Unwritten { written: 0, error: io::ErrorKind::BrokenPipe.into() }),
+        };
+        self.tally.printed_for(begin.elapsed());
+        if let Some(Unwritten { written, error }) = unwritten {
+            let left = lines.as_bytes()[written..].iter().filter(|byte| **byte == b'\n').count();
+            self.tally.unprinted(left as u64);
+            self.tally.trouble(|| format!("standard output: {error}"));
+        }
     }
 }
 

@@ -8,25 +8,48 @@ use hdrhistogram::Histogram;
 /// A reply that takes longer than a day counts as one of a day, in microseconds.
 const LONGEST: u64 = 24 * 3_600 * 1_000_000;
 
+/// Waiting for standard output that takes less is no great part of any latency.
+const NOTABLE: Duration = Duration::from_millis(10);
+
 /// The count of a script. Each message that was sent has a reply that is right, one that is wrong, or none.
 pub(crate) struct Tally {
     clients: u32,
+    /// How many messages were to be sent.
+    wanted: u64,
     pub(crate) sent: u64,
     right: u64,
     wrong: u64,
     /// Clients whose connection could not be made, or ended before they were done.
     failed: u32,
-    /// In microseconds.
+    /// Replies that standard output did not take.
+    unprinted: u64,
+    /// For so long standard output was waited for. Replies that came meanwhile were taken later.
+    printing: Duration,
+    /// In microseconds, to three digits.
     latencies: Histogram<u64>,
+    /// With all digits.
+    greatest: u64,
     /// What went wrong first.
     first_trouble: Option<String>,
 }
 
 impl Tally {
-    pub(crate) fn new(clients: u32) -> Self {
+    pub(crate) fn new(clients: u32, count: u32) -> Self {
         let latencies =
             Histogram::new_with_max(LONGEST, 3).expect("a histogram takes 0 to 5 digits");
-        Self { clients, sent: 0, right: 0, wrong: 0, failed: 0, latencies, first_trouble: None }
+        Self {
+            clients,
+            wanted: u64::from(clients) * u64::from(count),
+            sent: 0,
+            right: 0,
+            wrong: 0,
+            failed: 0,
+            unprinted: 0,
+            printing: Duration::ZERO,
+            latencies,
+            greatest: 0,
+            first_trouble: None,
+        }
     }
 
     /// A reply is complete.
@@ -38,6 +61,7 @@ impl Tally {
         }
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.latencies.saturating_record(micros);
+        self.greatest = self.greatest.max(micros);
     }
 
     /// Behind a reply that was right came more.
@@ -55,6 +79,20 @@ impl Tally {
         self.failed += 1;
     }
 
+    /// Standard output did not take so many replies.
+    pub(crate) fn unprinted(&mut self, replies: u64) {
+        self.unprinted += replies;
+    }
+
+    /// Printing took so long.
+    pub(crate) fn printed_for(&mut self, time: Duration) {
+        self.printing += time;
+    }
+
+    pub(crate) fn is_printed(&self) -> bool {
+        self.unprinted == 0
+    }
+
     /// Only the first is kept: ten thousand clients of a server that is gone would all say the same.
     pub(crate) fn trouble(&mut self, what: impl FnOnce() -> String) {
         self.first_trouble.get_or_insert_with(what);
@@ -65,7 +103,7 @@ impl Tally {
     }
 
     pub(crate) fn is_all_right(&self) -> bool {
-        self.right == self.sent && self.failed == 0
+        self.right == self.sent && self.failed == 0 && self.unprinted == 0
     }
 
     fn missing(&self) -> u64 {
@@ -75,18 +113,53 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clients, sent, right, wrong, failed, latencies, .. } = self;
+        let Self { clients, wanted, sent, right, wrong, failed, unprinted, .. } = self;
         let missing = self.missing();
-        write!(
-            f,
-            "clients: {clients}; messages sent: {sent}; replies right: {right}, wrong: {wrong}, "
-        )?;
-        write!(f, "missing: {missing}; connections failed: {failed}")?;
-        if !latencies.is_empty() {
-            let [median, greatest] = [latencies.value_at_quantile(0.5), latencies.max()]
-                .map(|micros| micros as f64 / 1_000.0);
+        write!(f, "clients: {clients}; messages sent: {sent}")?;
+        if sent < wanted {
+            write!(f, " of {wanted}")?;
+        }
+        write!(f, "; replies right: {right}, wrong: {wrong}, missing: {missing}")?;
+        if *unprinted > 0 {
+            write!(f, ", not printed: {unprinted}")?;
+        }
+        write!(f, "; connections failed: {failed}")?;
+        if !self.latencies.is_empty() {
+            // The histogram answers with the upper end of a bucket, which may be above all that it holds.
+            let median = self.latencies.value_at_quantile(0.5).min(self.greatest);
+            let [median, greatest] = [median, self.greatest].map(|micros| micros as f64 / 1_000.0);
             write!(f, "; latency: median {median:.2} ms, greatest {greatest:.2} ms")?;
+            if self.printing >= NOTABLE {
+                let seconds = self.printing.as_secs_f64();
+                write!(f, " (standard output was waited for {seconds:.2} s, which is part of it)")?;
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_one_latency_is_that_latency() {
+        let mut tally = Tally::new(1, 1);
+        tally.sent = 1;
+        tally.reply(true, Duration::from_micros(1_234_567));
+        let text = tally.to_string();
+        assert!(text.ends_with("latency: median 1234.57 ms, greatest 1234.57 ms"), "{text}");
+    }
+
+    #[test]
+    fn messages_that_were_not_sent_and_replies_that_were_not_printed_are_told() {
+        let mut tally = Tally::new(3, 5);
+        tally.sent = 9;
+        (0..9).for_each(|_| tally.reply(true, Duration::ZERO));
+        assert!(tally.is_all_right());
+        assert!(tally.to_string().contains("messages sent: 9 of 15; replies right: 9"), "{tally}");
+        tally.unprinted(2);
+        assert!(!tally.is_all_right());
+        assert!(tally.to_string().contains(", missing: 0, not printed: 2; "), "{tally}");
     }
 }
