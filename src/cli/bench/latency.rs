@@ -9,9 +9,10 @@ const LONGEST: u64 = 3_600_000_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct Latencies {
     histogram: Histogram<u64>,
-    /// All digits of these two.
+    /// All digits of these three.
     min: u64,
     max: u64,
+    sum: u128,
 }
 
 impl Latencies {
@@ -19,19 +20,21 @@ impl Latencies {
         let histogram = Histogram::new_with_bounds(1, LONGEST, 3);
         let histogram =
             histogram.expect("the bounds are apart and three digits are less than five");
-        Self { histogram, min: u64::MAX, max: 0 }
+        Self { histogram, min: u64::MAX, max: 0, sum: 0 }
     }
 
     pub(super) fn record(&mut self, nanoseconds: u64) {
         self.histogram.saturating_record(nanoseconds);
         self.min = self.min.min(nanoseconds);
         self.max = self.max.max(nanoseconds);
+        self.sum += u128::from(nanoseconds);
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         self.histogram.add(&other.histogram).expect("both have the same bounds");
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
+        self.sum += other.sum;
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -44,8 +47,10 @@ impl Latencies {
 
     /// The latency that so many of a hundred did not exceed, in microseconds.
     pub(super) fn percentile(&self, percent: f64) -> f64 {
-        // A bucket's upper end is not shown as more than there was.
-        microseconds(self.histogram.value_at_percentile(percent).min(self.max))
+        // The upper end of a bucket, which may be more than there was; or the longest that there are buckets for,
+        // which may be less.
+        let value = self.histogram.value_at_percentile(percent);
+        microseconds(value.max(self.min).min(self.max))
     }
 
     pub(super) fn min(&self) -> f64 {
@@ -56,12 +61,15 @@ impl Latencies {
         microseconds(self.max)
     }
 
+    /// Of all digits: that of the buckets may lie outside of `min` and `max`.
+    #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
     pub(super) fn mean(&self) -> f64 {
-        self.histogram.mean() / 1_000.0
+        let mean = self.sum as f64 / self.len().max(1) as f64 / 1_000.0;
+        mean.max(self.min()).min(self.max())
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "three digits are kept")]
+#[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
 fn microseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1_000.0
 }
@@ -82,6 +90,27 @@ mod tests {
             assert!((found - expected).abs() <= expected / 1_000.0, "{percent}: {found}");
         }
         assert!(low.percentile(100.0) <= low.max());
+    }
+
+    #[test]
+    fn no_figure_lies_outside_of_least_and_greatest() {
+        let thousand: Vec<u64> = (0..1_000).map(|number| number * number * 7_919).collect();
+        let longest = [u64::MAX - 1, u64::MAX];
+        for values in [&[1_234_567][..], &[1_025, 1_025, 1_025], &[0], &longest, &thousand] {
+            let mut all = Latencies::new();
+            values.iter().for_each(|value| all.record(*value));
+            let mut sum = Latencies::new();
+            sum.add(&all);
+            for latencies in [all, sum] {
+                let (min, max) = (latencies.min(), latencies.max());
+                let percentiles = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 100.0];
+                let percentiles = percentiles.map(|percent| latencies.percentile(percent));
+                assert!(percentiles.is_sorted(), "{percentiles:?}");
+                for figure in percentiles.into_iter().chain([latencies.mean()]) {
+                    assert!((min..=max).contains(&figure), "{figure} of {min} to {max}");
+                }
+            }
+        }
     }
 
     #[test]
