@@ -1,6 +1,7 @@
 //! A run from its beginning to its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -165,7 +166,10 @@ impl Conductor {
         if load != Load::Churn && self.open == 0 {
             return; // nobody is there to be measured
         }
-        if !self.pause(SETTLE) || (load == Load::Idle && !self.pause(duration)) {
+        if !self.pause(SETTLE) || !self.is_of_the_server() {
+            return;
+        }
+        if load == Load::Idle && !self.pause(duration) {
             return;
         }
         let before = self.look(|server, side| {
@@ -186,6 +190,22 @@ impl Conductor {
                 Ok(Cpu::default())
             });
         }
+    }
+
+    /// Whether the process that was named may be the server. If not, that is an obstacle.
+    ///
+    /// It is looked at when connections are open: a process that gets them from another one need not listen itself.
+    fn is_of_the_server(&mut self) -> bool {
+        let Some((side, Server { pid, .. })) = &self.server else { return true };
+        // All addresses of a name have the port that was typed behind it.
+        let port = self.common.targets.first().map_or(0, SocketAddr::port);
+        if side.is_at_port(port) != Some(false) {
+            return true;
+        }
+        self.obstacles.push(format!(
+            "--pid {pid} is not the server: none of that process's sockets is at port {port}; nothing was measured"
+        ));
+        false
     }
 
     /// How often, after an idle time, a thread's connections echo one after the other.
@@ -363,7 +383,20 @@ impl Conductor {
         }
     }
 
+    /// Time that a process did not spend was spent by another one.
+    fn say_if_idle(&mut self) {
+        let Some((_, Server { pid, spent, .. })) = &self.server else { return };
+        let messages = self.tally.messages;
+        if messages > 0 && spent.is_some_and(|spent| spent.is_nothing()) {
+            self.obstacles.push(format!(
+                "--pid {pid} is not the server, or not the part of it that answers: that process took no processor \
+                 time while {messages} messages were answered"
+            ));
+        }
+    }
+
     fn outcome(mut self) -> Outcome {
+        self.say_if_idle();
         if let Some(start) = self.start {
             self.count_unsent(start);
             self.say_if_deserted(self.ended.saturating_sub(start));

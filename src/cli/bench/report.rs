@@ -214,7 +214,9 @@ impl ServerReport {
         let each = |nanoseconds: f64| {
             (tally.messages > 0).then(|| nanoseconds / 1_000.0 / tally.messages as f64)
         };
-        let split = server.spent.and_then(|spent| spent.split);
+        // A server that answers takes time: this is another process.
+        let spent = server.spent.filter(|spent| !spent.is_nothing());
+        let split = spent.and_then(|spent| spent.split);
         // No connection takes less than a byte: what is less was there before.
         let a_connection = |resident: Option<u64>| {
             let grown = resident?.checked_sub(server.before)?;
@@ -231,7 +233,7 @@ impl ServerReport {
         };
         Self {
             pid: server.pid,
-            cpu_us_per_message: server.spent.and_then(|spent| each(spent.total?)),
+            cpu_us_per_message: spent.and_then(|spent| each(spent.total?)),
             user_us_per_message: split.and_then(|(user, _)| each(user)),
             system_us_per_message: split.and_then(|(_, system)| each(system)),
             resident_bytes_per_connection: resident,

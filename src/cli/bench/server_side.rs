@@ -1,5 +1,6 @@
 //! What the load costs the server, as its kernel counts it in `/proc`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -38,6 +39,13 @@ pub(super) struct Spent {
     pub(super) split: Option<(f64, f64)>,
 }
 
+impl Spent {
+    /// Known, and nothing at all. A process that does anything takes some nanoseconds.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.total == Some(0.0)
+    }
+}
+
 impl ServerSide {
     pub(super) fn new(pid: u32) -> Self {
         Self { proc: PathBuf::from(format!("/proc/{pid}")) }
@@ -52,6 +60,27 @@ impl ServerSide {
         let text = fs::read_to_string(self.proc.join("smaps_rollup"))
             .or_else(|_| fs::read_to_string(self.proc.join("status")))?;
         resident_in(&text).ok_or_else(|| ErrorKind::InvalidData.into())
+    }
+
+    /// Whether one of its sockets has this port, which one of a server has: the one that it listens on, or one of
+    /// its connections. `None` if that cannot be known: the process is another user's, or in another network
+    /// namespace, where the port may be another.
+    pub(super) fn is_at_port(&self, port: u16) -> Option<bool> {
+        let space = |of: PathBuf| fs::read_link(of.join("ns/net")).ok();
+        if space(self.proc.clone())? != space(PathBuf::from("/proc/self"))? {
+            return None;
+        }
+        let texts = ["net/tcp", "net/tcp6"].map(|file| fs::read_to_string(self.proc.join(file)));
+        if texts.iter().all(Result::is_err) {
+            return None;
+        }
+        let sockets: HashSet<_> =
+            texts.iter().flatten().flat_map(|text| sockets_at(port, text)).collect();
+        let mut files = fs::read_dir(self.proc.join("fd")).ok()?.flatten();
+        Some(files.any(|file| {
+            let target = fs::read_link(file.path()).unwrap_or_default();
+            target.to_str().is_some_and(|name| sockets.contains(name))
+        }))
     }
 
     /// # Errors
@@ -101,6 +130,17 @@ fn resident_in(text: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// How `/proc/PID/fd` calls the sockets that have this port on their own side, as `/proc/net/tcp` lists them: the
+/// second field is the own address, the tenth the inode (proc(5)).
+fn sockets_at(port: u16, text: &str) -> impl Iterator<Item = String> {
+    let end = format!(":{port:04X}");
+    text.lines().filter_map(move |line| {
+        let mut fields = line.split_whitespace();
+        let is_there = fields.nth(1)?.ends_with(&end);
+        is_there.then(|| fields.nth(7).map(|inode| format!("socket:[{inode}]")))?
+    })
+}
+
 /// User and system time: fields 14 and 15 (proc(5)), counted behind the name, which may contain anything.
 fn ticks_in(stat: &str) -> Option<(u64, u64)> {
     let (_, fields) = stat.rsplit_once(')')?;
@@ -118,6 +158,28 @@ mod tests {
         assert_eq!(resident_in("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1_263_616));
         assert_eq!(resident_in("Rss:                  10 kB\nPss: 5 kB\n"), Some(10_240));
         assert_eq!(resident_in("Pss: 5 kB\n"), None);
+    }
+
+    #[test]
+    fn sockets_are_found_by_their_own_port_and_no_other() {
+        let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            0: 0100007F:1B58 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100\n\
+            1: 0100007F:C350 0100007F:1B58 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 20\n\
+            2: 0100007F:1B58 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 20\n";
+        let found: Vec<_> = sockets_at(7000, text).collect();
+        assert_eq!(found, ["socket:[4711]", "socket:[4713]"]);
+        assert_eq!(sockets_at(0x358, text).count(), 0);
+    }
+
+    #[test]
+    fn this_process_is_at_the_port_that_it_listens_on_and_at_no_other() {
+        let listener = std::net::TcpListener::bind("[::]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let own = ServerSide::new(std::process::id());
+        assert_eq!(own.is_at_port(port), Some(true));
+        drop(listener);
+        assert_eq!(own.is_at_port(1), Some(false));
+        assert_eq!(ServerSide::new(u32::MAX).is_at_port(port), None);
     }
 
     #[test]
