@@ -15,6 +15,9 @@ use crate::cli::failure::Failure;
 /// What may be under way at once, in bytes: it has to fit into memory, here and there.
 const MOST_UNDER_WAY: u64 = 1 << 30;
 
+/// The same in messages: each takes some bytes beside its own.
+const MOST_MESSAGES: u64 = 1 << 24;
+
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// The echo server to measure: an address or a name, and its port
@@ -82,7 +85,8 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     no_verify: bool,
 
-    /// The server's process on this machine: says what it takes in processor time and memory
+    /// The server's process on this machine: says what it takes in processor time and memory. One that has no
+    /// socket at the server's port is refused
     #[arg(long, value_name = "PID", allow_hyphen_values = true)]
     pub(super) pid: Option<Number>,
 
@@ -90,7 +94,8 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(super) json: bool,
 
-    /// Draw latency by percentile, and throughput over time, into this file
+    /// Draw latency by percentile, and throughput over time, into this file; if nothing was measured it stays as it
+    /// is
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
 }
@@ -146,13 +151,17 @@ fn check(plan: &Plan) -> Option<String> {
             "--threads {threads} is more than there are active connections, {active}"
         ));
     }
-    let under_way = u64::from(active) * plan.load.under_way() * plan.sizes.largest() as u64;
-    (under_way > MOST_UNDER_WAY).then(|| {
-        format!(
-            "{under_way} bytes would be under way at once, and no more than {MOST_UNDER_WAY} may: take less \
-             of --size, --pipeline or --active"
-        )
-    })
+    let messages = u64::from(active).saturating_mul(plan.load.under_way());
+    let bytes = messages.saturating_mul(plan.sizes.largest() as u64);
+    let (under_way, most, what) = match () {
+        () if bytes > MOST_UNDER_WAY => (bytes, MOST_UNDER_WAY, "bytes"),
+        () if messages > MOST_MESSAGES => (messages, MOST_MESSAGES, "messages"),
+        () => return None,
+    };
+    Some(format!(
+        "{under_way} {what} would be under way at once, and no more than {most} may: take less of --size, \
+         --pipeline or --active"
+    ))
 }
 
 /// A number, at least one.
@@ -249,6 +258,8 @@ mod tests {
             "--idle --active 2",
             "--connections 2 --threads 3",
             "--size 1GiB --connections 2",
+            "--size 1 --pipeline 4000000000",
+            "--size 4GB --pipeline 4000000000 --connections 4000000000",
             "--connections 0",
             "--duration 0s",
             "--duration 2years",

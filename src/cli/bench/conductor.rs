@@ -364,10 +364,8 @@ impl Conductor {
         let until = self.ended.min(end - 1).saturating_sub(start);
         for (share, left) in &self.deserted {
             let Some(mut due) = Driver::due(&self.common, *share) else { return };
-            while due.take(left.saturating_sub(start)).is_some() {}
-            while due.take(until).is_some() {
-                self.tally.unsent += 1;
-            }
+            due.skip(left.saturating_sub(start));
+            self.tally.unsent += due.count_and_skip(until);
         }
     }
 

@@ -1,30 +1,42 @@
-//! Whether an open loop has measured the bench in the place of the server.
+//! Whether an open loop has kept to its rate, or has measured the bench in the place of the server.
 
 use std::time::Duration;
 
 use super::clock::nanoseconds;
 use super::plan::{Load, Plan};
 use super::report::LatencyReport;
-use super::table::time;
-
-/// Sending may last so much longer than it was to in a short run: a thread that is woken late is no want of
-/// speed.
-const SLACK: Duration = Duration::from_millis(100);
+use super::table::{grouped, time};
+use super::tally::{HeldBack, Tally};
 
 /// Half of the messages may be so late whatever their latency is, in microseconds.
 const TOLERABLE: f64 = 1_000.0;
 
-/// What to say if the bench could not send as it was to. `sending` is how long it has sent, in nanoseconds.
+/// What to say if not every message was sent when it was due: whether the bench or the server was too slow.
 pub(super) fn problem(
     plan: &Plan,
-    sending: u64,
+    tally: &Tally,
     latency: Option<&LatencyReport>,
     late: Option<&LatencyReport>,
 ) -> Option<String> {
     let Load::Open { rate } = plan.load else { return None };
-    let most = nanoseconds(plan.duration + (plan.duration / 10).max(SLACK));
-    let why = if sending > most {
-        let lasted = Duration::from_nanos(sending).as_secs_f64();
+    let never_sent = match tally.behind {
+        0 => String::new(),
+        behind => format!("{} messages that were due were never sent", grouped(behind)),
+    };
+    // A bench that was in time until it held as much as it may has a server that does not answer.
+    if let Some(HeldBack { at, under_way, .. }) = tally.held_back.filter(is_in_time) {
+        let after = Duration::from_nanos(at).as_secs_f64();
+        let then = if never_sent.is_empty() { "later ones were sent late" } else { &never_sent };
+        return Some(format!(
+            "the server did not keep up with --rate {rate}: {} messages were under way after {after:.1} s, which \
+             is the most that the bench holds, and {then}; lower --rate",
+            grouped(under_way)
+        ));
+    }
+    let why = if !never_sent.is_empty() {
+        never_sent
+    } else if tally.all_sent > nanoseconds(plan.duration + plan.slack()) {
+        let lasted = Duration::from_nanos(tally.all_sent).as_secs_f64();
         format!("sending lasted {lasted:.2} s instead of {:.2} s", plan.duration.as_secs_f64())
     } else {
         let (late, latency) = (late?.p50, latency?.p50);
@@ -38,6 +50,11 @@ pub(super) fn problem(
         "the bench itself could not keep to --rate {rate}: {why}; what was measured is the bench: lower --rate, \
          or raise --threads"
     ))
+}
+
+/// Whether the bench had sent three quarters of what was due by then.
+fn is_in_time(held: &HeldBack) -> bool {
+    held.late <= held.at / 4
 }
 
 #[cfg(test)]
@@ -58,7 +75,8 @@ mod tests {
     }
 
     fn say(plan: &Plan, sending: u64, latency: f64, late: f64) -> Option<String> {
-        problem(plan, sending, Some(&of_median(latency)), Some(&of_median(late)))
+        let tally = Tally { all_sent: sending, ..Tally::default() };
+        problem(plan, &tally, Some(&of_median(latency)), Some(&of_median(late)))
     }
 
     #[test]
@@ -86,5 +104,28 @@ mod tests {
         let said = say(&open_loop(), 2 * SECOND, 500_000.0, 442_000.0).unwrap();
         let expected = "half of the messages were sent 442 ms late or later, of 500 ms of latency;";
         assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn messages_that_were_never_sent_are_laid_on_the_bench_unless_the_server_did_not_answer() {
+        let held = |late| Some(HeldBack { at: SECOND, late, under_way: 1_048_576 });
+        for (held_back, who) in [
+            (None, "the bench itself could not keep to --rate 7: 5,000,000,000 messages"),
+            (
+                held(SECOND / 2),
+                "the bench itself could not keep to --rate 7: 5,000,000,000 messages",
+            ),
+            (
+                held(SECOND / 100),
+                "the server did not keep up with --rate 7: 1,048,576 messages were",
+            ),
+        ] {
+            let tally = Tally { behind: 5_000_000_000, held_back, ..Tally::default() };
+            let said = problem(&open_loop(), &tally, None, None).unwrap();
+            assert!(
+                said.starts_with(who) && said.contains("5,000,000,000 messages that"),
+                "{said}"
+            );
+        }
     }
 }

@@ -55,7 +55,31 @@ impl Load {
     }
 }
 
+/// In an open loop no more is under way than this, over all threads: what a server does not answer has to fit into
+/// memory.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The same in messages, of which each takes some bytes beside its own.
+const MOST_MESSAGES: u64 = 1 << 20;
+
+/// Sending may last so much longer than it was to in a short run: a thread that is woken late is no want of speed.
+pub(super) const SLACK: Duration = Duration::from_millis(100);
+
+/// And no more than this in a long one.
+const MOST_SLACK: Duration = Duration::from_secs(5);
+
 impl Plan {
+    /// How many messages may be under way in an open loop, on all connections of one thread: at least one for each.
+    pub(super) fn most_under_way(&self) -> u64 {
+        let most = (MOST_BYTES / self.sizes.largest() as u64).min(MOST_MESSAGES);
+        most.max(self.active.into()).div_ceil(self.threads.into())
+    }
+
+    /// For so long after the end what was due before it is still sent.
+    pub(super) fn slack(&self) -> Duration {
+        (self.duration / 10).clamp(SLACK, MOST_SLACK)
+    }
+
     pub(super) fn schedule(&self) -> Option<Schedule> {
         let Load::Open { rate } = self.load else { return None };
         Some(Schedule { rate: rate.into(), connections: self.active.into() })

@@ -51,6 +51,8 @@ pub(super) struct Report {
     pub(super) unanswered: u64,
     /// Due on connections that were gone.
     pub(super) unsent: u64,
+    /// Due and never sent, as the bench itself was behind.
+    pub(super) behind: u64,
     /// When the run was interrupted.
     pub(super) under_way: u64,
     pub(super) bytes: u64,
@@ -128,11 +130,10 @@ const ENOUGH_FOR_RESIDENT: u64 = 1_000;
 #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
 impl Report {
     pub(super) fn new(target: &str, plan: &Plan, outcome: Outcome) -> Self {
-        let mut problems = trouble::problems(target, plan, &outcome.tally, &outcome.obstacles);
-        let Outcome { tally, latencies, lateness, series, measured, server, .. } = outcome;
+        let Outcome { tally, latencies, lateness, series, measured, obstacles, server } = outcome;
         let (latency_us, late_us) = (LatencyReport::new(&latencies), LatencyReport::new(&lateness));
-        let lag = lag::problem(plan, tally.all_sent, latency_us.as_ref(), late_us.as_ref());
-        problems.extend(lag);
+        let lag = lag::problem(plan, &tally, latency_us.as_ref(), late_us.as_ref());
+        let problems = trouble::problems(target, plan, &tally, &obstacles, lag);
         let seconds = measured as f64 / 1e9;
         let rate = |count: u64| if measured == 0 { 0.0 } else { count as f64 / seconds };
         let server = server.map(|server| ServerReport::new(&server, &tally));
@@ -152,6 +153,7 @@ impl Report {
             wrong: tally.wrong,
             unanswered: tally.unanswered,
             unsent: tally.unsent,
+            behind: tally.behind,
             under_way: tally.under_way,
             bytes: tally.bytes,
             seconds,

@@ -20,6 +20,13 @@ impl Schedule {
         self.due_of_all(number.saturating_mul(self.connections).saturating_add(connection))
     }
 
+    /// How many messages of all connections are due by then.
+    fn due_by(&self, time: u64) -> u64 {
+        // Message n is due at the whole part of n / rate, so those before (time + 1) * rate are.
+        let end = (u128::from(time) + 1) * u128::from(self.rate);
+        u64::try_from(end.div_ceil(u128::from(SECOND))).unwrap_or(u64::MAX)
+    }
+
     /// When a message is due, counted over all connections.
     fn due_of_all(&self, number: u64) -> u64 {
         let (seconds, rest) = (number / self.rate, number % self.rate);
@@ -60,6 +67,32 @@ impl Due {
             (self.turn, self.round) = (0, self.round + 1);
         }
         Some((turn, due))
+    }
+
+    /// How many messages that are due at `now` were not taken, for each of this thread's connections.
+    pub(super) fn left(&self, now: u64) -> impl Iterator<Item = u64> {
+        let (due, of) = (self.schedule.due_by(now), self.schedule.connections);
+        self.connections.iter().enumerate().map(move |(turn, connection)| {
+            let taken = self.round + u64::from(turn < self.turn);
+            due.saturating_sub(*connection).div_ceil(of).saturating_sub(taken)
+        })
+    }
+
+    /// Takes all messages that are due at `now`. Its cost does not grow with their number.
+    pub(super) fn skip(&mut self, now: u64) {
+        let (due, of) = (self.schedule.due_by(now), self.schedule.connections);
+        let (mut round, mut turn) = (due / of, self.connections.partition_point(|c| *c < due % of));
+        if turn == self.connections.len() {
+            (round, turn) = (round + 1, 0);
+        }
+        (self.round, self.turn) = (self.round, self.turn).max((round, turn));
+    }
+
+    /// The same, and returns how many that were. Its cost grows with the number of connections.
+    pub(super) fn count_and_skip(&mut self, now: u64) -> u64 {
+        let skipped = self.left(now).sum();
+        self.skip(now);
+        skipped
     }
 }
 
@@ -110,8 +143,42 @@ mod tests {
     }
 
     #[test]
+    fn skipping_is_taking_one_after_the_other() {
+        for (rate, of, mine) in
+            [(3, 2, vec![0, 1]), (1_000, 5, vec![1, 4]), (7, 3, vec![2]), (999_983, 4, vec![0, 2])]
+        {
+            let schedule = Schedule { rate, connections: of };
+            for now in [0, 1, 999_999, 333_333_333, 1_000_000, 2 * SECOND, 2 * SECOND + 1] {
+                let mut one_by_one = Due::new(schedule, mine.clone());
+                one_by_one.take(now);
+                let mut at_once = one_by_one.clone();
+                let mut left = vec![0; mine.len()];
+                while let Some((turn, _)) = one_by_one.take(now) {
+                    left[turn] += 1;
+                }
+                assert_eq!(at_once.left(now).collect::<Vec<_>>(), left, "{rate} {of} {now}");
+                assert_eq!(at_once.count_and_skip(now), left.iter().sum::<u64>());
+                assert_eq!(
+                    (at_once.next(), at_once.turn, at_once.round),
+                    (one_by_one.next(), one_by_one.turn, one_by_one.round)
+                );
+                assert_eq!(at_once.count_and_skip(now), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_beyond_all_measure_is_counted_at_once() {
+        let schedule = Schedule { rate: u64::from(u32::MAX), connections: 100 };
+        let mut due = Due::new(schedule, (0..100).collect());
+        assert_eq!(due.count_and_skip(3_600 * SECOND - 1), 3_600 * u64::from(u32::MAX));
+        assert_eq!(due.next(), Some(3_600 * SECOND));
+    }
+
+    #[test]
     fn a_thread_without_connections_has_nothing_to_send() {
         let mut due = Due::new(Schedule { rate: 1, connections: 1 }, Vec::new());
         assert_eq!((due.next(), due.take(u64::MAX)), (None, None));
+        assert_eq!((due.count_and_skip(SECOND), due.next()), (0, None));
     }
 }

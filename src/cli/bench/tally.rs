@@ -19,6 +19,10 @@ pub(super) struct Tally {
     pub(super) opening: u64,
     /// Due on connections that were gone.
     pub(super) unsent: u64,
+    /// Due and never sent, as the bench itself was behind.
+    pub(super) behind: u64,
+    /// When the bench first sent nothing because as much was under way as it holds.
+    pub(super) held_back: Option<HeldBack>,
     /// What came back, right or wrong.
     pub(super) bytes: u64,
     /// The first wrong byte.
@@ -28,6 +32,17 @@ pub(super) struct Tally {
     pub(super) last_answer: u64,
     /// When everything was sent, on the same clock.
     pub(super) all_sent: u64,
+}
+
+/// Why an open loop sends nothing for a while although messages are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeldBack {
+    /// In nanoseconds since the measured time began.
+    pub(super) at: u64,
+    /// For how long the next message was due then.
+    pub(super) late: u64,
+    /// How many messages were under way on the thread that was held back.
+    pub(super) under_way: u64,
 }
 
 impl Tally {
@@ -47,6 +62,9 @@ impl Tally {
         self.under_way += other.under_way;
         self.opening += other.opening;
         self.unsent += other.unsent;
+        self.behind += other.behind;
+        self.held_back =
+            self.held_back.into_iter().chain(other.held_back).min_by_key(|held| held.at);
         self.bytes += other.bytes;
         self.last_answer = self.last_answer.max(other.last_answer);
         self.all_sent = self.all_sent.max(other.all_sent);

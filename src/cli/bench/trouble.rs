@@ -49,14 +49,17 @@ pub(super) fn kind(error: &io::Error) -> String {
     }
 }
 
-/// One line for each kind of thing that is missing or wrong; none if the run is whole.
+/// One line for each kind of thing that is missing or wrong; none if the run is whole. What the bench itself could
+/// not do comes first: the rest may follow from it.
 pub(super) fn problems(
     target: &str,
     plan: &Plan,
     tally: &Tally,
     obstacles: &[String],
+    lag: Option<String>,
 ) -> Vec<String> {
-    let mut problems = obstacles.to_vec();
+    let is_behind = lag.is_some() && tally.messages > 0;
+    let mut problems: Vec<_> = obstacles.iter().cloned().chain(lag).collect();
     let mut say = |line: String| problems.push(line);
     let Tally { failed, lost, wrong, unanswered, under_way, opening, unsent, .. } = *tally;
     let attempts = tally.opened + failed;
@@ -73,7 +76,10 @@ pub(super) fn problems(
         say(format!("{wrong} answers were wrong; the first: {first}"));
     }
     if unanswered > 0 {
-        say(format!("{unanswered} messages got no whole answer{}", why_unanswered(plan, lost)));
+        say(format!(
+            "{unanswered} messages got no whole answer{}",
+            why_unanswered(plan, lost, is_behind)
+        ));
     }
     if under_way > 0 {
         say(format!("{under_way} messages were under way when it was interrupted"));
@@ -139,9 +145,11 @@ fn advice_on_losses(tally: &Tally) -> String {
     advice
 }
 
-fn why_unanswered(plan: &Plan, lost: u64) -> String {
+fn why_unanswered(plan: &Plan, lost: u64, is_behind: bool) -> String {
     let late = format!("within {:?} (--timeout)", plan.timeout);
-    if lost > 0 {
+    if is_behind {
+        format!(" {late}: more was sent than is answered in that time")
+    } else if lost > 0 {
         format!(": not {late}, or their connections were lost before")
     } else {
         format!(" {late}: the server may be overloaded, or have stopped taking connections")
@@ -156,7 +164,7 @@ mod tests {
     use super::*;
 
     fn say(tally: &Tally, obstacles: &[String]) -> Vec<String> {
-        problems("127.0.0.1:7", &plan(), tally, obstacles)
+        problems("127.0.0.1:7", &plan(), tally, obstacles, None)
     }
 
     fn whole() -> Tally {
@@ -214,13 +222,13 @@ mod tests {
         let mut tally = Tally { failed: 1, opened: 9, messages: 5, ..Tally::default() };
         tally.error(Trouble::Connect, NO_PORT, 1);
         for target in ["[::1]:7", "[::]:7"] {
-            let said = problems(target, &plan(), &tally, &[]);
+            let said = problems(target, &plan(), &tally, &[], None);
             assert!(
                 said[0].contains("no free port; have the server listen on 127.0.0.1"),
                 "{said:?}"
             );
         }
-        let said = problems("a-name:7", &plan(), &tally, &[]);
+        let said = problems("a-name:7", &plan(), &tally, &[], None);
         assert!(said[0].contains("no free port; name more --source"), "{said:?}");
     }
 
@@ -234,6 +242,17 @@ mod tests {
         tally.lost += 1;
         tally.error(Trouble::Loss, "connection reset", 1);
         assert!(say(&tally, &[])[0].ends_with("; the server's log may say why"));
+    }
+
+    #[test]
+    fn what_the_bench_could_not_do_comes_before_what_follows_from_it() {
+        let tally = Tally { unanswered: 4, ..whole() };
+        let lines = problems("127.0.0.1:7", &plan(), &tally, &[], Some("the bench".to_owned()));
+        assert_eq!(lines[0], "the bench");
+        assert!(
+            lines[1].contains("more was sent than is answered") && lines.len() == 2,
+            "{lines:?}"
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What is made of the answers.
 
+use std::time::Duration;
+
 use readyloop::Conn;
 
-use super::{Driver, Phase, Place, SECOND};
+use super::{Driver, MORE, Phase, Place, SECOND};
 use crate::cli::bench::events::Event;
 use crate::cli::bench::latency::Latencies;
 use crate::cli::bench::link::Answer;
@@ -62,6 +64,10 @@ impl Driver {
                     let message = self.places[place].link.next(&self.common.content, now, now);
                     message.pieces().into_iter().for_each(|piece| conn.send(piece));
                 }
+            }
+            // There is room again, and the next message may not be due for long.
+            Load::Open { .. } if self.tally.held_back.is_some() => {
+                conn.others().set_timer(Duration::ZERO, MORE);
             }
             Load::Closed { .. } | Load::Open { .. } => {}
             Load::Churn => {

@@ -9,7 +9,7 @@ use crate::cli::bench::clock::nanoseconds;
 use crate::cli::bench::events::{Ended, Event};
 use crate::cli::bench::latency::Latencies;
 use crate::cli::bench::link::Loss;
-use crate::cli::bench::plan::Load;
+use crate::cli::bench::plan::{Load, SLACK};
 use crate::cli::bench::trouble::{self, Trouble};
 
 /// After the last answer: a server may say more than it was asked. It is not of the measured time.
@@ -84,15 +84,25 @@ impl Driver {
         loss
     }
 
-    /// Nothing more is sent.
+    /// Nothing more is sent, once all that was due is. A bench that is behind does not catch up for ever.
     pub(super) fn end_sending(&mut self, reactor: &mut Context<'_>) {
-        self.send_due(reactor);
-        if self.phase == Phase::Running {
-            self.tally.all_sent = self.common.clock.now().saturating_sub(self.start);
-            self.phase = Phase::Finishing;
-            reactor.set_timer(self.common.plan.timeout, END);
-            self.finish_if_done(reactor);
+        let is_all = self.send_due(reactor);
+        if self.phase != Phase::Running {
+            return;
         }
+        let now = self.common.clock.now();
+        let last = self.end.saturating_add(nanoseconds(self.common.plan.slack()));
+        if !is_all && now < last {
+            reactor.set_timer(Duration::ZERO, END);
+            return;
+        }
+        if let Some(due) = &mut self.due {
+            self.tally.behind += due.count_and_skip(self.end - 1 - self.start);
+        }
+        self.tally.all_sent = now.saturating_sub(self.start);
+        self.phase = Phase::Finishing;
+        reactor.set_timer(self.common.plan.timeout, END);
+        self.finish_if_done(reactor);
     }
 
     pub(super) fn finish_if_done(&mut self, reactor: &mut Context<'_>) {
@@ -188,10 +198,16 @@ impl Driver {
     /// Counts what was due by now, and is not sent any more.
     fn leave_unsent(&mut self, now: u64) {
         let until = now.min(self.end - 1).saturating_sub(self.start);
-        while let Some((place, _)) = self.due.as_mut().and_then(|due| due.take(until)) {
-            match self.places[place].id {
-                Some(_) => self.tally.under_way += 1,
-                None => self.tally.unsent += 1,
+        let Some(due) = &mut self.due else { return };
+        let late = due.next().map_or(0, |next| until.saturating_sub(next));
+        if late > nanoseconds(SLACK) {
+            self.tally.behind += due.count_and_skip(until);
+            return;
+        }
+        for (place, left) in self.places.iter().zip(due.left(until)) {
+            match place.id {
+                Some(_) => self.tally.under_way += left,
+                None => self.tally.unsent += left,
             }
         }
     }

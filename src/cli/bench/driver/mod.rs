@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use readyloop::{BoxError, CloseReason, Conn, ConnId, Context, Handler, Input, TimerKey};
 
@@ -21,7 +22,7 @@ use super::plan::{Load, Plan};
 use super::schedule::Due;
 use super::share::Share;
 use super::sources::Sources;
-use super::tally::Tally;
+use super::tally::{HeldBack, Tally};
 use super::trouble::Trouble;
 use ending::{kind_of_loss, scan_step};
 use opening::{RETRY_AFTER, kind_of_failure};
@@ -30,12 +31,17 @@ const RAMP: TimerKey = TimerKey(0);
 const SCAN: TimerKey = TimerKey(1);
 const END: TimerKey = TimerKey(2);
 const LISTENED: TimerKey = TimerKey(3);
+/// What was too much for one turn goes on.
+const MORE: TimerKey = TimerKey(4);
 /// And all above: the connection with this number, less this, is tried again.
 const RETRY: u64 = 16;
 
 /// After an idle time, so many connections of a thread echo at once: enough to keep the server busy, and too
 /// few to measure how long a queue is.
 pub(super) const ECHOES_AT_ONCE: u32 = 64;
+
+/// So long a thread sends at once. Then it takes what has come: answers, and the order to end.
+const AT_ONCE: u64 = 5_000_000;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -101,6 +107,8 @@ pub(super) struct Driver {
     end: u64,
     /// Who has a time to send.
     due: Option<Due>,
+    /// How many of a closed loop's first messages were sent.
+    first_sent: u64,
     /// When it was looked whether messages have waited too long.
     scanned: Option<u64>,
     /// Who echoes next after an idle time.
@@ -136,6 +144,7 @@ impl Driver {
             start: common.clock.now(),
             end: u64::MAX,
             due: None,
+            first_sent: 0,
             scanned: None,
             next_echo: 0,
             second: 0,
@@ -187,30 +196,57 @@ impl Driver {
         self.finish_if_nobody_is_left();
     }
 
+    /// Brings as many messages under way on each connection as are to be.
     fn send_first(&mut self, reactor: &mut Context<'_>, pipeline: u32) {
-        for place in 0..self.active {
-            for _ in 0..pipeline {
-                let now = self.common.clock.now();
-                self.send(reactor, place, now, now);
+        let began = self.common.clock.now();
+        let all = self.active as u64 * u64::from(pipeline);
+        while self.first_sent < all && self.phase == Phase::Running {
+            let now = self.common.clock.now();
+            if now > began + AT_ONCE {
+                reactor.set_timer(Duration::ZERO, MORE);
+                return;
             }
+            let place = (self.first_sent / u64::from(pipeline)) as usize;
+            self.send(reactor, place, now, now);
+            self.first_sent += 1;
         }
     }
 
-    /// Sends what is due.
-    pub(super) fn send_due(&mut self, reactor: &mut Context<'_>) {
+    /// Sends what is due, as much of it as may be sent at once. Returns whether that was all.
+    ///
+    /// What is left keeps its time, and counts as late. The next call comes when another message is due, or at the
+    /// end.
+    pub(super) fn send_due(&mut self, reactor: &mut Context<'_>) -> bool {
         if self.phase != Phase::Running {
-            return;
+            return true;
         }
-        let now = self.common.clock.now();
+        let began = self.common.clock.now();
         // What is due at the end is not of this run.
-        let until = now.min(self.end - 1).saturating_sub(self.start);
-        while let Some((place, due)) = self.due.as_mut().and_then(|due| due.take(until)) {
+        let until = began.min(self.end - 1).saturating_sub(self.start);
+        let most = self.common.plan.most_under_way();
+        let mut now = began;
+        while let Some(due) = self.due.as_ref().and_then(Due::next).filter(|due| *due <= until) {
             let since = self.start + due;
-            self.lateness.record(now - since);
-            if !self.send(reactor, place, since, now) {
+            if self.under_way >= most {
+                self.tally.held_back.get_or_insert(HeldBack {
+                    at: now - self.start,
+                    late: now - since,
+                    under_way: self.under_way,
+                });
+                return false;
+            }
+            if now > began + AT_ONCE {
+                return false;
+            }
+            let Some((place, _)) = self.due.as_mut().and_then(|all| all.take(until)) else { break };
+            if self.send(reactor, place, since, now) {
+                self.lateness.record(now - since);
+            } else {
                 self.tally.unsent += 1;
             }
+            now = self.common.clock.now();
         }
+        true
     }
 
     /// Has as many connections echo as may at once, after an idle time.
@@ -277,6 +313,10 @@ impl Handler for Driver {
             }
             END if self.phase == Phase::Running => self.end_sending(reactor),
             END if self.phase == Phase::Listening => {}
+            MORE => match self.load() {
+                Load::Closed { pipeline } => self.send_first(reactor, pipeline),
+                _ => _ = self.send_due(reactor),
+            },
             END | LISTENED => self.finish(),
             TimerKey(retry) => {
                 if self.churns() {
