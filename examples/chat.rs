@@ -20,7 +20,7 @@ impl Handler for Room {
         name: &mut Self::State,
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
-        while let Some(line) = input.take_until(b"\n") {
+        if let Some(line) = input.take_until(b"\n") {
             let line = String::from_utf8_lossy(line);
             let line = line.trim();
             let news = match name {

@@ -25,7 +25,7 @@ fn answer(
     input: &mut Input<'_>,
     how: fn(&[u8]) -> Vec<u8>,
 ) {
-    while let Some(line) = input.take_until(b"\n") {
+    if let Some(line) = input.take_until(b"\n") {
         *lines += 1;
         conn.send(format!("{lines}: ").as_bytes());
         conn.send(&how(line));

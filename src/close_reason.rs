@@ -59,16 +59,17 @@ pub enum CloseReason {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// [`send`](crate::Conn::send) went over the [`queue_limit`](crate::Config::queue_limit): the
-    /// peer does not read. Queued bytes are lost: the peer sees a RST.
+    /// More was sent while more than the [`queue_limit`](crate::Config::queue_limit) was queued: the handler
+    /// sends faster than the peer reads. Queued bytes are lost: the peer sees a RST.
     OutboxOverflow {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// More than [`queue_budget`](crate::Config::queue_budget) bytes waited in the whole reactor, and of
-    /// those who did not take or complete theirs this one held the most. The peer sees a RST.
+    /// The [`queue_budget`](crate::Config::queue_budget) was used up, others waited for room, and this
+    /// connection stalled: its peer took nothing of what was queued for it, or did not complete its message.
+    /// The peer sees a RST.
     Shed {
-        /// The reactor's part of the budget, in bytes.
+        /// The budget, in bytes.
         budget: usize,
     },
     /// Not a byte came within the [`first_byte_timeout`](crate::Config::first_byte_timeout). What was
@@ -98,8 +99,9 @@ pub enum CloseReason {
     /// The reactor drains, and there was nothing left to do for it: see
     /// [`Reactor::drain`](crate::Reactor::drain). All that was queued was sent.
     Drained,
-    /// The reactor drains, and it was still busy at the deadline. If queued bytes were lost by it, the peer
-    /// sees a RST.
+    /// The reactor drains, and at the deadline something was left to do: an answer that was not sent or not
+    /// begun, or a request that came while the connection was closed. If queued bytes were lost by it, the
+    /// peer sees a RST.
     DrainTimeout {
         /// The time that was allowed.
         limit: Duration,
@@ -147,10 +149,10 @@ impl fmt::Display for CloseReason {
                 write!(f, "the handler left more than {limit} bytes of input untaken")
             }
             Self::OutboxOverflow { limit } => {
-                write!(f, "more than {limit} bytes were queued for a peer that does not read")
+                write!(f, "more was sent than its peer reads: over {limit} bytes were queued")
             }
             Self::Shed { budget } => {
-                write!(f, "more than {budget} bytes were waiting, and most of them here")
+                write!(f, "the memory budget of {budget} bytes was used up, and it stalled")
             }
             Self::FirstByteTimeout { limit } => write!(f, "not a byte came within {limit:?}"),
             Self::IdleTimeout { limit } => write!(f, "nothing came for {limit:?}"),

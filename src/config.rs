@@ -165,38 +165,46 @@ impl Config {
         self
     }
 
-    /// No connection queues more than this many bytes. Default 16 MiB, or four times `high_water` if
-    /// that is more. At least `high_water`, and better that and the answers to one more read of 64 KiB:
-    /// a peer that reads slowly is held back only once it is above high water.
+    /// A connection for which more than this many bytes are queued is sent no more. Default 16 MiB, or four
+    /// times `high_water` if that is more. At least `high_water`.
     ///
-    /// Over it, [`send`](crate::Conn::send) ends the connection with
-    /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow), and
-    /// [`try_send`](crate::Conn::try_send) refuses. What one callback sends counts until it returns,
-    /// even if the kernel would take it all.
+    /// If more is sent to it, [`send`](crate::Conn::send) ends the connection with
+    /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow). No input is offered above high
+    /// water, so this concerns what is sent for other reasons: by timers, by other connections, by other
+    /// threads, or by a callback that sends without end. [`try_send`](crate::Conn::try_send) refuses what
+    /// would go over the limit.
+    ///
+    /// What is sent at once is taken whole, so that an answer may be longer than the limit. Bytes that the
+    /// kernel was not offered yet are not held against the peer: a callback may send 16 MiB before it returns,
+    /// however small the limit is. So a connection holds this much or those 16 MiB, and the last message.
     #[must_use]
     pub const fn queue_limit(mut self, bytes: usize) -> Self {
         self.queue_limit = Some(bytes);
         self
     }
 
-    /// How many bytes may wait in the whole reactor, in all queues together: output that the kernel has
-    /// not taken, and input that handlers have left. Default 256 MiB. Set it to half of what the process
-    /// may use: the buffers that bytes wait in are larger than they are, and freed memory has holes.
+    /// The memory budget: how many bytes may wait in all queues of all reactors of a server together. They are
+    /// output that the kernel has not taken, and input that handlers have left. Default 256 MiB. Set it to half
+    /// of what the process may use, as the buffers are larger than the bytes in them.
     ///
-    /// The limits of each connection do not bound what a hundred thousand hold. This does, in two steps:
+    /// The limits of each connection do not bound what a hundred thousand hold. This does, in three steps:
     ///
-    /// 1. From three quarters of it, until half of it is left, an eighth of
-    ///    [`high_water`](Self::high_water) is high water for everybody: whoever has more queued is not
-    ///    read from until all is sent, and
-    ///    [`is_above_high_water`](crate::Conn::is_above_high_water) is true. Those who take what is sent
-    ///    to them are served as before.
-    /// 2. At the end of a turn that leaves more than all of it, the connections end that hold the most of
-    ///    what their peers do not take (or do not complete), with
-    ///    [`CloseReason::Shed`](crate::CloseReason::Shed), until an eighth of it is free again. First
-    ///    those whose peers have taken nothing for a second, then others that wait for theirs.
+    /// 1. From three quarters of the budget on, until half of it is left, high water is an eighth of
+    ///    [`high_water`](Self::high_water), and low water is 0. A connection with more queued is not read from
+    ///    until all is sent. Connections are read from 4 KiB at a time.
+    /// 2. While the budget is used up no callback is run that can send: connections, newcomers, timers and
+    ///    messages of other threads wait for room, in their order. So the budget is exceeded by the output of
+    ///    one callback for each reactor at most. (The callbacks that tell of an end are not held back:
+    ///    [`on_close`](crate::Handler::on_close), [`on_connect_failed`](crate::Handler::on_connect_failed).)
+    ///    Input stops being read already when it is half of the budget.
+    /// 3. While something waits for room, connections end that stall, with
+    ///    [`CloseReason::Shed`](crate::CloseReason::Shed): first those with the most queued, until an eighth of
+    ///    the budget is free. A connection stalls if its peer has taken nothing of what is queued for it, or
+    ///    sent nothing more of an unfinished message, for 15 seconds, or for a quarter of
+    ///    [`write_timeout`](Self::write_timeout) if that is less. A peer that takes some of its bytes within
+    ///    this time is never reset for memory.
     ///
-    /// [`try_send`](crate::Conn::try_send) refuses what would go over it. What is sent with
-    /// [`send`](crate::Conn::send) within one turn can.
+    /// [`try_send`](crate::Conn::try_send) refuses while the budget is used up.
     #[must_use]
     pub const fn queue_budget(mut self, bytes: usize) -> Self {
         self.queue_budget = bytes;

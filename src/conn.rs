@@ -21,7 +21,7 @@ use crate::table::{Entry, Owner, Table};
 /// use readyloop::{BoxError, Conn, Input};
 ///
 /// fn on_data(conn: &mut Conn<'_>, input: &mut Input<'_>) -> Result<(), BoxError> {
-///     while let Some(line) = input.take_until(b"\n") {
+///     if let Some(line) = input.take_until(b"\n") {
 ///         match line {
 ///             b"quit" => conn.close(),
 ///             b"stop the server" => conn.stop_reactor(),
@@ -70,9 +70,9 @@ impl<'a> Conn<'a> {
     /// Queues bytes for the peer. They are sent when the callback returns, together with all else
     /// that it sends; what the kernel does not take then goes out as the peer reads.
     ///
-    /// This never fails. If more than [`queue_limit`](crate::Config::queue_limit) bytes are queued
-    /// the connection ends with [`CloseReason::OutboxOverflow`]: [`try_send`](Self::try_send) is for
-    /// those who want to decide. After [`close`](Self::close) or [`finish`](Self::finish) it does nothing.
+    /// This never fails. If more than [`queue_limit`](crate::Config::queue_limit) bytes are queued already,
+    /// the connection ends with [`CloseReason::OutboxOverflow`]; [`try_send`](Self::try_send) leaves that
+    /// decision to the caller. After [`close`](Self::close) or [`finish`](Self::finish) it does nothing.
     pub fn send(&mut self, bytes: &[u8]) {
         // Gone means closed or cut off: then nobody is there to get the bytes, and on_close says so.
         let _ = self.table.send(self.id, bytes, Some(self.id));
@@ -81,9 +81,9 @@ impl<'a> Conn<'a> {
     /// Queues bytes as [`send`](Self::send) does, or takes none of them and says why.
     ///
     /// # Errors
-    /// [`SendError::Full`] if more than [`queue_limit`](crate::Config::queue_limit) bytes would be
-    /// queued, or more than [`queue_budget`](crate::Config::queue_budget) in the whole reactor (no
-    /// [`on_drained`](crate::Handler::on_drained) follows if nothing is queued here);
+    /// [`SendError::Full`] if bytes are queued, and with these they would be more than
+    /// [`queue_limit`](crate::Config::queue_limit); or if the [`queue_budget`](crate::Config::queue_budget) is
+    /// used up (no [`on_drained`](crate::Handler::on_drained) follows if nothing is queued here);
     /// [`SendError::Gone`] if the connection is closed or [finished](Self::finish), or its peer is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.table.try_send(self.id, bytes, Some(self.id))
@@ -139,7 +139,8 @@ impl<'a> Conn<'a> {
         self.entry_mut().pause();
     }
 
-    /// Goes on after [`pause`](Self::pause), without end.
+    /// Goes on after [`pause`](Self::pause), without end. Input that the handler has left is offered again, also if
+    /// the connection was not paused.
     pub fn resume(&mut self) {
         let now = self.table.stamp();
         self.entry_mut().resume(None, now);

@@ -41,7 +41,7 @@ use crate::input::Input;
 ///         sum: &mut i64,
 ///         input: &mut Input<'_>,
 ///     ) -> Result<(), BoxError> {
-///         while let Some(line) = input.take_until(b"\n") {
+///         if let Some(line) = input.take_until(b"\n") {
 ///             let number: i64 = std::str::from_utf8(line)?.trim().parse()?;
 ///             *sum = sum.checked_add(number).ok_or("the sum is too large")?;
 ///             conn.send(format!("{sum}\n").as_bytes());
@@ -71,9 +71,16 @@ pub trait Handler {
 
     /// Bytes have arrived, and stand in `input` behind those that were not taken before.
     ///
-    /// The handler takes as much as it can use, best in a loop. If it took something and left
-    /// something it is called again; if it took nothing it is called when more has come. While the
-    /// connection is above high water it is not called.
+    /// The handler takes one message and returns. It is called again as long as it took something and left
+    /// something, the connection is below high water and not [paused](Conn::pause), and there is room in the
+    /// [memory budget](crate::Config::queue_budget). What these calls send goes out together. So a peer that
+    /// asks faster than it reads the answers is held back, whatever their size.
+    ///
+    /// A handler that takes all messages in a loop of its own works too, if the answers to what is read at once
+    /// stay within the [`queue_limit`](crate::Config::queue_limit).
+    ///
+    /// If the handler takes nothing, it is called when more has come; and once after any other callback of this
+    /// connection, and after [`resume`](Conn::resume), as it may be able to use its input then.
     ///
     /// # Errors
     /// An error closes the connection with [`CloseReason::Handler`]; what was sent before goes out.
@@ -84,11 +91,11 @@ pub trait Handler {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError>;
 
-    /// The peer has finished sending (it may still read). `input` is what was never taken: the last
-    /// chance to use it.
+    /// The peer has finished sending (it may still read). `input` is what was never taken.
     ///
-    /// By default this closes the connection, which first sends all that is queued. A handler that
-    /// does not close here has to do so later.
+    /// By default this closes the connection, which first sends all that is queued. A handler that does not
+    /// close here has to do so later. Input that it leaves is offered again, by
+    /// [`on_data`](Self::on_data), after this and after any later callback.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -148,7 +155,10 @@ pub trait Handler {
     /// The connection has ended. Called exactly once for each `on_open` that returned a state.
     ///
     /// The socket is closed already: what is sent to `conn` goes nowhere, but its counters and
-    /// addresses are there, and [`others`](Conn::others) can be reached.
+    /// addresses are there, and [`others`](Conn::others) can be reached. So for a connection that was closed from
+    /// this side it comes when its peer has finished too, or after the
+    /// [`linger_timeout`](crate::Config::linger_timeout), and not as soon as all is sent: only then is it known
+    /// whether the peer has reset the connection, or was cut off with a request that came too late.
     fn on_close(&mut self, conn: &mut Conn<'_>, state: Self::State, reason: &CloseReason) {
         let _ = (conn, state, reason);
     }

@@ -11,12 +11,12 @@ use crate::core::search::Search;
 /// from this struct, so several pieces can be held at once.
 ///
 /// # Examples
-/// A handler of lines takes one after the other and leaves the unfinished one:
+/// A handler of lines takes one a call, and leaves an unfinished one:
 /// ```
 /// use readyloop::{Conn, Input};
 ///
-/// fn answer_lines(conn: &mut Conn<'_>, input: &mut Input<'_>) {
-///     while let Some(line) = input.take_until(b"\n") {
+/// fn answer_line(conn: &mut Conn<'_>, input: &mut Input<'_>) {
+///     if let Some(line) = input.take_until(b"\n") {
 ///         conn.send(b"you said: ");
 ///         conn.send(line);
 ///         conn.send(b"\n");

@@ -23,7 +23,9 @@ use std::fmt;
 pub struct Report {
     /// Connections that were closed in order, or that their peers have ended, as with a reset.
     pub finished: u64,
-    /// Connections that were busy at the deadline or open at the stop, or that were ended with bytes queued.
+    /// Connections whose peers may have lost something: those that were open at a stop, that were busy at the
+    /// deadline of a drain, that ended with bytes queued, or that were asked for something when the reactor
+    /// had closed them.
     pub cut: u64,
     /// Bytes that were queued for them and that nobody has got.
     pub unsent: u64,

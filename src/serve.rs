@@ -21,7 +21,7 @@ use crate::reactor::Reactor;
 /// ```no_run
 /// # fn main() -> Result<(), readyloop::Error> {
 /// readyloop::serve("127.0.0.1:7000", |conn, input| {
-///     while let Some(line) = input.take_until(b"\n") {
+///     if let Some(line) = input.take_until(b"\n") {
 ///         conn.send(b"hello, ");
 ///         conn.send(line);
 ///         conn.send(b"!\n");

@@ -74,7 +74,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) queue_limit: Option<Size>,
 
-    /// How much may be queued for all clients together; above it those are cut off that hold the most
+    /// How much may be queued for all clients together, over all reactors. While it is used up requests wait, and
+    /// clients that take nothing for 15 s are cut off
     #[arg(long, value_name = "SIZE", default_value = "256MiB", allow_hyphen_values = true)]
     pub(crate) queue_budget: Size,
 

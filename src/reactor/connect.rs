@@ -140,8 +140,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn see_whether_connected(&mut self, id: ConnId) {
         // None while the next address has yet to be tried: an event may be about the last one.
         let socket = self.sockets.get_mut(id.slot as usize).and_then(Option::as_mut);
-        let Some(socket) = socket else { return };
-        match uninterrupted(|| self.net.is_connected(&mut socket.stream)) {
+        let is_connected = socket.map_or(Ok(false), |socket| {
+            uninterrupted(|| self.net.is_connected(&mut socket.stream))
+        });
+        match is_connected {
             Ok(true) => {
                 let now = self.table.stamp();
                 self.table.entry(id).has_connected(now);

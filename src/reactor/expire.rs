@@ -180,6 +180,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if is_due && (self.waits_for_memory() || self.table.memory.is_awaited()) {
             self.next_shedding = self.table.elapsed() + BETWEEN_SHEDDINGS;
             self.shed_the_stalled();
+            if self.waits_for_memory() {
+                self.group.wake_others(self.index); // what stalls may be theirs
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! The real binary: what it prints, how it ends, what it refuses.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -402,6 +403,48 @@ fn row_36_sigterm_gives_all_who_read_every_byte_ends_at_the_deadline_and_says_ho
     assert!(took >= DRAIN && took < DRAIN + DEADLINE / 3, "{took:?}");
     println!("{line}; after {took:?}");
     drop(stuck);
+}
+
+#[test]
+fn row_50_a_drain_says_how_many_clients_that_ask_without_pause_have_lost_a_request() {
+    let _alone = alone();
+    let args = ["--listen", "127.0.0.1:0", "--drain-timeout", "1s"];
+    let mut binary = Binary::start_with(&args, Stdio::piped());
+    let mut clients: Vec<_> = (0..10).map(|_| connect(binary.addr())).collect();
+    clients.iter_mut().for_each(|client| echo(client, b"hello"));
+    let asking: Vec<_> = clients
+        .into_iter()
+        .map(|client| thread::spawn(move || asks_until_the_end(client)))
+        .collect();
+    binary.signal(Signal::TERM);
+    let lost = asking.into_iter().filter_map(|client| client.join().unwrap().then_some(()));
+    let lost = lost.count();
+    let mut said = String::new();
+    binary.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let status = binary.child.wait().unwrap();
+    assert_eq!(status.code(), Some(if lost == 0 { 0 } else { 3 }), "{said}");
+    let report = format!("{} connections finished, {lost} were cut off", 10 - lost);
+    assert!(said.contains(&report), "{lost} have lost a request: {said}");
+}
+
+/// Sends and awaits the echo, again and again. Returns whether what it had sent last was lost.
+fn asks_until_the_end(mut client: TcpStream) -> bool {
+    let question = [b'q'; 64];
+    let mut answer = [0; 64];
+    loop {
+        client.set_nonblocking(true).unwrap();
+        let has_ended = !matches!(
+            client.peek(&mut [0]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock
+        );
+        client.set_nonblocking(false).unwrap();
+        if has_ended {
+            return false;
+        }
+        if client.write_all(&question).is_err() || client.read_exact(&mut answer).is_err() {
+            return true;
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod util;
 
 mod client;
 mod connector;
+mod contract;
 mod faults;
 mod handlers;
 mod library;

@@ -1,0 +1,50 @@
+//! Answers each line, a number, with so many bytes and a newline: `cargo run --example bulk -- 127.0.0.1:7002 16`.
+//! The second argument is the memory budget in MiB.
+//!
+//! The handler is written in the simplest way: one message a call. However much its clients ask for, and in whatever
+//! order they read, the reactor calls it only while there is room for the answer.
+
+use std::error::Error;
+
+use readyloop::{BoxError, Config, Conn, Handler, Input, Reactor};
+
+/// No answer is longer than this many bytes.
+const MOST: usize = 64 << 20;
+
+pub(crate) struct Bulk;
+
+impl Handler for Bulk {
+    type State = ();
+
+    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        if let Some(line) = input.take_until(b"\n") {
+            let count: usize = std::str::from_utf8(line)?.trim().parse()?;
+            let mut answer = vec![b'x'; count.min(MOST)];
+            answer.push(b'\n');
+            conn.send(&answer);
+        }
+        Ok(())
+    }
+}
+
+#[allow(dead_code, reason = "the tests have the handler alone")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(listen), Some(budget)) = (args.next(), args.next()) else {
+        return Err("say where to listen, and how many MiB may wait: bulk ADDR MIB".into());
+    };
+    let config = Config::new().queue_budget(budget.parse::<usize>()? << 20);
+    let mut reactor = Reactor::new(config, Bulk)?;
+    println!("listening on {}", reactor.listen(listen)?);
+    reactor.run()?;
+    Ok(())
+}
