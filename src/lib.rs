@@ -21,7 +21,7 @@
 //! `sim` adds `net::sim`, a simulated network to test handlers in: no new dependency.
 //!
 //! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
-//! Without it the library depends on mio, slab, log and socket2 alone.
+//! Without it the library depends on mio, slab, log, rustix and socket2 alone.
 
 mod ballot;
 #[cfg(feature = "_bench")]

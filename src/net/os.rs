@@ -269,18 +269,14 @@ fn new_socket(addr: SocketAddr) -> Result<Socket, StepError> {
     Ok(socket)
 }
 
-/// Whether connect(2) goes on by itself. That is EINPROGRESS, for which std has no stable name, or
-/// EWOULDBLOCK where that is not UNIX; and a signal does not end it either.
+/// Whether connect(2) goes on by itself: a signal does not end it either. On UNIX EAGAIN is something else, a
+/// lack of memory.
 fn is_under_way(error: &io::Error) -> bool {
-    const EINPROGRESS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
-        115
-    } else if cfg!(any(target_os = "solaris", target_os = "illumos")) {
-        150
-    } else {
-        36
-    };
-    error.raw_os_error() == Some(EINPROGRESS)
-        || matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+    #[cfg(unix)]
+    let goes_on = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::INPROGRESS);
+    #[cfg(not(unix))]
+    let goes_on = error.kind() == ErrorKind::WouldBlock;
+    goes_on || error.kind() == ErrorKind::Interrupted
 }
 
 fn at(step: &'static str) -> impl FnOnce(io::Error) -> StepError {

@@ -140,13 +140,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let (addr, now) = (acceptor.addr, self.table.now());
         match AcceptFault::of(error) {
             AcceptFault::Empty => acceptor.ready = false,
-            AcceptFault::Retry => {
+            AcceptFault::Failed => {
                 self.table.stats.count().accepts_lost += 1;
                 if let Some(times) = self.complaints.lost.count(now) {
                     log::warn!("{times} connections to {addr} were lost, the last by: {error}");
                 }
             }
-            AcceptFault::Pause => {
+            AcceptFault::NoRoom => {
                 self.table.stats.count().accepts_starved += 1;
                 acceptor.paused_until = now.checked_add(acceptor.backoff.next());
                 if let Some(times) = self.complaints.starved.count(now) {

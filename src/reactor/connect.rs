@@ -1,12 +1,12 @@
 //! The connector: opening connections outward.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::laps::Served;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
-use crate::core::accept_fault::AcceptFault;
+use crate::core::dial_fault::DialFault;
 use crate::core::phase::Phase;
 use crate::error::Error;
 use crate::handler::Handler;
@@ -30,7 +30,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// [`on_connect_failed`](Handler::on_connect_failed). From then on it is a connection like any other, but
     /// for the limits on newcomers, which do not concern it.
     ///
-    /// For want of descriptors or memory the address at hand is tried again, until the time is over.
+    /// An address that cannot be used (no route to it, a family that this machine lacks, no free local port, a
+    /// source that is not this machine's) fails at once, and the next one is tried at once. Only if the system
+    /// lacks descriptors or memory is the same address tried again, until the time is over.
     ///
     /// A name is resolved here, which may block: inside of callbacks there is
     /// [`Context::connect`](crate::Context::connect), which takes addresses.
@@ -101,13 +103,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.put_socket(id.slot as usize, Socket { stream, state: None });
                 self.table.watch(id);
             }
-            Err(error) if is_want(&error.source) => self.wait_for_room(id, error),
-            Err(error) => self.attempt_failed(id, error),
+            Err(error) => match DialFault::of(error.step, &error.source) {
+                DialFault::NoRoom => self.wait_for_room(id, error),
+                DialFault::Unusable => self.attempt_failed(id, error),
+            },
         }
     }
 
-    /// For want of descriptors or memory the same address is tried again after a while, as an acceptor does: it
-    /// says nothing of the address.
+    /// The lack of descriptors or memory says nothing of the address: it is tried again after a while.
     fn wait_for_room(&mut self, id: ConnId, error: StepError) {
         if let Some(times) = self.complaints.starved_dials.count(self.table.now()) {
             log::warn!(
@@ -188,9 +191,4 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             handler.on_connect_failed(context, id, reason);
         });
     }
-}
-
-/// Whether the system had no descriptor or no memory for it.
-fn is_want(error: &io::Error) -> bool {
-    AcceptFault::of(error) == AcceptFault::Pause
 }

@@ -7,8 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use readyloop::{
-    BoxError, CloseReason, Conn, ConnId, ConnectOptions, Context, Direction, Handler, Input,
-    TimerKey,
+    BoxError, CloseReason, Conn, ConnId, Context, Direction, Handler, Input, TimerKey,
 };
 
 use crate::dials::{self, Dial, Dials};
@@ -471,7 +470,7 @@ impl Actor {
             Reaction::Connect { seed } => {
                 let plan = self.ledger.borrow_mut().plan(seed);
                 if let Some((addrs, timeout)) = plan {
-                    let options = ConnectOptions::new().timeout(timeout);
+                    let options = dials::options(timeout, seed);
                     let other = conn.others().connect(&addrs, &options);
                     let dial = Dial::new(addrs, timeout, conn.now());
                     self.ledger.borrow_mut().begin(other, dial);

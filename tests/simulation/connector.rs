@@ -296,17 +296,118 @@ fn a_callback_that_blocks_costs_those_that_are_being_opened_no_time() {
     assert_eq!(diary.take(), ["#1 open out 10.0.0.2"]);
 }
 
+const ENETUNREACH: i32 = 101;
+const EACCES: i32 = 13;
+const EAFNOSUPPORT: i32 = 97;
+const EADDRINUSE: i32 = 98;
+const EADDRNOTAVAIL: i32 = 99;
+
+/// What makes one address useless, whatever the others are.
+const UNUSABLE: [(&str, i32); 9] = [
+    ("socket", EAFNOSUPPORT),
+    ("socket", EACCES),
+    ("bind", EADDRNOTAVAIL),
+    ("bind", EADDRINUSE),
+    ("bind", EAFNOSUPPORT),
+    ("connect", EADDRNOTAVAIL),
+    ("connect", EADDRINUSE),
+    ("connect", ENETUNREACH),
+    ("connect", EACCES),
+];
+
+#[test]
+fn row_42_after_an_address_that_cannot_be_used_the_next_is_tried_at_once() {
+    for error in UNUSABLE {
+        let (mut world, diary) = world(Config::new());
+        world.answer(remote(3), Answer::Takes);
+        world.fail_connects(&[error; 2]);
+        world.reactor().connect(&[remote(1), remote(2), remote(3)][..]).unwrap();
+        // No deadline passes: nothing has waited for a timer.
+        let _ = world.run_until_still();
+        assert_eq!(diary.take(), ["#1 open out 10.0.0.3"], "{error:?}");
+        let calls = world.calls_out();
+        assert!(calls.iter().map(|call| call.addr).eq([remote(1), remote(2), remote(3)]));
+        assert_eq!(calls[0].waits, calls[2].waits, "{error:?}: the reactor has waited");
+    }
+}
+
+#[test]
+fn row_42_an_address_that_cannot_be_used_and_is_the_only_one_fails_at_once_with_its_cause() {
+    for (step, number) in UNUSABLE {
+        let (mut world, diary) = world(Config::new());
+        world.fail_connects(&[(step, number)]);
+        world.reactor().connect(remote(1)).unwrap();
+        let _ = world.run_until_still();
+        let failed = diary.take();
+        assert!(failed[0].contains(&format!("{step} failed")), "{failed:?}");
+        assert!(failed[0].contains(&format!("os error {number}")), "{failed:?}");
+        assert!(world.now() < SECOND / 10, "{:?}", world.now());
+    }
+}
+
+#[test]
+fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_waits_for_a_port() {
+    let (mut world, diary) = world(Config::new());
+    for number in 1..=50 {
+        world.answer(remote(number), Answer::Takes);
+        world.reactor().connect(remote(number)).unwrap();
+    }
+    let _ = world.run_until_still();
+    assert_eq!(diary.take().len(), 50);
+    for error in [("connect", EADDRNOTAVAIL), ("bind", EADDRINUSE)] {
+        world.fail_connects(&[error; 100]);
+        let began = world.now();
+        for number in 1..=100 {
+            world.reactor().connect(remote(number)).unwrap();
+        }
+        let _ = world.run_until_still();
+        let failed = diary.take();
+        assert_eq!(failed.len(), 100);
+        let cause = format!("{} failed", error.0);
+        assert!(failed.iter().all(|line| line.contains(&cause)), "{failed:?}");
+        assert!(world.now() - began < SECOND / 10, "{:?}", world.now() - began);
+    }
+    // As soon as there is a port again, so is a connection.
+    world.reactor().connect(remote(7)).unwrap();
+    let _ = world.run_until_still();
+    assert_eq!(diary.take(), ["#251 open out 10.0.0.7"]);
+}
+
+#[test]
+fn a_lack_of_room_in_any_call_tries_the_same_address_again() {
+    const EAGAIN: i32 = 11;
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const ENOBUFS: i32 = 105;
+    for error in [
+        ("socket", ENFILE),
+        ("socket", ENOMEM),
+        ("setsockopt", ENOBUFS),
+        ("bind", ENOMEM),
+        ("connect", ENOBUFS),
+        ("connect", EAGAIN),
+    ] {
+        let (mut world, diary) = world(Config::new());
+        world.answer(remote(1), Answer::Takes);
+        world.answer(remote(2), Answer::Takes);
+        world.fail_connects(&[error]);
+        world.reactor().connect(&[remote(1), remote(2)][..]).unwrap();
+        let _ = world.run_for(SECOND);
+        assert_eq!(diary.take(), ["#1 open out 10.0.0.1"], "{error:?}");
+    }
+}
+
 #[test]
 fn for_want_of_descriptors_the_same_address_is_tried_again_until_the_time_is_over() {
     const EMFILE: i32 = 24;
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::Takes);
-    world.fail_connects(&[EMFILE; 3]);
+    world.fail_connects(&[("socket", EMFILE); 3]);
     world.reactor().connect(&[remote(1), remote(2)][..]).unwrap();
     let _ = world.run_for(10 * SECOND);
     assert_eq!(diary.take(), ["#1 open out 10.0.0.1"]);
 
-    world.fail_connects(&[EMFILE; 1_000]);
+    world.fail_connects(&[("socket", EMFILE); 1_000]);
     world.reactor().connect(remote(1)).unwrap();
     let _ = world.run_for(9 * SECOND);
     assert_eq!(diary.take(), [""; 0]);

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use readyloop::net::sim::{Answer, Rng};
-use readyloop::{Attempt, CloseReason, ConnId};
+use readyloop::net::sim::{Answer, Call, Rng};
+use readyloop::{Attempt, CloseReason, ConnId, ConnectOptions};
 
 /// What there is to be called, so many addresses of each.
 const KINDS: [Answer; 4] =
@@ -63,9 +63,27 @@ impl Dial {
     fn is_decided(&self) -> bool {
         self.opened || self.failed
     }
+
+    /// The address to try after this one.
+    fn after(&self, addr: SocketAddr) -> SocketAddr {
+        let index = self.addrs.iter().position(|other| *other == addr);
+        index.and_then(|index| self.addrs.get(index + 1)).copied().unwrap_or(addr)
+    }
+}
+
+/// Whether the same address is to be tried again: ENOMEM, ENFILE, EMFILE or ENOBUFS of any call, EAGAIN of
+/// `connect`.
+fn waits_for_room(step: &str, number: i32) -> bool {
+    matches!(number, 12 | 23 | 24 | 105) || (step, number) == ("connect", 11)
 }
 
 const TIMES: [u64; 4] = [1, 100, 2_000, 20_000];
+
+/// Every other connection has a source address of its own.
+pub(crate) fn options(timeout: Duration, seed: u64) -> ConnectOptions {
+    let source = (seed % 2 == 1).then_some(([10, 0, 0, 253], 0).into());
+    ConnectOptions::new().timeout(timeout).source(source)
+}
 
 impl Dials {
     /// Up to three addresses, and how long it may take.
@@ -142,6 +160,25 @@ impl Dials {
             (_, ErrorKind::TimedOut) => self.faults || is_over,
             _ => self.faults,
         }
+    }
+
+    /// An address that cannot be used leads to the next one at once: it is tried once, and the reactor does not
+    /// wait before it tries the next.
+    pub(crate) fn check_calls(&self, calls: &[Call]) -> Result<(), String> {
+        for dial in self.by_id.values() {
+            let mut calls = calls.iter().filter(|call| dial.addrs.contains(&call.addr)).peekable();
+            while let Some(call) = calls.next() {
+                let (Some(next), Some((step, number))) = (calls.peek(), call.failed) else {
+                    continue;
+                };
+                if !waits_for_room(step, number)
+                    && (next.addr, next.waits) != (dial.after(call.addr), call.waits)
+                {
+                    return Err(format!("after {call:?} came {next:?}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Those that hold a slot, or may.

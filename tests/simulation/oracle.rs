@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use readyloop::net::sim::{Ending, Peer, Reading, Sim, World};
-use readyloop::{ConnectOptions, ListenOptions, Reactor, Suspension};
+use readyloop::{ListenOptions, Reactor, Suspension};
 
 use crate::actor::{Actor, Ledger, Life, PeerDid, SCRIPTED, pattern};
 use crate::dials::{self, Dial};
@@ -224,7 +224,7 @@ impl Run {
         let reactor = seed as usize % reactors.len();
         let reactor = &mut reactors[reactor];
         let now = reactor.context().now();
-        let options = ConnectOptions::new().timeout(timeout);
+        let options = dials::options(timeout, seed);
         if let Ok(id) = reactor.connect_with(&addrs[..], &options) {
             self.ledger.borrow_mut().begin(id, Dial::new(addrs, timeout, now));
         }
@@ -555,6 +555,7 @@ impl Run {
         }
         let undecided = ledger.dials.undecided();
         expect(undecided == 0, || format!("nothing has followed on {undecided} dials"))?;
+        ledger.dials.check_calls(&self.world.calls_out())?;
         drop(ledger);
         let (sockets, stats) = (self.world.open_sockets(), self.world.stats());
         let (open, waiting) = (stats.open, stats.waiting_bytes);

@@ -139,6 +139,34 @@ fn each_failure_names_its_cause() {
     assert_eq!(server.stop().not_connected, 4);
 }
 
+/// So much time that a connection which waits for it never comes to an end within a test.
+const AN_HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn row_42_an_address_of_a_family_that_the_source_is_not_of_leads_to_the_next_at_once() {
+    let (server, news) = teller();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let right = listener.local_addr().unwrap();
+    let wrong = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, right.port()));
+    let source = SocketAddr::from(([127, 0, 0, 77], 0));
+    let options = ConnectOptions::new().source(Some(source)).timeout(AN_HOUR);
+    server.handle.connect([wrong, wrong, right], &options).unwrap();
+    assert_eq!(next(&news), News::Open(Direction::Outbound, right));
+}
+
+#[test]
+fn row_43_a_source_without_a_free_port_fails_at_once_with_that_cause() {
+    let (server, news) = teller();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (_kept, taken) = refusing("127.0.0.78:0");
+    let options = ConnectOptions::new().source(Some(taken)).timeout(AN_HOUR);
+    for _ in 0..3 {
+        server.handle.connect([addr], &options).unwrap();
+        assert_eq!(next(&news), News::Failed { step: "bind", kind: ErrorKind::AddrInUse });
+    }
+}
+
 #[test]
 fn the_source_address_is_the_one_that_is_asked_for() {
     let (server, news) = teller();

@@ -376,7 +376,7 @@ while True:
 
 #[test]
 #[ignore = "needs root, unshare and ip"]
-fn a_load_for_which_there_are_not_ports_enough_says_so() {
+fn row_43_a_load_for_which_there_are_not_ports_enough_says_so_at_once() {
     let script = r#"
         ip link set lo up
         echo 40000 40050 > /proc/sys/net/ipv4/ip_local_port_range

@@ -1,20 +1,75 @@
 //! Connections that the server opens outward.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use super::kernel::{Action, Change, Kernel, LinkId};
 use super::link::{Answer, Link, ServerEnd};
 use crate::net::StepError;
 
-/// Errors of connect(2) and socket(2) that come at once: EADDRNOTAVAIL, ENETUNREACH, EACCES, EMFILE.
-const CONNECT_ERRORS: [i32; 4] = [99, 101, 13, 24];
+const EPERM: i32 = 1;
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const EACCES: i32 = 13;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+const EAFNOSUPPORT: i32 = 97;
+const EADDRINUSE: i32 = 98;
+const EADDRNOTAVAIL: i32 = 99;
 const ENETUNREACH: i32 = 101;
+const ENOBUFS: i32 = 105;
+const EHOSTUNREACH: i32 = 113;
+
+/// Errors that come at once, each with the system call that fails by it. Those of bind(2) come last: without a
+/// source address it is not called.
+const CONNECT_ERRORS: [(&str, i32); 20] = [
+    ("socket", EACCES),
+    ("socket", EAFNOSUPPORT),
+    ("socket", EMFILE),
+    ("socket", ENFILE),
+    ("socket", ENOBUFS),
+    ("socket", ENOMEM),
+    ("connect", EACCES),
+    ("connect", EADDRINUSE),
+    ("connect", EADDRNOTAVAIL),
+    ("connect", EAFNOSUPPORT),
+    ("connect", EAGAIN),
+    ("connect", EHOSTUNREACH),
+    ("connect", ENETUNREACH),
+    ("connect", ENOBUFS),
+    ("connect", EPERM),
+    ("bind", EACCES),
+    ("bind", EADDRINUSE),
+    ("bind", EADDRNOTAVAIL),
+    ("bind", EAFNOSUPPORT),
+    ("bind", ENOMEM),
+];
+const OF_BIND: usize = 5;
+
 const ETIMEDOUT: i32 = 110;
 const ECONNREFUSED: i32 = 111;
 
+/// Where connections come from that have no source address.
+const OWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 254)), 0);
+
 /// A call that nobody answers is given up after this (tcp(7), `tcp_syn_retries`).
 const NO_ANSWER: u64 = 127_000_000_000;
+
+/// An address that the server has begun to connect to, or has tried to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Call {
+    /// The address.
+    pub addr: SocketAddr,
+    /// When, since the world began.
+    pub at: Duration,
+    /// The system call that failed at once, if one did, and its error number.
+    pub failed: Option<(&'static str, i32)>,
+    /// How often the reactor had waited before, for events or for time to pass. If this is the same for two
+    /// calls of one reactor, it has not waited between them. Only counted in a world with one reactor.
+    pub waits: u64,
+}
 
 impl Kernel {
     pub(super) fn connect(
@@ -22,25 +77,41 @@ impl Kernel {
         to: SocketAddr,
         source: Option<SocketAddr>,
     ) -> Result<LinkId, StepError> {
-        let answer = self.answer_of(to);
-        let unreachable = (answer == Answer::IsUnreachable).then_some(ENETUNREACH);
-        let mut error = self.connect_errors.pop_front().or(unreachable);
-        if self.rng.happens(self.faults.connect_error) {
-            error = Some(CONNECT_ERRORS[self.rng.size_below(CONNECT_ERRORS.len())]);
-        }
-        if let Some(error) = error {
-            self.note(8, error as u64);
-            return Err(StepError { step: "connect", source: io::Error::from_raw_os_error(error) });
+        let failed = self.connect_error(to, source);
+        let at = Duration::from_nanos(self.now);
+        self.calls_out.push(Call { addr: to, at, failed, waits: self.waits });
+        if let Some((step, number)) = failed {
+            self.note(8, number as u64);
+            return Err(StepError { step, source: io::Error::from_raw_os_error(number) });
         }
         self.ports = self.ports.wrapping_add(1);
-        let own = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 254), self.ports));
-        let mut link = Link::new(to, source.unwrap_or(own));
+        let mut own = source.unwrap_or(OWN);
+        if own.port() == 0 {
+            own.set_port(self.ports);
+        }
+        let mut link = Link::new(to, own);
         link.server = ServerEnd::Calling;
         self.links.push(link);
         let (id, after) = (self.links.len() - 1, self.latency());
         self.note(9, id as u64);
         self.schedule(after, Action::Answer(id));
         Ok(id)
+    }
+
+    /// What the next call fails with, if it does.
+    fn connect_error(
+        &mut self,
+        to: SocketAddr,
+        source: Option<SocketAddr>,
+    ) -> Option<(&'static str, i32)> {
+        let unreachable = self.answer_of(to) == Answer::IsUnreachable;
+        let error = self.connect_errors.pop_front();
+        let error = error.or_else(|| unreachable.then_some(("connect", ENETUNREACH)));
+        if !self.rng.happens(self.faults.connect_error) {
+            return error;
+        }
+        let possible = CONNECT_ERRORS.len() - if source.is_some() { 0 } else { OF_BIND };
+        Some(CONNECT_ERRORS[self.rng.size_below(possible)])
     }
 
     fn answer_of(&self, addr: SocketAddr) -> Answer {

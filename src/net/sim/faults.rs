@@ -39,7 +39,8 @@ pub struct Faults {
     pub stale: u8,
     /// `accept` fails with one of the errors of accept(2), the fatal ones aside.
     pub accept_error: u8,
-    /// A connection outward fails at once, with one of the errors of connect(2) and socket(2).
+    /// A connection outward fails at once, with one of the errors of socket(2), bind(2) (if it has a source
+    /// address) or connect(2).
     pub connect_error: u8,
     /// Registering a socket is refused (ENOSPC, ENOMEM).
     pub register_refused: u8,

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::dial::Call;
 use super::faults::Faults;
 use super::link::{Answer, Link, ServerEnd, Watched};
 use super::rng::Rng;
@@ -64,8 +65,12 @@ pub(super) struct Kernel {
     pub(super) calls: (u64, u64),
     /// What the next calls of `accept` fail with.
     pub(super) accept_errors: VecDeque<i32>,
-    /// What the next calls of `connect` fail with.
-    pub(super) connect_errors: VecDeque<i32>,
+    /// What the next connections outward fail with.
+    pub(super) connect_errors: VecDeque<(&'static str, i32)>,
+    /// All addresses that were tried.
+    pub(super) calls_out: Vec<Call>,
+    /// How often a reactor has waited.
+    pub(super) waits: u64,
     /// Who is there to be called.
     pub(super) answers: HashMap<SocketAddr, Answer>,
     /// Those that were, and have taken it.
@@ -91,6 +96,8 @@ impl Kernel {
             calls: (0, 0),
             accept_errors: VecDeque::new(),
             connect_errors: VecDeque::new(),
+            calls_out: Vec::new(),
+            waits: 0,
             answers: HashMap::new(),
             called: Vec::new(),
             listeners: Vec::new(),
@@ -234,6 +241,7 @@ impl Kernel {
         events: &mut Vec<Event>,
         timeout: Option<Duration>,
     ) -> io::Result<bool> {
+        self.waits += u64::from(timeout != Some(Duration::ZERO));
         let slept = if self.rng.happens(self.faults.time_jump) {
             self.rng.below(600_000_000_000)
         } else {

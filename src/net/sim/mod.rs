@@ -101,6 +101,7 @@ use super::{ConnectOptions, Event, ListenOptions, Net, StepError, Token, Wake, s
 use kernel::{Kernel, LinkId};
 use link::Watched;
 
+pub use dial::Call;
 pub use faults::Faults;
 pub use link::{Answer, Ending, Reading};
 pub use rng::Rng;

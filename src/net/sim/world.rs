@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Sim;
+use super::dial::Call;
 use super::faults::Faults;
 use super::kernel::{Kernel, LinkId, nanos};
 use super::link::{Answer, Ending, Reading};
@@ -141,8 +142,9 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().accept_errors.extend(errors);
     }
 
-    /// Has the next connections outward fail at once with these error numbers, one each.
-    pub fn fail_connects(&mut self, errors: &[i32]) {
+    /// Has the next connections outward fail at once, each in one of these system calls (`socket`, `setsockopt`,
+    /// `bind` or `connect`) with this error number.
+    pub fn fail_connects(&mut self, errors: &[(&'static str, i32)]) {
         self.kernel.borrow_mut().connect_errors.extend(errors);
     }
 
@@ -188,6 +190,12 @@ impl<H: Handler> World<H> {
     pub fn called(&self) -> Vec<Peer> {
         let peer = |link: &LinkId| Peer { kernel: Rc::clone(&self.kernel), link: *link };
         self.kernel.borrow().called.iter().map(peer).collect()
+    }
+
+    /// All addresses that the server has begun to connect to or has tried to, in order.
+    #[must_use]
+    pub fn calls_out(&self) -> Vec<Call> {
+        self.kernel.borrow().calls_out.clone()
     }
 
     /// What the reactors have counted so far.

@@ -1,0 +1,16 @@
+//! Which errors say that the system has no room.
+
+use std::io::{self, ErrorKind};
+
+use rustix::io::Errno;
+
+/// Whether a call that makes or changes a socket failed for lack of descriptors or memory. That lack passes,
+/// and it says nothing of the address.
+pub(crate) fn is_lack_of_room(error: &io::Error) -> bool {
+    let number = Errno::from_io_error(error);
+    #[cfg(unix)]
+    if number == Some(Errno::NFILE) {
+        return true;
+    }
+    error.kind() == ErrorKind::OutOfMemory || matches!(number, Some(Errno::MFILE | Errno::NOBUFS))
+}
