@@ -87,9 +87,11 @@ pub struct Stats {
     pub expired: Expired,
     /// How often a budget has made somebody wait for the next turn.
     pub exhausted: Exhausted,
-    /// Calls of `accept` that lost one newcomer (ECONNABORTED and the network's errors).
-    pub accepts_lost: u64,
-    /// Calls of `accept` that failed for want of descriptors or memory, and made the acceptor pause.
+    /// Calls of `accept` that failed, but not for lack of descriptors or memory: ECONNABORTED, EPERM and others.
+    /// After some of them in a row the acceptor pauses. The error does not tell whether a connection was lost
+    /// by it: some remove one from the backlog, and some do not.
+    pub accepts_failed: u64,
+    /// Calls of `accept` that failed for lack of descriptors or memory, and made the acceptor pause.
     pub accepts_starved: u64,
     /// Listeners that died.
     pub listeners_lost: u64,
@@ -203,7 +205,7 @@ macro_rules! figures {
             $($borrowed)* $stats.exhausted.connects,
             $($borrowed)* $stats.exhausted.timers,
             $($borrowed)* $stats.exhausted.messages,
-            $($borrowed)* $stats.accepts_lost,
+            $($borrowed)* $stats.accepts_failed,
             $($borrowed)* $stats.accepts_starved,
             $($borrowed)* $stats.listeners_lost,
             $($borrowed)* $stats.panics,

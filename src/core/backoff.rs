@@ -5,26 +5,40 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(200);
 
-/// Doubles from 10 ms to 200 ms: soon enough that nobody who waits notices a passing shortage, and rare
-/// enough that a lasting one costs nothing.
+/// After so many failures in a row, each of which might have been about one connection only, it waits.
+const FAILURES: u32 = 16;
+
+/// How long to wait after failures in a row. It doubles from 10 ms to 200 ms: a passing shortage is hardly
+/// noticed, and a lasting one costs next to nothing.
 #[derive(Debug)]
-pub(crate) struct Backoff(Duration);
+pub(crate) struct Backoff {
+    wait: Duration,
+    /// How many failures were followed by another try at once.
+    failures: u32,
+}
 
 impl Backoff {
     pub(crate) fn new() -> Self {
-        Self(FIRST)
+        Self { wait: FIRST, failures: 0 }
     }
 
-    /// How long to wait this time.
-    pub(crate) fn next(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(LONGEST);
+    /// It failed, and another try at once would fail too: returns how long to wait.
+    pub(crate) fn starved(&mut self) -> Duration {
+        let wait = self.wait;
+        self.wait = (wait * 2).min(LONGEST);
+        self.failures = 0;
         wait
+    }
+
+    /// It failed, and another try may succeed at once: returns how long to wait if too many have failed in a row.
+    pub(crate) fn failed(&mut self) -> Option<Duration> {
+        self.failures += 1;
+        (self.failures >= FAILURES).then(|| self.starved())
     }
 
     /// It worked.
     pub(crate) fn reset(&mut self) {
-        self.0 = FIRST;
+        *self = Self::new();
     }
 }
 
@@ -35,9 +49,21 @@ mod tests {
     #[test]
     fn it_doubles_up_to_its_end_and_starts_again_after_a_success() {
         let mut backoff = Backoff::new();
-        let waits: Vec<_> = (0..7).map(|_| backoff.next().as_millis()).collect();
+        let waits: Vec<_> = (0..7).map(|_| backoff.starved().as_millis()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 200, 200]);
         backoff.reset();
-        assert_eq!(backoff.next(), FIRST);
+        assert_eq!(backoff.starved(), FIRST);
+    }
+
+    #[test]
+    fn some_failures_in_a_row_are_tried_again_at_once_and_then_it_waits() {
+        let mut backoff = Backoff::new();
+        let waits: Vec<_> = (0..3 * FAILURES).map(|_| backoff.failed()).collect();
+        let pauses: Vec<_> = waits.iter().flatten().map(Duration::as_millis).collect();
+        assert_eq!(pauses, [10, 20, 40]);
+        assert!(waits[..FAILURES as usize - 1].iter().all(Option::is_none));
+        backoff.reset();
+        assert_eq!(backoff.failed(), None);
+        assert_eq!(backoff.starved(), FIRST);
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Acceptor<L> {
     pub(super) options: ListenOptions,
     /// Somebody may wait: sticky until `accept` says `WouldBlock`.
     ready: bool,
-    /// For want of descriptors or memory it waits until then.
+    /// For lack of descriptors or memory, or after many failures in a row, it waits until then.
     paused_until: Option<Instant>,
     backoff: Backoff,
 }
@@ -36,7 +36,7 @@ pub(super) struct Acceptor<L> {
 /// What is said at most once a second, however often it happens.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
-    lost: LogLimit,
+    failed: LogLimit,
     starved: LogLimit,
     pub(super) starved_dials: LogLimit,
     unregistered: LogLimit,
@@ -111,7 +111,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn empty_the_backlog(&mut self) {
         for index in 0..if self.is_suspended { 0 } else { self.acceptors.len() } {
             let acceptor = &mut self.acceptors[index];
-            acceptor.ready = true;
+            (acceptor.ready, acceptor.paused_until) = (true, None); // there is no later try
             let backlog = acceptor.options.most_waiting();
             self.accept_from(index, backlog);
         }
@@ -139,16 +139,21 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let acceptor = &mut self.acceptors[index];
         let (addr, now) = (acceptor.addr, self.table.now());
         match AcceptFault::of(error) {
-            AcceptFault::Empty => acceptor.ready = false,
+            AcceptFault::Empty => {
+                acceptor.ready = false;
+                acceptor.backoff.reset(); // the failures before have emptied the backlog
+            }
             AcceptFault::Failed => {
-                self.table.stats.count().accepts_lost += 1;
-                if let Some(times) = self.complaints.lost.count(now) {
-                    log::warn!("{times} connections to {addr} were lost, the last by: {error}");
+                self.table.stats.count().accepts_failed += 1;
+                let pause = acceptor.backoff.failed();
+                acceptor.paused_until = pause.and_then(|pause| now.checked_add(pause));
+                if let Some(times) = self.complaints.failed.count(now) {
+                    log::warn!("{times} calls of accept on {addr} failed, the last by: {error}");
                 }
             }
             AcceptFault::NoRoom => {
                 self.table.stats.count().accepts_starved += 1;
-                acceptor.paused_until = now.checked_add(acceptor.backoff.next());
+                acceptor.paused_until = now.checked_add(acceptor.backoff.starved());
                 if let Some(times) = self.complaints.starved.count(now) {
                     log::warn!("cannot accept on {addr} for now ({times} times): {error}");
                 }

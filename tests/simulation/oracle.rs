@@ -173,6 +173,7 @@ impl Run {
                     reactor.reconfigure(config).map_err(|error| error.to_string())?;
                 }
             }
+            Step::FailAccepts { error } => self.world.fail_every_accept(self.addr, Some(error)),
             Step::BreakListener => {
                 self.listens = false;
                 self.world.break_listener(self.addr);
@@ -390,6 +391,7 @@ impl Run {
     /// Nothing goes wrong any more, everybody reads, and all deadlines pass.
     fn calm_down(&mut self) -> Flow {
         self.world.calm();
+        self.world.fail_every_accept(self.addr, None);
         self.ledger.borrow_mut().calm = true;
         if self.ledger.borrow().suspended {
             self.resume()?;

@@ -105,6 +105,83 @@ fn row_03_an_error_of_one_newcomer_costs_the_others_nothing() {
     assert_eq!(world.stats().open, peers.len() as u64);
 }
 
+const EACCES: i32 = 13;
+const ENOSYS: i32 = 38;
+const EOPNOTSUPP: i32 = 95;
+const UNKNOWN: i32 = 4_000;
+
+#[test]
+fn row_41_an_accept_that_always_fails_backs_off_whatever_the_error_and_comes_back_by_itself() {
+    for error in
+        [EPERM, EACCES, ENOSYS, ECONNABORTED, EPROTO, ENETDOWN, EOPNOTSUPP, EMFILE, UNKNOWN]
+    {
+        let (mut world, addr) = echo_world(1, Config::new());
+        let resident = world.dial(addr);
+        resident.send(b"before");
+        assert!(world.run_until_still().is_continue());
+        world.fail_every_accept(addr, Some(error));
+        let waiting = world.dial(addr);
+        let turns = world.stats().turns;
+        assert!(world.run_for(60 * SECOND).is_continue());
+        let stats = world.stats();
+        let failed = stats.accepts_failed + stats.accepts_starved;
+        // Every 200 ms some calls, and a turn for each of them at most.
+        assert!((250..6_000).contains(&failed), "errno {error}: {failed} failures in a minute");
+        assert!(stats.turns - turns < 6_000, "errno {error}: {} turns", stats.turns - turns);
+        assert_eq!((stats.accepted, stats.refused_full), (1, 0), "errno {error}: nobody was lost");
+        resident.send(b", after");
+        world.fail_every_accept(addr, None);
+        assert!(world.run_for(SECOND / 4).is_continue());
+        assert_eq!(resident.received(), b"before, after", "errno {error}");
+        assert_eq!(world.stats().open, 2, "errno {error}: who waited is served");
+        drop(waiting);
+    }
+}
+
+#[test]
+fn row_41_one_listener_that_fails_costs_another_nothing() {
+    let (mut world, addr) = echo_world(1, Config::new());
+    let broken = world.listen("10.0.0.2:7000").unwrap();
+    world.fail_every_accept(broken, Some(EPERM));
+    let waiting = world.dial(broken);
+    assert!(world.run_for(SECOND).is_continue());
+    for round in 1..=100 {
+        let peer = world.dial(addr);
+        peer.send(b"x");
+        assert!(world.run_for(SECOND / 100).is_continue());
+        assert_eq!(peer.received(), b"x", "round {round}");
+    }
+    let stats = world.stats();
+    assert_eq!((stats.open, stats.accepted), (100, 100));
+    assert!(stats.accepts_failed < 400, "{} failures", stats.accepts_failed);
+    drop(waiting);
+}
+
+#[test]
+fn row_41_errors_that_alternate_back_off_too_and_a_success_begins_anew() {
+    let (mut world, addr) = echo_world(1, Config::new());
+    let mixed: Vec<i32> =
+        [ECONNABORTED, EPERM, EMFILE, EPROTO].into_iter().cycle().take(100_000).collect();
+    world.fail_accepts(&mixed);
+    let waiting = world.dial(addr);
+    assert!(world.run_for(60 * SECOND).is_continue());
+    let stats = world.stats();
+    let failed = stats.accepts_failed + stats.accepts_starved;
+    assert!(failed < 2_000, "{failed} failures in a minute");
+    assert!(stats.turns < 2_000, "{} turns", stats.turns);
+
+    // A few between two successes never make anybody wait.
+    let (mut world, addr) = echo_world(1, Config::new());
+    for round in 1..=100 {
+        world.fail_accepts(&[ECONNABORTED; 10]);
+        let peer = world.dial(addr);
+        assert!(world.run_until_still().is_continue());
+        assert_eq!(world.stats().open, round);
+        drop(peer);
+    }
+    drop(waiting);
+}
+
 /// Writes down who came and why they went.
 #[derive(Default)]
 struct Diary(Rc<RefCell<Vec<String>>>);

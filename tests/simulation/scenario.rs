@@ -139,6 +139,10 @@ pub(crate) enum Step {
         seed: u64,
     },
     BreakListener,
+    /// From now on every `accept` fails with this error number.
+    FailAccepts {
+        error: i32,
+    },
     StopFromOutside,
     /// A connection is opened outward, from outside of all callbacks.
     Connect {
@@ -422,6 +426,9 @@ impl Limits {
     }
 }
 
+/// EPERM, ENOMEM, EMFILE, EPROTO, ECONNABORTED, and a number that does not exist.
+const ACCEPT_ERRORS: [i32; 6] = [1, 12, 24, 71, 103, 4_000];
+
 impl Step {
     fn draw(rng: &mut Rng) -> Self {
         let peer = rng.size_below(8);
@@ -454,7 +461,8 @@ impl Step {
             }
             97 => Self::Reconfigure { seed: rng.below(u64::MAX) },
             98 => Self::StopFromOutside,
-            _ => Self::BreakListener,
+            _ if rng.below(2) == 0 => Self::BreakListener,
+            _ => Self::FailAccepts { error: ACCEPT_ERRORS[rng.size_below(ACCEPT_ERRORS.len())] },
         }
     }
 }

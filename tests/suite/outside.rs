@@ -212,6 +212,28 @@ fn row_02_and_03_errors_of_accept_cost_nobody_who_waits() {
 
 #[test]
 #[ignore = "needs strace"]
+fn row_41_an_accept_that_always_fails_backs_off_and_residents_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    for error in ["EPERM", "ECONNABORTED", "EACCES", "EOPNOTSUPP"] {
+        let (log, trace) = (folder.path().join(error), folder.path().join("trace"));
+        let fault = format!("inject=accept4:error={error}:when=13+");
+        let strace = ["-e", "trace=accept4", "-e", &fault];
+        let mut binary = traced(&strace, &trace, &["--log-file", log.to_str().unwrap()]);
+        let mut clients = ten_clients(&binary);
+        let _waiting = [connect(binary.addr()), connect(binary.addr()), connect(binary.addr())];
+        let failures = || std::fs::read_to_string(&trace).unwrap().matches("INJECTED").count();
+        wait_until("it fails", || failures() > 0);
+        let began = std::time::Instant::now();
+        wait_until("it fails a hundred times", || failures() >= 100);
+        // With 16 failures before each pause: 10 + 20 + 40 + 80 + 160 ms, and some of the next 200.
+        assert!(began.elapsed().as_millis() >= 250, "{error}: {:?}", began.elapsed());
+        clients.iter_mut().for_each(|client| echo(client, b"still here"));
+        terminate_traced(&mut binary);
+    }
+}
+
+#[test]
+#[ignore = "needs strace"]
 fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");

@@ -37,6 +37,7 @@ impl Kernel {
             edge: None,
             open: true,
             shut_down: false,
+            fails: None,
         });
         Ok(addr)
     }
@@ -59,6 +60,12 @@ impl Kernel {
         }
     }
 
+    pub(super) fn fail_every_accept(&mut self, addr: SocketAddr, error: Option<i32>) {
+        if let Some(index) = self.listener_at(addr) {
+            self.listeners[index].fails = error;
+        }
+    }
+
     pub(super) fn listener_at(&self, addr: SocketAddr) -> Option<usize> {
         self.listeners.iter().position(|listener| listener.open && listener.addr == addr)
     }
@@ -69,7 +76,7 @@ impl Kernel {
         if self.listeners[index].shut_down {
             return Err(io::Error::from_raw_os_error(EINVAL));
         }
-        let mut error = self.accept_errors.pop_front();
+        let mut error = self.accept_errors.pop_front().or(self.listeners[index].fails);
         if self.rng.happens(self.faults.accept_error) {
             error = Some(ACCEPT_ERRORS[self.rng.size_below(ACCEPT_ERRORS.len())]);
         }

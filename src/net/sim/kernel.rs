@@ -48,6 +48,8 @@ pub(super) struct Listener {
     pub(super) edge: Option<u64>,
     pub(super) open: bool,
     pub(super) shut_down: bool,
+    /// What every `accept` fails with, whoever is in the queue.
+    pub(super) fails: Option<i32>,
 }
 
 #[derive(Debug)]

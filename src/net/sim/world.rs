@@ -142,6 +142,12 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().accept_errors.extend(errors);
     }
 
+    /// Has every call of `accept` on a listener fail with this error number, until that is taken back with `None`.
+    /// The backlog stays as it is, so that nothing is gained by trying again.
+    pub fn fail_every_accept(&mut self, listener: SocketAddr, error: Option<i32>) {
+        self.kernel.borrow_mut().fail_every_accept(listener, error);
+    }
+
     /// Has the next connections outward fail at once, each in one of these system calls (`socket`, `setsockopt`,
     /// `bind` or `connect`) with this error number.
     pub fn fail_connects(&mut self, errors: &[(&'static str, i32)]) {
