@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::callback::guarded;
 use super::group::Arrival;
 use super::laps::Served;
+use super::rate_limited_log::Notice;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::config::Overflow;
@@ -14,7 +15,6 @@ use crate::conn::Conn;
 use crate::core::accept_fault::AcceptFault;
 use crate::core::admission::{Refusal, Verdict};
 use crate::core::backoff::Backoff;
-use crate::core::log_limit::LogLimit;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::{ListenOptions, Net, Token};
@@ -31,21 +31,6 @@ pub(super) struct Acceptor<L> {
     /// For lack of descriptors or memory, or after many failures in a row, it waits until then.
     paused_until: Option<Instant>,
     backoff: Backoff,
-}
-
-/// What is said at most once a second, however often it happens.
-#[derive(Debug, Default)]
-pub(super) struct Complaints {
-    failed: LogLimit,
-    starved: LogLimit,
-    pub(super) starved_dials: LogLimit,
-    unregistered: LogLimit,
-    full: LogLimit,
-    per_ip: LogLimit,
-    rate: LogLimit,
-    evicted: LogLimit,
-    pub(super) shed: LogLimit,
-    pub(super) slow: LogLimit,
 }
 
 impl<L> Acceptor<L> {
@@ -147,16 +132,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.table.stats.count().accepts_failed += 1;
                 let pause = acceptor.backoff.failed();
                 acceptor.paused_until = pause.and_then(|pause| now.checked_add(pause));
-                if let Some(times) = self.complaints.failed.count(now) {
-                    log::warn!("{times} calls of accept on {addr} failed, the last by: {error}");
-                }
+                let error = error.to_string();
+                self.log.add(Notice::AcceptFailed { listener: addr, error }, now);
             }
             AcceptFault::NoRoom => {
                 self.table.stats.count().accepts_starved += 1;
                 acceptor.paused_until = now.checked_add(acceptor.backoff.starved());
-                if let Some(times) = self.complaints.starved.count(now) {
-                    log::warn!("cannot accept on {addr} for now ({times} times): {error}");
-                }
+                let error = error.to_string();
+                self.log.add(Notice::AcceptStarved { listener: addr, error }, now);
             }
             AcceptFault::Dead => {
                 self.table.stats.count().listeners_lost += 1;
@@ -235,31 +218,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let Some((id, _)) = self.table.idlest() else { return false };
         self.table.stats.count().evicted += 1;
         let peer = self.table.entry(id).peer();
-        if let Some(times) = self.complaints.evicted.count(self.table.now()) {
-            log::warn!("{times} connections had to make room for newcomers, the last {peer}");
-        }
+        self.log.add(Notice::Evicted { peer }, self.table.now());
         self.table.entry(id).cut(CloseReason::Evicted, false);
         self.bury(id);
         true
     }
 
     fn refuse(&mut self, mut stream: N::Stream, peer: SocketAddr, refusal: Refusal) {
-        let (stats, complaints) = (self.table.stats.count(), &mut self.complaints);
-        let (count, complaint, why) = match refusal {
-            Refusal::Full => {
-                (&mut stats.refused_full, &mut complaints.full, "all places are taken")
-            }
-            Refusal::PerIp => {
-                (&mut stats.refused_per_ip, &mut complaints.per_ip, "its address has its share")
-            }
-            Refusal::Rate => {
-                (&mut stats.refused_rate, &mut complaints.rate, "too many come at once")
-            }
-        };
-        *count += 1;
-        if let Some(times) = complaint.count(self.table.now()) {
-            log::warn!("{times} newcomers were refused, the last {peer}: {why}");
-        }
+        let stats = self.table.stats.count();
+        *match refusal {
+            Refusal::Full => &mut stats.refused_full,
+            Refusal::PerIp => &mut stats.refused_per_ip,
+            Refusal::Rate => &mut stats.refused_rate,
+        } += 1;
+        self.log.add(Notice::Refused { peer, refusal }, self.table.now());
         match (&self.table.config().overflow, refusal) {
             (Overflow::Reject { last_words }, Refusal::Full) if !last_words.is_empty() => {
                 // A new socket has room for them; if it has not, or is dead, nobody is there to tell.
@@ -276,12 +248,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let token = Token::Conn { slot: id.slot, tag: id.tag() };
         if let Err(error) = self.net.register(&mut stream, token) {
             self.table.stats.count().unregistered += 1;
-            if let Some(times) = self.complaints.unregistered.count(self.table.now()) {
-                log::warn!(
-                    "{times} newcomers were turned away, the last {peer}: the system does not watch \
-                     them: {error}"
-                );
-            }
+            let error = error.to_string();
+            self.log.add(Notice::Unregistered { peer, error }, self.table.now());
             self.net.reset(stream);
             self.table.frees_a_place(peer);
             return;
@@ -296,8 +264,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         log::debug!("{id} {} opened", self.table.entry(id).peer());
         self.lap(Served::Conn(id));
         let handler = &mut self.handler;
-        let state =
-            guarded(&mut self.table, id, |table| handler.on_open(&mut Conn::new(table, id)));
+        let (table, log) = (&mut self.table, &mut self.log);
+        let state = guarded(table, log, id, |table| handler.on_open(&mut Conn::new(table, id)));
         self.table.stats.count().refused += u64::from(state.is_none());
         if let Some(socket) = &mut self.sockets[id.slot as usize] {
             socket.state = state;

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
 use super::laps::Served;
+use super::rate_limited_log::{Notice, RateLimitedLog};
 use crate::close_reason::{BoxError, CloseReason, OneLine};
 use crate::conn::Conn;
 use crate::context::Context;
@@ -36,7 +37,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let socket = self.sockets[id.slot as usize].as_mut();
         let Some(state) = socket.and_then(|socket| socket.state.as_mut()) else { return };
         let handler = &mut self.handler;
-        guarded(&mut self.table, id, |table| call(handler, &mut Conn::new(table, id), state));
+        let (table, log) = (&mut self.table, &mut self.log);
+        guarded(table, log, id, |table| call(handler, &mut Conn::new(table, id), state));
     }
 
     /// Runs a callback that is not for anything the peer has done, unless the connection is about to end.
@@ -61,7 +63,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     pub(super) fn call_on_close(&mut self, id: ConnId, state: H::State, reason: &CloseReason) {
         let handler = &mut self.handler;
-        guarded(&mut self.table, id, |table| {
+        guarded(&mut self.table, &mut self.log, id, |table| {
             handler.on_close(&mut Conn::new(table, id), state, reason);
             Ok(())
         });
@@ -92,12 +94,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 #[inline]
 pub(super) fn guarded<T>(
     table: &mut Table,
+    log: &mut RateLimitedLog,
     id: ConnId,
     call: impl FnOnce(&mut Table) -> Result<T, BoxError>,
 ) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(|| call(table))) {
         Ok(Ok(value)) => return Some(value),
-        Ok(Err(error)) => contain(|| table.entry(id).close(CloseReason::Handler(error))),
+        Ok(Err(error)) => {
+            contain(|| log_failure(table, log, id, &error));
+            contain(|| table.entry(id).close(CloseReason::Handler(error)));
+        }
         Err(payload) => {
             let reason = CloseReason::Panic(panic_message(payload));
             log::error!("{id} is ended, as {}", OneLine(&reason));
@@ -106,6 +112,14 @@ pub(super) fn guarded<T>(
         }
     }
     None
+}
+
+/// A callback has returned an error. Its text is the user's, so that to show it may panic.
+fn log_failure(table: &mut Table, log: &mut RateLimitedLog, id: ConnId, error: &BoxError) {
+    if RateLimitedLog::is_enabled() {
+        let (peer, error) = (table.entry(id).peer(), OneLine(&**error).to_string());
+        log.add(Notice::HandlerFailed { id, peer, error }, table.now());
+    }
 }
 
 /// Runs what a user's type may make panic outside of a callback: showing or dropping an error. There

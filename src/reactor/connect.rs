@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::laps::Served;
+use super::rate_limited_log::Notice;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::core::dial_fault::DialFault;
@@ -112,13 +113,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// The lack of descriptors or memory says nothing of the address: it is tried again after a while.
     fn wait_for_room(&mut self, id: ConnId, error: StepError) {
-        if let Some(times) = self.complaints.starved_dials.count(self.table.now()) {
-            log::warn!(
-                "cannot open connections for now ({times} times): {} failed: {}",
-                error.step,
-                error.source
-            );
-        }
+        let notice = Notice::DialStarved { step: error.step, error: error.source.to_string() };
+        self.log.add(notice, self.table.now());
         let now = self.table.stamp();
         let entry = self.table.entry(id);
         let addr = entry.peer();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Reactor;
 use super::laps::Served;
+use super::rate_limited_log::Notice;
 use crate::close_reason::CloseReason;
 use crate::core::deadlines::{Deadline, millis};
 use crate::core::wheel::{SECOND_HALF, Step};
@@ -207,12 +208,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let (peer, held) = (entry.peer(), entry.held());
         entry.cut(CloseReason::Shed { budget }, true);
         self.table.stats.count().shed += 1;
-        if let Some(times) = self.complaints.shed.count(self.table.now()) {
-            log::warn!(
-                "{times} connections were cut off, the last {peer}: the memory budget of {budget} bytes \
-                 is used up, and its {held} bytes have not moved"
-            );
-        }
+        self.log.add(Notice::Shed { peer, budget, held }, self.table.now());
         self.bury(id);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Reactor;
+use super::rate_limited_log::Notice;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
@@ -60,14 +61,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.laps.begin(None, self.table.now() + took);
         self.table.stats.count().slow_turns += 1;
-        let Some(times) = self.complaints.slow.count(self.table.now()) else { return };
         let why = match self.laps.longest {
             None => "nobody was served in it".to_owned(),
             Some((time, served)) => format!("{} took {time:.1?} of it", self.describe(served)),
         };
-        log::warn!(
-            "{times} turns were slow, and everybody waited; the last took {took:.1?}: {why}"
-        );
+        self.log.add(Notice::SlowTurn { took, why }, self.table.now());
     }
 
     fn describe(&self, served: Served) -> String {

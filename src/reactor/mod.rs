@@ -10,6 +10,7 @@ mod laps;
 mod listen;
 mod messages;
 mod preview;
+mod rate_limited_log;
 mod reap;
 mod replace;
 mod work;
@@ -31,12 +32,13 @@ use crate::report::Report;
 use crate::stats::Stats;
 use crate::sync::Ordering;
 use crate::table::{self, Table};
-use accept::{Acceptor, Complaints};
+use accept::Acceptor;
 pub(crate) use callback::panic_message;
 use drain::Drain;
 use group::{Group, Job, Remote};
 use laps::Laps;
 pub use listen::Suspension;
+use rate_limited_log::RateLimitedLog;
 
 /// All connections read into this one buffer. Messages of this size cost a seventh less processor time than
 /// with half of it; a larger one would make the others wait longer for their turn.
@@ -82,7 +84,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// What belongs to the table's slots and depends on `N` and `H`.
     sockets: Vec<Option<Socket<N::Stream, H::State>>>,
     acceptors: Vec<Acceptor<N::Listener>>,
-    complaints: Complaints,
+    log: RateLimitedLog,
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
     /// All reactors of this server, and which of them this is.
@@ -156,7 +158,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             table,
             sockets: Vec::with_capacity(table::RESERVED),
             acceptors: Vec::new(),
-            complaints: Complaints::default(),
+            log: RateLimitedLog::default(),
             closed: Vec::new(),
             group,
             index,
@@ -254,6 +256,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.expire();
             }
             self.dial();
+            self.log.go_on(self.table.now());
             self.go_on_draining();
             self.reap();
             self.shed();
@@ -450,7 +453,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
         let others = acceptors.iter().filter_map(Acceptor::resumes_at).chain(self.drain_deadline());
-        let others = others.map(|at| self.table.since_epoch(at)).min();
+        let others = others.chain(self.log.due()).map(|at| self.table.since_epoch(at)).min();
         let mut next = earlier(self.table.next_alarm(), others);
         if self.waits_for_memory() {
             if self.table.memory.await_room() {

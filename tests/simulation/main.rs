@@ -13,6 +13,7 @@ mod contract;
 mod costs;
 mod dials;
 mod life;
+mod logs;
 mod oracle;
 mod protection;
 mod rows;

@@ -10,6 +10,8 @@ use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, Gone, Handler, Input, Overflow, SendError, from_fn,
 };
 
+use crate::logs;
+
 const ADDR: &str = "10.0.0.1:7000";
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -841,4 +843,116 @@ fn row_35_after_a_long_sleep_input_is_read_before_deadlines_are_judged() {
         assert_eq!(peer.received(), b"before the sleep", "seed {seed}");
         assert_eq!(diary.borrow().last().unwrap(), "close the peer finished", "seed {seed}");
     });
+}
+
+/// The sum of the first numbers in all lines with these words.
+fn counted(lines: &[String], words: &str) -> u64 {
+    let number = |line: &String| -> u64 {
+        line.split(' ').find_map(|word| word.parse().ok()).expect("a line with a number")
+    };
+    lines.iter().filter(|line| line.contains(words)).map(number).sum()
+}
+
+#[test]
+fn row_57_what_the_log_has_held_back_is_told_when_the_second_is_over_and_the_counts_add_up() {
+    let cases = [
+        ("max_connections", Config::new().max_connections(1).overflow(reject())),
+        ("max_per_ip", Config::new().max_per_ip(Some(1))),
+        ("accept_rate", Config::new().accept_rate(1, 1)),
+    ];
+    for (words, config) in cases {
+        let (mut world, addr) = echo_world(1, config);
+        let lines = logs::lines_of(|| {
+            for port in 1..=3_001 {
+                world.dial_from(([10, 0, 0, 9], port).into(), addr);
+            }
+            assert!(world.run_for(SECOND / 2).is_continue());
+        });
+        let stats = world.stats();
+        let refused = stats.refused_full + stats.refused_per_ip + stats.refused_rate;
+        assert_eq!(refused, 3_000, "{words}");
+        assert_eq!(counted(&lines, words), 1, "{words}: one line a second: {lines:?}");
+        let later = logs::lines_of(|| {
+            let silence = SECOND * 6 / 10;
+            assert!(world.run_for(silence).is_continue());
+        });
+        assert_eq!(counted(&later, words), 2_999, "{words}: {later:?}");
+        // An idle reactor is not woken for it again.
+        let turns = world.stats().turns;
+        let nothing = logs::lines_of(|| assert!(world.run_for(60 * SECOND).is_continue()));
+        assert_eq!((nothing.len(), world.stats().turns - turns), (0, 1), "{nothing:?}");
+    }
+}
+
+fn reject() -> Overflow {
+    Overflow::Reject { last_words: Vec::new() }
+}
+
+#[test]
+fn row_57_what_the_log_has_held_back_is_told_at_the_end() {
+    for drains in [false, true] {
+        let lines = logs::lines_of(|| {
+            let (mut world, addr) = echo_world(1, Config::new().accept_rate(1, 1));
+            for _ in 0..101 {
+                world.dial(addr);
+            }
+            assert!(world.run_until_still().is_continue());
+            if drains {
+                world.reactor().drain(SECOND / 10);
+            } else {
+                world.handle().stop();
+            }
+            assert!(world.run_for(SECOND / 2).is_break());
+        });
+        assert_eq!(counted(&lines, "accept_rate"), 100, "{lines:?}");
+    }
+}
+
+#[test]
+fn row_57_what_each_of_several_reactors_has_held_back_adds_up() {
+    let fails = |_| Failing;
+    let mut world = World::of_many(1, Config::new(), 3, fails).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let lines = logs::lines_of(|| {
+        let peers: Vec<Peer> = (0..300).map(|_| world.dial(addr)).collect();
+        assert!(peers.iter().all(|peer| peer.send(b"x")));
+        assert!(world.run_for(2 * SECOND).is_continue());
+    });
+    assert_eq!(counted(&lines, "errors of the handler"), 300, "{lines:?}");
+}
+
+/// Answers nothing but errors, of more than one line.
+struct Failing;
+
+impl Handler for Failing {
+    type State = ();
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        _: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        Err(format!("no such command:\n{}\u{1b}[31m", input.take().escape_ascii()).into())
+    }
+}
+
+#[test]
+fn an_error_of_a_handler_is_logged_on_one_line_that_names_the_connection_and_the_cause() {
+    let mut world = World::new(1, Config::new(), Failing).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    peer.send(b"x");
+    let lines = logs::lines_of(|| assert!(world.run_for(SECOND).is_continue()));
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(
+        line.starts_with("WARN errors of the handler ended 1 connection, the last #"),
+        "{line}"
+    );
+    assert!(line.contains(&peer.addr().to_string()), "{line}");
+    assert!(line.ends_with(r"no such command:\nx\u{1b}[31m"), "{line}");
 }

@@ -11,6 +11,7 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
 use readyloop::net::sim::Rng;
 
+use crate::logs;
 use crate::oracle::{Report, run};
 use crate::scenario::Scenario;
 
@@ -77,27 +78,11 @@ fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "simulation: {what}");
 }
 
-/// Prints the reactor's log, chunk by chunk.
-struct Printer;
-
-impl log::Log for Printer {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        println!("{:5} {}", record.level(), record.args());
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn replay_of_one_seed() {
     let seed = number("READYLOOP_SEED").unwrap_or(0);
     if std::env::var_os("READYLOOP_SEED").is_some() {
-        log::set_logger(&Printer).expect("no other test logs");
-        log::set_max_level(log::LevelFilter::Trace);
+        logs::print();
     }
     let scenario = Scenario::draw(seed);
     match judge(&scenario) {

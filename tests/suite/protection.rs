@@ -366,6 +366,22 @@ fn row_08_newcomers_beyond_the_limits_are_turned_away_as_the_flags_say() {
 }
 
 #[test]
+fn row_57_the_log_tells_of_each_refusal_also_if_silence_follows() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = log.path().to_str().unwrap();
+    let binary = Binary::start(&["--accept-rate", "1", "--log-file", path]);
+    let let_in = (0..3_000).filter_map(|_| is_let_in(binary.addr())).count();
+    let text = || std::fs::read_to_string(log.path()).unwrap();
+    let refused = |text: &str| -> usize {
+        let counts = text.lines().filter_map(|line| line.split_once("refused "));
+        counts.map(|(_, rest)| rest.split(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+    };
+    wait_until("all refusals are told", || refused(&text()) == 3_000 - let_in);
+    assert!(binary.terminate().success());
+    assert_eq!(refused(&text()), 3_000 - let_in, "none is told twice");
+}
+
+#[test]
 fn row_08_last_words_are_said_to_those_who_are_turned_away() {
     let args = ["--max-connections", "1", "--overflow", "reject", "--reject-message", "full"];
     let binary = Binary::start(&args);
