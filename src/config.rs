@@ -378,9 +378,15 @@ impl Config {
         self
     }
 
-    /// How many connections there may be, those that linger included. Exact. Default: as many as the
-    /// limit of open files allows when the reactor is made, less 64 for listeners, logs and the like and 2 for
-    /// each further reactor (or half of it, if that is more); without limit where that cannot be known.
+    /// How many connections there may be, those that linger included. Exact. Default: as many as the limit of
+    /// open files allows.
+    ///
+    /// That is the limit at the time when the reactor is made or reconfigured (`RLIMIT_NOFILE`, getrlimit(2)),
+    /// less 64 for listeners, logs and the like and 2 for each further reactor, or half of it, if that is
+    /// more. A greater number is lowered to it with a warning in the log: beyond it `accept` would fail, and
+    /// [`overflow`](Self::overflow) would never act.
+    /// [`config_in_force`](crate::Reactor::config_in_force) tells the number in force. On a system without
+    /// such a limit there is no limit by default.
     ///
     /// What a connection costs: 116 bytes and the handler's state while it is idle.
     #[must_use]
@@ -438,9 +444,9 @@ impl Config {
     /// The limits on newcomers of so many reactors, if the system allows so many descriptors.
     pub(crate) fn admission(&self, descriptors: Option<usize>, reactors: usize) -> Limits {
         let reserved = RESERVED + REACTOR * (reactors - 1);
-        let most = descriptors.map_or(usize::MAX, |most| most - reserved.min(most / 2));
+        let most = descriptors.map_or(usize::MAX, |most| most - reserved.min(most / 2)).max(1);
         Limits {
-            connections: self.max_connections.unwrap_or(most),
+            connections: self.max_connections.map_or(most, |asked| asked.min(most)),
             when_full: match self.overflow {
                 Overflow::Wait => WhenFull::Wait,
                 Overflow::Reject { .. } => WhenFull::Refuse,
@@ -449,6 +455,19 @@ impl Config {
             per_ip: self.max_per_ip,
             ipv6_prefix: self.ipv6_prefix,
             rate: self.accept_rate,
+        }
+    }
+
+    /// Says so if there cannot be as many connections as these settings ask for.
+    pub(crate) fn warn_if_lowered(&self, limits: &Limits, descriptors: Option<usize>) {
+        if let (Some(asked), Some(files)) = (self.max_connections, descriptors)
+            && limits.connections < asked
+        {
+            log::warn!(
+                "max_connections is lowered from {asked} to {}, as the limit of open files is {files}: \
+                 raise that (ulimit -n, LimitNOFILE= of systemd), or ask for fewer",
+                limits.connections
+            );
         }
     }
 
@@ -539,6 +558,21 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_are_no_more_connections_than_the_limit_of_open_files_allows() {
+        let most = |config: &Config, files, reactors| config.admission(files, reactors).connections;
+        let unset = Config::new();
+        assert_eq!(most(&unset, Some(1_024), 1), 960);
+        assert_eq!(most(&unset, Some(1_024), 3), 956);
+        assert_eq!(most(&unset, Some(100), 1), 50);
+        assert_eq!(most(&unset, Some(0), 1), 1);
+        assert_eq!(most(&unset, None, 1), usize::MAX);
+        let set = Config::new().max_connections(500);
+        assert_eq!(most(&set, Some(1_024), 1), 500);
+        assert_eq!(most(&set, Some(300), 1), 236);
+        assert_eq!(most(&set, None, 1), 500);
+    }
 
     #[test]
     fn the_defaults_are_valid() {

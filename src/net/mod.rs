@@ -41,7 +41,7 @@ pub trait Net: sealed::Sealed {
     /// The time now. Monotonic.
     fn now(&self) -> Instant;
 
-    /// How many descriptors the process may have open, if there is a limit and it can be known.
+    /// How many descriptors the process may have open, if there is a limit.
     fn descriptor_limit(&self) -> Option<usize>;
 
     /// What wakes [`poll`](Self::poll) from another thread.

@@ -63,11 +63,13 @@ impl Net for Os {
         Instant::now()
     }
 
-    /// From `/proc/self/limits` (proc(5)): no library is needed for it, and a reactor is made rarely.
+    /// The soft limit, of getrlimit(2): it needs no `/proc`.
     fn descriptor_limit(&self) -> Option<usize> {
-        let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-        let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-        soft.split_whitespace().next()?.parse().ok()
+        #[cfg(unix)]
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        #[cfg(not(unix))]
+        let limit = None::<u64>;
+        usize::try_from(limit?).ok()
     }
 
     fn waker(&self) -> Arc<dyn Wake> {

@@ -94,7 +94,9 @@ impl<H: Handler, N: Net> Group<H, N> {
     {
         let nets: Vec<&N> = nets.into_iter().collect();
         let first = nets.first().expect("a group has at least one reactor");
-        let limits = config.admission(first.descriptor_limit(), nets.len());
+        let descriptors = first.descriptor_limit();
+        let limits = config.admission(descriptors, nets.len());
+        config.warn_if_lowered(&limits, descriptors);
         Arc::new(Self {
             door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
             budget: Budget::new(config.queue_budget),

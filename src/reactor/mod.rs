@@ -395,7 +395,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn apply(&mut self, config: Config) {
         let mailbox_limit = config.mailbox_limit;
-        self.table.reconfigure(config, self.net.descriptor_limit());
+        let descriptors = self.net.descriptor_limit();
+        if self.index == 0 {
+            let limits = config.admission(descriptors, self.group.remotes.len());
+            config.warn_if_lowered(&limits, descriptors);
+        }
+        self.table.reconfigure(config, descriptors);
         self.remote().mailbox.set_limits(mailbox_limit, self.table.mailbox_budget());
         self.table.made_room = true; // others may wait for it
         self.shed();

@@ -190,7 +190,9 @@ impl Table {
     /// From now on it is told something else. Who is here stays, and has the new deadlines.
     pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
         let limits = config.admission(descriptors, self.reactors);
-        if limits != self.config.admission(descriptors, self.reactors) {
+        let is_as_before = limits == self.config.admission(descriptors, self.reactors)
+            && limits.connections == self.door().most_connections();
+        if !is_as_before {
             self.limit_newcomers(limits, config.evicts());
         }
         self.memory.set_limit(config.queue_budget);

@@ -956,3 +956,54 @@ fn an_error_of_a_handler_is_logged_on_one_line_that_names_the_connection_and_the
     assert!(line.contains(&peer.addr().to_string()), "{line}");
     assert!(line.ends_with(r"no such command:\nx\u{1b}[31m"), "{line}");
 }
+
+#[test]
+fn row_56_the_cap_and_its_policy_act_though_more_connections_are_asked_for_than_there_are_descriptors()
+ {
+    for (asked, overflow) in [
+        (Some(1_000), reject()),
+        (Some(1_000), Overflow::EvictIdlest),
+        (Some(1_000), Overflow::Wait),
+        (None, reject()),
+        (Some(136), reject()),
+    ] {
+        let config = Config::new().overflow(overflow.clone());
+        let config = match asked {
+            Some(asked) => config.max_connections(asked),
+            None => config,
+        };
+        let (mut world, addr) = echo_world(1, config.clone());
+        world.limit_descriptors(Some(200));
+        let lines = logs::lines_of(|| world.reactor().reconfigure(config.clone()).unwrap());
+        let warned = lines.iter().filter(|line| line.contains("lowered from 1000 to 136")).count();
+        assert_eq!(warned, usize::from(asked == Some(1_000)), "{lines:?}");
+        let peers: Vec<Peer> = (0..300).map(|_| world.dial(addr)).collect();
+        assert!(world.run_for(SECOND).is_continue());
+        let stats = world.stats();
+        assert_eq!((stats.open, stats.accepts_starved), (136, 0), "{asked:?} {overflow:?}");
+        match overflow {
+            Overflow::Wait => assert_eq!(stats.accepted, 136),
+            Overflow::EvictIdlest => assert_eq!(stats.evicted, 164),
+            _ => assert_eq!(stats.refused_full, 164),
+        }
+        drop(peers);
+    }
+}
+
+#[test]
+fn row_56_a_limit_that_was_lowered_is_found_by_reconfiguring_with_the_same_settings() {
+    for reactors in [1, 3] {
+        let config = Config::new().max_connections(1_000).overflow(reject());
+        let mut world = World::of_many(1, config.clone(), reactors, |_| Echo).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        world.limit_descriptors(Some(200));
+        world.reactor().reconfigure(config).unwrap();
+        assert!(world.run_for(SECOND).is_continue());
+        let cap = 200 - 64 - 2 * (reactors as u64 - 1);
+        let peers: Vec<Peer> = (0..300).map(|_| world.dial(addr)).collect();
+        assert!(world.run_for(SECOND).is_continue());
+        let stats = world.stats();
+        assert_eq!((stats.open, stats.refused_full), (cap, 300 - cap), "{reactors} reactors");
+        drop(peers);
+    }
+}

@@ -270,6 +270,20 @@ fn row_16_newcomers_that_cannot_be_watched_are_reset_and_leak_nothing() {
 }
 
 #[test]
+#[ignore = "needs root and unshare"]
+fn row_56_without_proc_the_cap_is_known_and_its_policy_acts() {
+    let script = r#"ulimit -n 100; mount -t tmpfs none /proc; exec "$0" "$@""#;
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_readyloop")]);
+    command.args(["--listen", "127.0.0.1:0", "--overflow", "reject", "--log-level", "off"]);
+    command.args(["--reject-message", "full"]);
+    let binary = Binary::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), 1);
+    let mut clients: Vec<_> = (0..60).map(|_| connect(binary.addr())).collect();
+    clients[..50].iter_mut().for_each(|client| echo(client, b"served"));
+    assert!(clients[50..].iter_mut().all(|client| read_to_end(client) == b"full"));
+}
+
+#[test]
 #[ignore = "needs faketime"]
 fn row_34_a_wall_clock_that_jumps_a_day_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -362,6 +363,26 @@ fn row_08_newcomers_beyond_the_limits_are_turned_away_as_the_flags_say() {
         // A slow machine may see another second of the rate.
         let most = if args[0] == "--accept-rate" { 10 } else { let_in };
         assert!((let_in..=most).contains(&clients.len()), "{args:?}: {}", clients.len());
+    }
+}
+
+#[test]
+fn row_56_more_connections_than_open_files_are_lowered_to_what_there_can_be() {
+    for overflow in ["reject", "evict"] {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_readyloop")]);
+        command.args(["--listen", "127.0.0.1:0", "--max-connections", "1000"]);
+        command.args(["--overflow", overflow, "--log-file", log.path().to_str().unwrap()]);
+        let binary = Binary::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), 1);
+        // 100 descriptors, of which half are for others.
+        let mut clients: Vec<_> = (0..60).filter_map(|_| is_let_in(binary.addr())).collect();
+        assert_eq!(clients.len(), if overflow == "reject" { 50 } else { 60 });
+        if overflow == "evict" {
+            wait_until("the idlest are gone", || clients[..10].iter_mut().all(has_ended));
+        }
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        assert!(log.contains("max_connections is lowered from 1000 to 50"), "{log}");
     }
 }
 

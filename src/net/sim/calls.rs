@@ -12,6 +12,7 @@ use super::link::{ServerEnd, Watched};
 const ACCEPT_ERRORS: [i32; 14] = [103, 1, 71, 92, 100, 112, 64, 113, 101, 110, 24, 23, 12, 105];
 const ENOMEM: i32 = 12;
 const EINVAL: i32 = 22;
+const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
 impl Kernel {
@@ -76,7 +77,8 @@ impl Kernel {
         if self.listeners[index].shut_down {
             return Err(io::Error::from_raw_os_error(EINVAL));
         }
-        let mut error = self.accept_errors.pop_front().or(self.listeners[index].fails);
+        let full = self.is_out_of_descriptors().then_some(EMFILE);
+        let mut error = self.accept_errors.pop_front().or(self.listeners[index].fails).or(full);
         if self.rng.happens(self.faults.accept_error) {
             error = Some(ACCEPT_ERRORS[self.rng.size_below(ACCEPT_ERRORS.len())]);
         }

@@ -106,6 +106,8 @@ impl Kernel {
     ) -> Option<(&'static str, i32)> {
         let unreachable = self.answer_of(to) == Answer::IsUnreachable;
         let error = self.connect_errors.pop_front();
+        let full = self.is_out_of_descriptors();
+        let error = error.or_else(|| full.then_some(("socket", EMFILE)));
         let error = error.or_else(|| unreachable.then_some(("connect", ENETUNREACH)));
         if !self.rng.happens(self.faults.connect_error) {
             return error;

@@ -65,6 +65,8 @@ pub(super) struct Kernel {
     pub(super) traffic: (u64, u64),
     /// How often it has called to do so.
     pub(super) calls: (u64, u64),
+    /// How many sockets the server may hold, its listeners included.
+    pub(super) descriptors: Option<usize>,
     /// What the next calls of `accept` fail with.
     pub(super) accept_errors: VecDeque<i32>,
     /// What the next connections outward fail with.
@@ -96,6 +98,7 @@ impl Kernel {
             trace: 0xcbf2_9ce4_8422_2325,
             traffic: (0, 0),
             calls: (0, 0),
+            descriptors: None,
             accept_errors: VecDeque::new(),
             connect_errors: VecDeque::new(),
             calls_out: Vec::new(),
@@ -115,6 +118,12 @@ impl Kernel {
     pub(super) fn open_sockets(&self) -> usize {
         let is_held = |link: &&Link| matches!(link.server, ServerEnd::Open | ServerEnd::Calling);
         self.links.iter().filter(is_held).count()
+    }
+
+    /// Whether it may hold no more.
+    pub(super) fn is_out_of_descriptors(&self) -> bool {
+        let listeners = self.listeners.iter().filter(|listener| listener.open).count();
+        self.descriptors.is_some_and(|most| self.open_sockets() + listeners >= most)
     }
 
     /// Adds to the trace.

@@ -175,7 +175,7 @@ impl Net for Sim {
     }
 
     fn descriptor_limit(&self) -> Option<usize> {
-        None
+        self.kernel.borrow().descriptors
     }
 
     fn waker(&self) -> Arc<dyn Wake> {

@@ -148,6 +148,12 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().fail_every_accept(listener, error);
     }
 
+    /// Limits the sockets that the server may hold, its listeners included: beyond it `accept` and `socket` fail
+    /// with EMFILE. The reactors learn of it when they are [reconfigured](Reactor::reconfigure).
+    pub fn limit_descriptors(&mut self, most: Option<usize>) {
+        self.kernel.borrow_mut().descriptors = most;
+    }
+
     /// Has the next connections outward fail at once, each in one of these system calls (`socket`, `setsockopt`,
     /// `bind` or `connect`) with this error number.
     pub fn fail_connects(&mut self, errors: &[(&'static str, i32)]) {
