@@ -13,6 +13,7 @@ use log::LevelFilter;
 use super::bench::BenchArgs;
 use super::client::ClientArgs;
 use super::failure::Failure;
+use super::scope;
 
 /// A TCP server for echo and its siblings, on one poll-driven reactor.
 ///
@@ -136,6 +137,10 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) reuse_port: bool,
 
+    /// Leave IPv4 alone where an IPv6 address is listened on: [::] takes both without it
+    #[arg(long)]
+    pub(crate) only_v6: bool,
+
     /// How long clients have to finish after SIGINT or SIGTERM; who has not is cut off
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub(crate) drain_timeout: Time,
@@ -199,14 +204,18 @@ pub(crate) enum Service {
     Chargen,
 }
 
-/// Something to listen on that looks like an address; whether it is one, the resolver says.
+/// Something to listen on or to connect to that looks like an address; whether a name stands for one, the
+/// resolver says. An interface is kept by its number, which the resolver of the standard library understands.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenAddr(pub(crate) String);
 
 impl FromStr for ListenAddr {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(addr) = scope::scoped(text)? {
+            return Ok(Self(addr.to_string()));
+        }
         let is_name = |host: &str| {
             host.contains(|c: char| c.is_ascii_alphabetic())
                 && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
@@ -217,7 +226,9 @@ impl FromStr for ListenAddr {
         if is_named || text.parse::<SocketAddr>().is_ok() {
             Ok(Self(text.to_owned()))
         } else {
-            Err("not an address and port, such as 127.0.0.1:7000, [::]:7000 or localhost:0")
+            Err("not an address and port, such as 127.0.0.1:7000, [::]:7000, [fe80::1%eth0]:7000 or \
+                 localhost:0"
+                .to_owned())
         }
     }
 }
@@ -357,8 +368,15 @@ mod tests {
 
     #[test]
     fn addresses_and_names_with_a_port_are_taken_and_nothing_else() {
-        for good in ["127.0.0.1:7000", "[::1]:0", "[::]:7", "localhost:80", "a.example:65535"] {
-            assert!(good.parse::<ListenAddr>().is_ok(), "{good}");
+        for good in [
+            "127.0.0.1:7000",
+            "[::1]:0",
+            "[::]:7",
+            "[fe80::1%3]:7",
+            "localhost:80",
+            "a.example:65535",
+        ] {
+            assert_eq!(good.parse::<ListenAddr>().map(|addr| addr.0), Ok(good.to_owned()));
         }
         for bad in [
             "",
@@ -370,6 +388,11 @@ mod tests {
             "localhost:65536",
             "a b:7",
             "a\nb:7",
+            "[fe80::1%]:7",
+            "[fe80::1%no such]:7",
+            "[fe80::1%3]",
+            "[127.0.0.1%3]:7",
+            "fe80::1%3:7",
         ] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
         }

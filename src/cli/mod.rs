@@ -7,6 +7,7 @@ mod failure;
 mod interrupt;
 mod logging;
 mod open_files;
+mod scope;
 mod serve;
 mod signals;
 mod standing;

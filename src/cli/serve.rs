@@ -1,6 +1,7 @@
 //! `readyloop serve`.
 
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
@@ -33,12 +34,20 @@ where
     let mut server = Server::new(config(args), args.reactors.0, make)
         .map_err(|error| Failure::System(with_causes(&error)))?;
     let signals = Signals::start(server.handle(), args.drain_timeout.0, log)?;
-    let options = ListenOptions::new().backlog(args.backlog.0).reuse_port(args.reuse_port);
+    let options = ListenOptions::new()
+        .backlog(args.backlog.0)
+        .reuse_port(args.reuse_port)
+        .only_v6(args.only_v6);
+    let mut taken = Vec::new();
     for addr in &args.listen {
         let addr = server.listen_with(&addr.0, &options).map_err(|error| {
-            Failure::of_flag(format!("--listen {}", addr.0), with_advice(&error))
+            Failure::of_flag(
+                format!("--listen {}", addr.0),
+                with_advice(&error, &taken, args.only_v6),
+            )
         })?;
         announce(addr);
+        taken.push(addr);
     }
     open_files.log();
     let report = server.run().map_err(|error| Failure::System(with_causes(&error)))?;
@@ -99,26 +108,86 @@ fn config(args: &ServeArgs) -> Config {
 
 /// For the scripts that wait for it. That standard output does not take the line is no reason not to serve, but a
 /// script may wait in vain then, and the log says why.
-fn announce(addr: std::net::SocketAddr) {
+fn announce(addr: SocketAddr) {
     if let Err(error) = streams::print_within(PATIENCE, &format!("listening on {addr}\n")) {
         log::warn!("standard output did not take \"listening on {addr}\": {error}");
     }
 }
 
-/// What refused an address, and what can be done about it.
-fn with_advice(error: &Error) -> String {
+/// What refused an address, and what can be done about it. This server listens on those that are `taken`.
+fn with_advice(error: &Error, taken: &[SocketAddr], only_v6: bool) -> String {
     let advice = match error {
-        Error::Listen { source, .. } => match source.kind() {
-            ErrorKind::AddrInUse => "; choose another port, or stop the program that has it",
-            ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-            ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
-            _ => "",
+        Error::Listen { addr, source, .. } => match source.kind() {
+            ErrorKind::AddrInUse => in_use(*addr, taken, only_v6),
+            ErrorKind::PermissionDenied => "; ports below 1024 need a privilege".to_owned(),
+            ErrorKind::AddrNotAvailable => {
+                "; no interface of this machine has that address".to_owned()
+            }
+            _ => String::new(),
         },
-        _ => "",
+        _ => String::new(),
     };
     let cause = match error {
         Error::Listen { source, .. } | Error::Resolve(source) => source.to_string(),
         other => with_causes(other),
     };
     format!("{cause}{advice}")
+}
+
+const ALL_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// What to do about an address that is in use: by this server itself, or by another program.
+fn in_use(addr: SocketAddr, taken: &[SocketAddr], only_v6: bool) -> String {
+    let own =
+        taken.iter().find(|own| own.port() == addr.port() && overlap(own.ip(), addr.ip(), only_v6));
+    let port = addr.port();
+    match own {
+        Some(own) if own.is_ipv4() != addr.is_ipv4() => {
+            let v4 = if own.is_ipv4() { *own } else { addr };
+            format!("; [::]:{port} takes IPv4 too: leave out --listen {v4}, or say --only-v6")
+        }
+        Some(own) => format!("; this server listens on {own} already: leave out one of the two"),
+        None if addr.ip() == ALL_V6 && !only_v6 => {
+            "; choose another port, stop the program that has it, or \
+                                                    say --only-v6 if that has it for IPv4 alone"
+                .to_owned()
+        }
+        None => "; choose another port, or stop the program that has it".to_owned(),
+    }
+}
+
+/// Whether two addresses with the same port are in each other's way.
+fn overlap(one: IpAddr, other: IpAddr, only_v6: bool) -> bool {
+    if one.is_ipv4() == other.is_ipv4() {
+        one == other || one.is_unspecified() || other.is_unspecified()
+    } else {
+        !only_v6 && (one == ALL_V6 || other == ALL_V6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_in_the_way_is_told_from_another_program() {
+        let advice = |taken: &str, addr: &str, only_v6| {
+            in_use(addr.parse().unwrap(), &[taken.parse().unwrap()], only_v6)
+        };
+        let too = "; [::]:7 takes IPv4 too: leave out --listen 0.0.0.0:7, or say --only-v6";
+        assert_eq!(advice("0.0.0.0:7", "[::]:7", false), too);
+        assert_eq!(advice("[::]:7", "0.0.0.0:7", false), too);
+        assert!(advice("[::]:7", "127.0.0.1:7", false).contains("leave out --listen 127.0.0.1:7"));
+        assert!(advice("127.0.0.1:7", "0.0.0.0:7", false).contains("on 127.0.0.1:7 already"));
+        assert!(advice("[::]:7", "[::1]:7", true).contains("on [::]:7 already"));
+        for (taken, addr, only_v6) in [
+            ("127.0.0.1:8", "127.0.0.1:7", false),
+            ("127.0.0.2:7", "127.0.0.1:7", false),
+            ("[::1]:7", "127.0.0.1:7", false),
+            ("[::]:7", "127.0.0.1:7", true),
+        ] {
+            assert!(advice(taken, addr, only_v6).contains("stop the program"), "{taken} {addr}");
+        }
+        assert!(advice("127.0.0.1:8", "[::]:7", false).contains("say --only-v6 if"));
+    }
 }

@@ -79,7 +79,8 @@ impl ListenOptions {
     }
 
     /// Whether a listener on an IPv6 wildcard leaves IPv4 alone (`IPV6_V6ONLY`, ipv6(7)). Default
-    /// false: `[::]:7000` takes both.
+    /// false: `[::]:7000` takes both, and then `0.0.0.0:7000` is in use. To listen on both, with two listeners,
+    /// set it to true.
     #[must_use]
     pub const fn only_v6(mut self, only: bool) -> Self {
         self.only_v6 = only;
@@ -95,7 +96,8 @@ impl ListenOptions {
     }
 
     /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE` and
-    /// `TCP_KEEPIDLE`, tcp(7)); `None` for never. Default `None`. Rounded down to seconds, at least 1.
+    /// `TCP_KEEPIDLE`, tcp(7)); `None` for never. Default `None`. Rounded down to seconds, at least 1 and at most
+    /// 32,767 (9 hours), which is the most that Linux takes (`MAX_TCP_KEEPIDLE`); a longer time counts as that.
     #[must_use]
     pub const fn keep_alive(mut self, after: Option<Duration>) -> Self {
         self.keep_alive = after;

@@ -23,6 +23,11 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 /// Slots from here on stand for listeners. No table has so many connections.
 const FIRST_LISTENER: u32 = u32::MAX - u16::MAX as u32 - 1;
 
+/// What Linux takes for `TCP_KEEPIDLE`: from 1 to `MAX_TCP_KEEPIDLE` seconds (`include/net/tcp.h`). Beyond that
+/// setsockopt(2) fails with EINVAL.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
+const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(32_767);
+
 /// The kernel's sockets and clock, watched by epoll or kqueue.
 #[derive(Debug)]
 pub struct Os {
@@ -258,7 +263,7 @@ fn set_stream_options(
 ) -> io::Result<()> {
     socket.set_tcp_nodelay(no_delay)?;
     if let Some(after) = keep_alive {
-        let after = after.max(Duration::from_secs(1));
+        let after = after.clamp(SHORTEST_KEEP_ALIVE, LONGEST_KEEP_ALIVE);
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
     }
     Ok(())
@@ -342,5 +347,25 @@ mod tests {
         assert!(accepted.tcp_nodelay().unwrap());
         assert!(accepted.keepalive().unwrap());
         assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn keep_alive_times_that_linux_does_not_take_are_brought_to_those_that_it_does() {
+        let os = &mut Os::new().unwrap();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        for (asked, set) in [
+            (Duration::ZERO, SHORTEST_KEEP_ALIVE),
+            (Duration::from_secs(32_767), LONGEST_KEEP_ALIVE),
+            (Duration::from_secs(32_768), LONGEST_KEEP_ALIVE),
+            (Duration::MAX, LONGEST_KEEP_ALIVE),
+        ] {
+            let options = ListenOptions::new().keep_alive(Some(asked));
+            let (listener, addr) = os.listen(any_port, &options, Token::Listener(0)).unwrap();
+            assert_eq!(SockRef::from(&listener).tcp_keepalive_time().unwrap(), set, "{asked:?}");
+            let options = ConnectOptions::new().keep_alive(Some(asked));
+            let stream = os.connect(addr, &options).unwrap();
+            assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), set, "{asked:?}");
+        }
     }
 }

@@ -100,6 +100,24 @@ fn it_listens_on_every_address_and_says_so() {
 }
 
 #[test]
+fn an_interface_can_be_named_wherever_an_address_can() {
+    let binary = Binary::start_with(&["--listen", "[::1%lo]:0"], Stdio::null());
+    let target = format!("[::1%lo]:{}", binary.addr().port());
+    let client = ["client", &target, "--clients", "1", "--count", "1", "--message", "hello"];
+    let output = command(&client).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hello\n"[..]));
+    let bench =
+        ["bench", &target, "--connections", "1", "--duration", "100ms", "--source", "::1%lo"];
+    let output = command(&bench).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = command(&["--listen", "[::1%nowhere]:0"]).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("this machine has no interface \"nowhere\""), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
 fn every_service_can_be_named() {
     let daytime = Binary::start(&["--service", "daytime"]);
     let line = read_to_end(&mut connect(daytime.addr()));

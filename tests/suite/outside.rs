@@ -410,6 +410,67 @@ while True:
     peers.wait().unwrap();
 }
 
+/// What a shell prints that is root in a network of its own and knows the binary as `$0`.
+fn in_own_network(script: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("unshare")
+        .args(["-n", "bash", "-ec", script, env!("CARGO_BIN_EXE_readyloop")])
+        .current_dir(folder.path())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("there is unshare");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+#[ignore = "needs root, unshare and ip"]
+fn link_local_addresses_are_served_and_called_by_the_name_of_their_interface() {
+    let text = in_own_network(
+        r#"
+        ip link set lo up
+        ip link add wire0 type veth peer name other0
+        ip addr add fe80::7/64 dev wire0 nodad
+        ip link set wire0 up
+        ip link set other0 up
+        "$0" --listen '[fe80::7%wire0]:7000' --log-level off > said & server=$!
+        until grep -q listening said; do sleep 0.01; done
+        cat said
+        echo hello | "$0" client '[fe80::7%wire0]:7000'
+        ip -o link show wire0 | cut -d: -f1
+        "$0" bench '[fe80::7%wire0]:7000' --duration 100ms --connections 2 --source fe80::7%wire0 > table
+        echo "$?"
+        kill $server
+        "#,
+    );
+    let lines: Vec<_> = text.lines().collect();
+    let [listening, hello, index, code] = lines[..] else { panic!("{text}") };
+    assert_eq!(listening, format!("listening on [fe80::7%{index}]:7000"));
+    assert_eq!((hello, code), ("hello", "0"));
+}
+
+#[test]
+#[ignore = "needs root, unshare and ip"]
+fn both_families_on_one_port_need_only_v6_and_the_refusal_says_so() {
+    let text = in_own_network(
+        r#"
+        ip link set lo up
+        both() { "$0" --listen "$1" --listen "$2" --log-level off > said 2>&1 || echo "$?"; cat said; }
+        both 0.0.0.0:7000 '[::]:7000'
+        both '[::]:7000' 0.0.0.0:7000
+        "$0" --only-v6 --listen 0.0.0.0:7000 --listen '[::]:7000' --log-level off > said & server=$!
+        until grep -q '::' said; do sleep 0.01; done
+        for to in 127.0.0.1 '[::1]'; do echo hello | "$0" client $to:7000; done
+        kill $server
+        "#,
+    );
+    let lines: Vec<_> = text.lines().collect();
+    let advice = "[::]:7000 takes IPv4 too: leave out --listen 0.0.0.0:7000, or say --only-v6";
+    assert_eq!(lines.len(), 8, "{text}");
+    assert!(lines[0] == "1" && lines[2].ends_with(advice), "{text}");
+    assert!(lines[3] == "1" && lines[5].ends_with(advice), "{text}");
+    assert_eq!(lines[6..], ["hello", "hello"]);
+}
+
 #[test]
 #[ignore = "needs root, unshare and ip"]
 fn row_43_a_load_for_which_there_are_not_ports_enough_says_so_at_once() {

@@ -1,6 +1,6 @@
 //! The flags of `readyloop bench`.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::plan::{Load, Plan};
 use super::sizes::Sizes;
 use crate::cli::args::{ListenAddr, Time};
 use crate::cli::failure::Failure;
+use crate::cli::scope;
 
 /// What may be under way at once, in bytes: it has to fit into memory, here and there.
 const MOST_UNDER_WAY: u64 = 1 << 30;
@@ -78,8 +79,8 @@ pub(crate) struct BenchArgs {
 
     /// Connect from this address. May be repeated, then they take turns [default: the kernel's choice;
     /// several of 127.0.0.0/8 where one has not ports enough]
-    #[arg(long, value_name = "ADDR")]
-    pub(super) source: Vec<IpAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = scope::source)]
+    pub(super) source: Vec<SocketAddr>,
 
     /// Only count the bytes that come back, instead of comparing each one with what was sent
     #[arg(long)]

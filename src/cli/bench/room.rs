@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn ports_are_enough_if_there_are_sources_enough() {
-        let two = Sources::Given(vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()]);
+        let two = Sources::Given(vec![([192, 0, 2, 1], 0).into(), ([192, 0, 2, 2], 0).into()]);
         assert_eq!(want_of_ports(&plan_of(200), &two, "name more", Some(100)), None);
         assert!(want_of_ports(&plan_of(201), &two, "name more", Some(100)).is_some());
         assert_eq!(want_of_ports(&plan_of(201), &two, "name more", None), None);

@@ -16,7 +16,7 @@ pub(super) enum Sources {
     /// The kernel's choice, as usual.
     Any,
     /// These, in turn.
-    Given(Vec<IpAddr>),
+    Given(Vec<SocketAddr>),
     /// So many of 127.0.0.0/8, from this one on.
     Loopback { first: u32, number: u32 },
 }
@@ -29,7 +29,7 @@ const HOSTS: u32 = 254;
 impl Sources {
     /// Those that are needed to reach one of `targets` with so many connections at once.
     pub(super) fn choose(
-        given: &[IpAddr],
+        given: &[SocketAddr],
         targets: &[SocketAddr],
         connections: u32,
         churns: bool,
@@ -55,7 +55,7 @@ impl Sources {
         let turn = |number: u64| usize::try_from(connection % number).unwrap_or_default();
         let ip = match self {
             Self::Any => return None,
-            Self::Given(all) => all[turn(all.len() as u64)],
+            Self::Given(all) => return Some(all[turn(all.len() as u64)]),
             Self::Loopback { first, number } => {
                 let turn = u32::try_from(connection % u64::from(*number)).unwrap_or_default();
                 IpAddr::V4(loopback(first.wrapping_add(turn) % (NETS * HOSTS)))
@@ -182,9 +182,9 @@ mod tests {
     fn elsewhere_only_what_is_given_is_used() {
         let far = SocketAddr::from(([192, 0, 2, 1], 7));
         assert_eq!(Sources::choose(&[], &[far], 100_000, true, 1, None), Sources::Any);
-        let given = [IpAddr::from([192, 0, 2, 2]), IpAddr::from([192, 0, 2, 3])];
+        let given = [2, 3].map(|host| SocketAddr::from(([192, 0, 2, host], 0)));
         let sources = Sources::choose(&given, &[far], 1, false, 1, None);
-        assert_eq!(ips(&sources, 3), HashSet::from(given));
+        assert_eq!(ips(&sources, 3), HashSet::from(given.map(|addr| addr.ip())));
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         assert!(spread.reach(&LOOPBACK) && !spread.reach(&v6));
         let any = Sources::choose(&[], &[v6, LOOPBACK], 1, false, 1, None);
         assert!(any.reach(&LOOPBACK) && any.reach(&v6));
-        let given = Sources::choose(&[v6.ip()], &[v6, LOOPBACK], 1, false, 1, None);
+        let given = Sources::choose(&[v6], &[v6, LOOPBACK], 1, false, 1, None);
         assert!(!given.reach(&LOOPBACK) && given.reach(&v6));
     }
 
