@@ -49,6 +49,7 @@ pub struct Config {
     pub(crate) mailbox_limit: usize,
     pub(crate) slow_turn: Option<Duration>,
     pub(crate) drain_quiet: Duration,
+    pub(crate) drain_without_listeners: Option<Duration>,
     pub(crate) first_byte_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
@@ -118,6 +119,7 @@ impl Config {
             mailbox_limit: 16 * KIB,
             slow_turn: Some(Duration::from_millis(100)),
             drain_quiet: Duration::from_millis(250),
+            drain_without_listeners: None,
             first_byte_timeout: None,
             idle_timeout: Some(Duration::from_secs(3_600)),
             write_timeout: Some(Duration::from_secs(60)),
@@ -287,6 +289,22 @@ impl Config {
     #[must_use]
     pub const fn drain_quiet(mut self, time: Duration) -> Self {
         self.drain_quiet = time;
+        self
+    }
+
+    /// For how long the server [drains](crate::Reactor::drain) when its last listener has died; then `run` returns
+    /// [`Error::ListenersLost`](crate::Error::ListenersLost). `None`: it goes on without listeners. Default
+    /// `None`, because a reactor may have connections to [open](crate::Reactor::connect), or may be told by a
+    /// [`Handle`](crate::Handle) to listen again ([`resume`](crate::Reactor::resume)). Set it where a supervisor
+    /// starts the process anew: a server that nobody can reach is best replaced.
+    ///
+    /// A listener dies if its socket is shut down or closed under the reactor, by another part of the program
+    /// or by a sandbox. [`Stats::listeners_lost`](crate::Stats::listeners_lost) counts it, and the log tells of
+    /// it. A reactor of its own for which nothing else can happen ends in any case: it has no connection, no
+    /// timer, and no `Handle` exists.
+    #[must_use]
+    pub const fn drain_without_listeners(mut self, timeout: Option<Duration>) -> Self {
+        self.drain_without_listeners = timeout;
         self
     }
 

@@ -6,6 +6,7 @@ use std::{error, fmt, io};
 use crate::close_reason::BoxError;
 use crate::net::StepError;
 use crate::refusal::CallError;
+use crate::report::Report;
 
 /// Why a reactor could not be made, could not listen, or could not go on.
 ///
@@ -55,6 +56,17 @@ pub enum Error {
     },
     /// Waiting for events failed. The reactor cannot go on.
     Poll(io::Error),
+    /// The last listener has died: its socket was shut down or closed under the reactor. The reactor has
+    /// drained for that (see [`drain_without_listeners`](crate::Config::drain_without_listeners)), or nothing
+    /// else could have happened: there was no connection, no timer and no [`Handle`](crate::Handle).
+    ListenersLost {
+        /// Where it listened.
+        addr: SocketAddr,
+        /// What `accept` said.
+        source: io::Error,
+        /// How the connections fared.
+        report: Report,
+    },
 }
 
 impl Error {
@@ -84,6 +96,9 @@ impl fmt::Display for Error {
             Self::Reactor { index, .. } => write!(f, "reactor {index} has failed"),
             Self::Setup(_) => f.write_str("the system's event queue could not be made"),
             Self::Poll(_) => f.write_str("waiting for events failed"),
+            Self::ListenersLost { addr, report, .. } => {
+                write!(f, "the last listener, {addr}, is lost ({report}): accept was refused")
+            }
         }
     }
 }
@@ -96,6 +111,7 @@ impl error::Error for Error {
             Self::Listen { source, .. }
             | Self::Resolve(source)
             | Self::Setup(source)
+            | Self::ListenersLost { source, .. }
             | Self::Poll(source) => Some(source),
         }
     }

@@ -50,11 +50,14 @@ use crate::sync::PoisonError;
 /// ```
 pub struct Handle<H: Handler, N: Net = Os> {
     group: Arc<Group<H, N>>,
+    /// Of the group, which counts its handles by it. `None` only while this is dropped.
+    counted: Option<Arc<()>>,
 }
 
 impl<H: Handler, N: Net> Handle<H, N> {
     pub(crate) fn new(group: Arc<Group<H, N>>) -> Self {
-        Self { group }
+        let counted = Some(Arc::clone(&group.handles));
+        Self { group, counted }
     }
 
     /// How many reactors there are. They are numbered from 0.
@@ -387,7 +390,14 @@ impl<H: Handler, N: Net> Handle<H, N> {
 
 impl<H: Handler, N: Net> Clone for Handle<H, N> {
     fn clone(&self) -> Self {
-        Self { group: Arc::clone(&self.group) }
+        Self::new(Arc::clone(&self.group))
+    }
+}
+
+impl<H: Handler, N: Net> Drop for Handle<H, N> {
+    fn drop(&mut self) {
+        self.counted = None; // before the reactor counts
+        self.group.handle_ended();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shortest way to a server.
 
 use std::net::ToSocketAddrs;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::conn::Conn;
@@ -9,10 +10,13 @@ use crate::handler::from_fn;
 use crate::input::Input;
 use crate::reactor::Reactor;
 
+/// How long clients have to finish if the listener is lost.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// Serves an address for ever, with a closure that is called with the bytes that arrive.
 ///
-/// Everything else is as by default: see [`Config`] and [`ListenOptions`](crate::ListenOptions). The
-/// closure can stop the server with [`Conn::stop_reactor`]; then this returns.
+/// Everything else is as by default: see [`Config`] and [`ListenOptions`](crate::ListenOptions). If its listener
+/// dies it drains for ten seconds and fails, as [`Config::drain_without_listeners`] says. The closure can stop the server with [`Conn::stop_reactor`]; then this returns.
 ///
 /// # Errors
 /// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].
@@ -33,7 +37,8 @@ pub fn serve<F>(addr: impl ToSocketAddrs, on_data: F) -> Result<(), Error>
 where
     F: FnMut(&mut Conn<'_>, &mut Input<'_>),
 {
-    let mut reactor = Reactor::new(Config::new(), from_fn(on_data))?;
+    let config = Config::new().drain_without_listeners(Some(DRAIN));
+    let mut reactor = Reactor::new(config, from_fn(on_data))?;
     reactor.listen(addr)?;
     reactor.run()?;
     Ok(())

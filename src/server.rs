@@ -110,7 +110,8 @@ impl<H: Handler> Server<H> {
     ///
     /// # Errors
     /// [`Error::Reactor`] if one fails, or its handler's making panics; the others are stopped then.
-    /// [`Error::Setup`] if the system gives no thread.
+    /// [`Error::Setup`] if the system gives no thread; [`Error::ListenersLost`] if they have ended because the
+    /// last listener has died.
     pub fn run(mut self) -> Result<Report, Error> {
         let config = self.first.config().clone();
         let others: Vec<_> = (1..).zip(std::mem::take(&mut self.others)).collect();
@@ -134,7 +135,7 @@ impl<H: Handler> Server<H> {
                     }
                 }
             }
-            let first = (0, contained(0, &self.group, || self.first.run()));
+            let first = (0, contained(0, &self.group, || self.first.run_to_end()));
             let mut report = Report::default();
             let results = running.into_iter().map(|(index, thread)| {
                 (index, thread.join().unwrap_or_else(|payload| Err(describe(payload))))
@@ -147,7 +148,10 @@ impl<H: Handler> Server<H> {
                     }
                 }
             }
-            failure.map_or(Ok(report), Err)
+            match failure {
+                Some(failure) => Err(failure),
+                None => self.group.judge(report),
+            }
         })
     }
 }
@@ -164,7 +168,7 @@ impl<H: Handler> Member<H> {
     fn run(self, net: Os) -> Result<Report, BoxError> {
         contained(self.index, &Arc::clone(&self.group), || {
             let handler = (self.make)(self.index);
-            Reactor::member(self.group, self.index, net, self.config, handler).run()
+            Reactor::member(self.group, self.index, net, self.config, handler).run_to_end()
         })
     }
 }

@@ -93,7 +93,7 @@ pub struct Stats {
     pub accepts_failed: u64,
     /// Calls of `accept` that failed for lack of descriptors or memory, and made the acceptor pause.
     pub accepts_starved: u64,
-    /// Listeners that died.
+    /// Listeners that died. See [`drain_without_listeners`](crate::Config::drain_without_listeners).
     pub listeners_lost: u64,
     /// Callbacks that panicked.
     pub panics: u64,

@@ -83,6 +83,8 @@ fn config(args: &ServeArgs) -> Config {
         .write_timeout(args.write_timeout.0)
         .linger_timeout(args.linger_timeout.0)
         .max_age(args.max_age.0)
+        // A process that nobody can reach is best replaced by its supervisor, which sees only that it ends.
+        .drain_without_listeners(Some(args.drain_timeout.0))
         .max_per_ip(args.max_per_ip.map(|most| most.0))
         .overflow(match args.overflow {
             WhenFull::Wait => Overflow::Wait,

@@ -63,6 +63,10 @@ impl<L> Acceptor<L> {
         !self.ready && self.paused_until.is_none()
     }
 
+    pub(super) fn is_alive(&self) -> bool {
+        self.listener.is_some()
+    }
+
     pub(super) fn resumes_at(&self) -> Option<Instant> {
         self.paused_until.filter(|_| self.listener.is_some())
     }
@@ -90,6 +94,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for index in (0..count).map(|step| first.wrapping_add(step) % count) {
             self.accept_from(index, self.table.config().accept_budget);
         }
+        if self.lost.is_some() {
+            self.judge_loss();
+        }
     }
 
     /// Takes in whoever waits, before the listeners are closed: they believe that they are connected.
@@ -114,16 +121,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                     acceptor.backoff.reset();
                     self.judge(index, stream, peer);
                 }
-                Err(error) => self.accept_failed(index, &error),
+                Err(error) => self.accept_failed(index, error),
             }
         }
         self.table.stats.count().exhausted.accepts += u64::from(self.acceptors[index].is_ready());
     }
 
-    fn accept_failed(&mut self, index: usize, error: &io::Error) {
+    fn accept_failed(&mut self, index: usize, error: io::Error) {
         let acceptor = &mut self.acceptors[index];
         let (addr, now) = (acceptor.addr, self.table.now());
-        match AcceptFault::of(error) {
+        match AcceptFault::of(&error) {
             AcceptFault::Empty => {
                 acceptor.ready = false;
                 acceptor.backoff.reset(); // the failures before have emptied the backlog
@@ -143,10 +150,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             AcceptFault::Dead => {
                 self.table.stats.count().listeners_lost += 1;
-                acceptor.listener = None;
+                (acceptor.listener, acceptor.ready) = (None, false);
                 log::error!(
                     "cannot accept on {addr} any more: {error}; its connections are still served"
                 );
+                self.lost = Some((addr, error));
             }
         }
     }

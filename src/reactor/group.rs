@@ -14,8 +14,10 @@ use crate::core::admission::{Admission, Balance};
 use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::core::memory::Budget;
+use crate::error::Error;
 use crate::handler::Handler;
 use crate::net::{Net, Wake};
+use crate::report::Report;
 use crate::stats::{FIGURES, Stats, Tally};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
 use crate::table;
@@ -34,6 +36,12 @@ pub(crate) struct Group<H: Handler, N: Net> {
     pub(super) door: Arc<Mutex<Admission>>,
     /// What the queues of all of them may hold.
     pub(super) budget: Arc<Budget>,
+    /// As many references as there are handles, and this one.
+    pub(crate) handles: Arc<()>,
+    /// Set once the last listener has died: where it listened, and what `accept` said.
+    lost: Mutex<Option<(SocketAddr, io::Error)>>,
+    /// Whether all listeners are dead, so that the last handle's end may be the end of all.
+    is_without_listeners: AtomicBool,
     /// From when all of them count time.
     pub(super) epoch: Instant,
     /// Held while something is posted to all of them that they then wait for each other to do: two of these
@@ -100,6 +108,9 @@ impl<H: Handler, N: Net> Group<H, N> {
         Arc::new(Self {
             door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
             budget: Budget::new(config.queue_budget),
+            handles: Arc::default(),
+            lost: Mutex::new(None),
+            is_without_listeners: AtomicBool::new(false),
             epoch: first.now(),
             in_concert: Mutex::new(()),
             dialled: AtomicU64::new(0),
@@ -110,6 +121,36 @@ impl<H: Handler, N: Net> Group<H, N> {
 
     pub(crate) fn set_balance(&self, balance: Balance) {
         table::lock(&self.door).balance = balance;
+    }
+
+    /// From now on no listener is left, or one is again.
+    pub(super) fn is_without_listeners(&self, so: bool) {
+        self.is_without_listeners.store(so, Ordering::SeqCst);
+    }
+
+    /// Whether a handle exists, which may have anything done.
+    pub(super) fn has_handles(&self) -> bool {
+        Arc::strong_count(&self.handles) > 1
+    }
+
+    /// A handle has ended. If no listener is left, the first reactor looks whether that was the last one.
+    pub(crate) fn handle_ended(&self) {
+        if self.is_without_listeners.load(Ordering::SeqCst) && !self.has_handles() {
+            self.remotes[0].wake();
+        }
+    }
+
+    /// The server ends because its last listener is lost.
+    pub(super) fn ends_by_loss(&self, addr: SocketAddr, error: io::Error) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some((addr, error));
+    }
+
+    /// How it ended: in order, or because the last listener was lost.
+    pub(crate) fn judge(&self, report: Report) -> Result<Report, Error> {
+        match self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some((addr, source)) => Err(Error::ListenersLost { addr, source, report }),
+            None => Ok(report),
+        }
     }
 
     pub(crate) fn stop(&self) {

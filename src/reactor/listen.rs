@@ -93,6 +93,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         })?;
         let (listener, addr) = self.net.listen(addr, options, Token::Listener(index))?;
         self.acceptors.push(Acceptor::new(listener, addr, options.clone()));
+        self.has_listeners_again();
         log::info!("listening on {addr}");
         Ok(addr)
     }
@@ -131,6 +132,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 Err(_) => {}
             }
         }
+        self.has_listeners_again();
         log::info!("resumed: newcomers are taken in again");
         result
     }

@@ -8,6 +8,7 @@ mod expire;
 pub(crate) mod group;
 mod laps;
 mod listen;
+mod lost;
 mod messages;
 mod preview;
 mod rate_limited_log;
@@ -17,6 +18,7 @@ mod work;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +93,8 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     group: Arc<Group<H, N>>,
     index: usize,
     drain: Option<Drain>,
+    /// The listener that died last, while it is not known to matter: where it listened, and why.
+    lost: Option<(SocketAddr, io::Error)>,
     report: Report,
     laps: Laps,
     is_in_turn: bool,
@@ -163,6 +167,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             group,
             index,
             drain: None,
+            lost: None,
             report: Report::default(),
             laps: Laps::new(now),
             is_in_turn: false,
@@ -188,8 +193,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// What other threads have posted until then is still run.
     ///
     /// # Errors
-    /// [`Error::Poll`] if the system's event queue fails; [`Error::InTurn`] from inside of a turn.
+    /// [`Error::Poll`] if the system's event queue fails; [`Error::ListenersLost`] if it has ended because its
+    /// last listener has died; [`Error::InTurn`] from inside of a turn.
     pub fn run(&mut self) -> Result<Report, Error> {
+        let report = self.run_to_end()?;
+        self.group.judge(report)
+    }
+
+    /// The same, whatever it has ended by.
+    pub(crate) fn run_to_end(&mut self) -> Result<Report, Error> {
         self.latest = self.table.since_epoch(self.net.now());
         loop {
             if let ControlFlow::Break(report) = self.guarded_turn(None)? {
@@ -226,7 +238,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
         self.latest = self.table.since_epoch(self.net.now());
-        self.guarded_turn(timeout)
+        match self.guarded_turn(timeout)? {
+            ControlFlow::Break(report) => self.group.judge(report).map(ControlFlow::Break),
+            going_on => Ok(going_on),
+        }
     }
 
     fn guarded_turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
@@ -403,6 +418,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.reconfigure(config, descriptors);
         self.remote().mailbox.set_limits(mailbox_limit, self.table.mailbox_budget());
         self.table.made_room = true; // others may wait for it
+        if self.lost.is_some() {
+            self.judge_loss();
+        }
         self.shed();
     }
 
@@ -429,7 +447,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Returns whether everything that had happened was told.
     fn poll(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let patience = self.patience(timeout, self.latest);
+        let mut patience = self.patience(timeout, self.latest);
+        if patience.is_none() && self.is_deserted() {
+            self.end_deserted();
+            patience = Some(Duration::ZERO);
+        }
         self.events.clear();
         let saw_all = match self.net.poll(&mut self.events, patience) {
             // A signal ends the wait early: that makes a turn with nothing to do.

@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use readyloop::net::sim::{Ending, Peer, Reading, Sim, World};
-use readyloop::{ListenOptions, Reactor, Suspension};
+use readyloop::{Handle, ListenOptions, Reactor, Suspension};
 
 use crate::actor::{Actor, Ledger, Life, PeerDid, SCRIPTED, pattern};
 use crate::dials::{self, Dial};
@@ -49,6 +49,8 @@ pub(crate) fn silence_scripted_panics() {
 
 struct Run {
     world: World<Actor>,
+    /// One for the whole run: when the last one ends, a reactor without listeners is woken.
+    handle: Handle<Actor, Sim>,
     ledger: Rc<RefCell<Ledger>>,
     addr: SocketAddr,
     peers: Vec<Dialled>,
@@ -110,8 +112,20 @@ impl Run {
         ledger.borrow_mut().dials.faults = scenario.faults;
         let (limits, posts) = (scenario.limits, Posts::default());
         let peers = Vec::new();
+        let handle = world.handle();
         let budget = limits.queue_budget;
-        Ok(Self { world, ledger, addr, peers, listens: true, limits, posts, met: 0, budget })
+        Ok(Self {
+            world,
+            handle,
+            ledger,
+            addr,
+            peers,
+            listens: true,
+            limits,
+            posts,
+            met: 0,
+            budget,
+        })
     }
 
     fn play(&mut self, scenario: &Scenario) -> Flow {
@@ -189,7 +203,7 @@ impl Run {
             Step::Resume => self.resume()?,
             Step::Drain { millis } => {
                 let now = self.world.reactor().context().now();
-                self.world.handle().drain(Duration::from_millis(millis));
+                self.handle.drain(Duration::from_millis(millis));
                 let timeout = Duration::from_millis(millis);
                 let draining = &mut self.ledger.borrow_mut().draining;
                 let (_, least) = draining.get_or_insert((now, timeout));
@@ -198,7 +212,7 @@ impl Run {
             Step::Replace { panics } => self.replace(panics)?,
             Step::StopFromOutside => {
                 self.ledger.borrow_mut().stopping = true;
-                self.world.handle().stop();
+                self.handle.stop();
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -215,7 +229,7 @@ impl Run {
             reactor.handler().ledger.borrow_mut().posts_run += 1;
             let _ = reactor.with(id, |actor, conn, state| actor.posted(conn, state));
         };
-        let posted = self.world.handle().post_to(id.reactor(), closure);
+        let posted = self.handle.post_to(id.reactor(), closure);
         self.posts.returned += usize::from(posted.is_err());
     }
 
@@ -348,7 +362,7 @@ impl Run {
         let refused = stats.refused_full + stats.refused_per_ip + stats.refused_rate;
         let known = stats.open + stats.closed + stats.unregistered + refused;
         // With several reactors some may be on their way from one to another.
-        let is_alone = self.world.handle().reactors() == 1;
+        let is_alone = self.handle.reactors() == 1;
         let come = stats.accepted + stats.dialled;
         let sum = if is_alone { come == known } else { come >= known };
         // What is being opened outward has no socket between two addresses.
@@ -538,7 +552,7 @@ impl Run {
     /// After the reactor has stopped nothing is left.
     fn stop(&mut self) -> Result<(), String> {
         self.ledger.borrow_mut().stopping = true;
-        self.world.handle().stop();
+        self.handle.stop();
         let flow = self.turn(Duration::ZERO)?;
         expect(flow.is_break(), || "it does not stop".to_owned())?;
         let Posts { sent, returned } = self.posts;

@@ -1007,3 +1007,64 @@ fn row_56_a_limit_that_was_lowered_is_found_by_reconfiguring_with_the_same_setti
         drop(peers);
     }
 }
+
+#[test]
+fn row_05_when_the_last_listener_is_lost_the_server_drains_and_ends_with_an_error_if_it_is_told_to()
+{
+    for reactors in [1, 3] {
+        let config = Config::new().drain_without_listeners(Some(20 * SECOND));
+        let mut world = World::of_many(1, config, reactors, |_| Echo).unwrap();
+        let addrs = [ADDR, "10.0.0.2:7000"].map(|addr| world.listen(addr).unwrap());
+        let residents: Vec<Peer> = (0..6).map(|peer| world.dial(addrs[peer % 2])).collect();
+        residents.iter().for_each(|peer| peer.read(Reading::Never));
+        let bytes = noise(300_000); // more than the peers' buffers hold
+        assert!(residents.iter().all(|peer| peer.send(&bytes)));
+        assert!(world.run_for(SECOND).is_continue());
+        world.break_listener(addrs[1]);
+        assert!(world.run_for(10 * SECOND).is_continue(), "one listener is left");
+        let peer = world.dial(addrs[0]);
+        peer.send(b"x");
+        assert!(world.run_for(SECOND).is_continue());
+        assert_eq!(peer.received(), b"x");
+        world.break_listener(addrs[0]);
+        assert!(world.run_for(SECOND).is_continue(), "residents are served");
+        assert_eq!((world.stats().listeners_lost, world.lost_listener()), (2, None));
+        // One of them never reads.
+        residents[1..].iter().for_each(|peer| peer.read(Reading::AtOnce));
+        assert!(world.run_for(30 * SECOND).is_break());
+        assert_eq!(world.lost_listener(), Some(addrs[0]), "{reactors} reactors");
+        for peer in &residents[1..] {
+            assert_eq!((peer.ending(), peer.received()), (Some(Ending::Fin), bytes.clone()));
+        }
+        assert_eq!(world.report().map(|report| (report.cut, report.finished)), Some((1, 6)));
+    }
+}
+
+#[test]
+fn row_05_an_end_by_other_means_is_no_error_and_a_listener_that_is_back_is_none() {
+    for comes_back in [false, true] {
+        let (mut world, addr) = echo_world(1, Config::new());
+        world.break_listener(addr);
+        assert!(world.run_for(SECOND).is_continue(), "by default it goes on");
+        let told = Config::new().drain_without_listeners(Some(SECOND));
+        if comes_back {
+            world.reactor().resume().unwrap();
+            world.reactor().reconfigure(told).unwrap();
+            assert!(world.run_for(60 * SECOND).is_continue());
+            world.dial(addr);
+            assert!(world.run_for(SECOND).is_continue());
+            assert_eq!(world.stats().open, 1);
+        }
+        world.reactor().drain(SECOND);
+        assert!(world.run_for(2 * SECOND).is_break());
+        assert_eq!(world.lost_listener(), None);
+    }
+    // Told late is told.
+    let (mut world, addr) = echo_world(1, Config::new());
+    world.break_listener(addr);
+    assert!(world.run_for(SECOND).is_continue());
+    let told = Config::new().drain_without_listeners(Some(SECOND));
+    world.reactor().reconfigure(told).unwrap();
+    assert!(world.run_for(2 * SECOND).is_break());
+    assert_eq!(world.lost_listener(), Some(addr));
+}

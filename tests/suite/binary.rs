@@ -608,3 +608,41 @@ fn row_37_a_second_signal_ends_a_server_that_is_held_up_by_its_log() {
     };
     assert_eq!(status.code(), Some(3));
 }
+
+#[test]
+fn row_05_without_a_listener_it_serves_what_is_under_way_and_ends_with_code_1() {
+    for (reactors, drain, cut) in [("1", "1m", 0), ("3", "1m", 0), ("1", "100ms", 3)] {
+        let args = ["--reactors", reactors, "--drain-timeout", drain];
+        let args = [&["--listen", "127.0.0.1:0", "--listen", "[::1]:0"], &args[..]].concat();
+        let mut binary = Binary::start_with(&args, Stdio::piped());
+        let mut stuck = stuck_clients(binary.addr(), 3);
+        kill_listener(binary.child.id(), binary.addrs[1]);
+        wait_until("it is closed", || TcpStream::connect(binary.addrs[1]).is_err());
+        echo(&mut connect(binary.addr()), b"the other still listens");
+        kill_listener(binary.child.id(), binary.addr());
+        if cut == 0 {
+            wait_until("it is closed", || TcpStream::connect(binary.addr()).is_err());
+            assert!(binary.child.try_wait().unwrap().is_none(), "three have not finished");
+            stuck.clear();
+        }
+        let mut said = String::new();
+        binary.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(binary.child.wait().unwrap().code(), Some(1), "{said}");
+        let line = said.lines().last().unwrap();
+        let lost = format!("readyloop: the last listener, {}, is lost", binary.addr());
+        assert!(line.starts_with(&lost) && line.contains("os error 22"), "{line}");
+        assert!(line.contains(&format!("{cut} were cut off")), "{line}");
+        assert_eq!(said.matches("any more").count(), 2, "{said}");
+        drop(stuck);
+    }
+}
+
+#[test]
+fn row_05_with_a_listener_left_it_goes_on_and_ends_as_usual() {
+    let args = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+    let binary = Binary::start_with(&args, Stdio::null());
+    kill_listener(binary.child.id(), binary.addr());
+    wait_until("it is closed", || TcpStream::connect(binary.addr()).is_err());
+    echo(&mut connect(binary.addrs[1]), b"hello");
+    assert_eq!(binary.terminate().code(), Some(0));
+}

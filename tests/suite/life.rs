@@ -1,16 +1,16 @@
 //! Other threads, timers, draining, several reactors, a handler replaced: on real sockets and threads.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use readyloop::services::Echo;
 use readyloop::{
-    BoxError, CallError, Config, Conn, ConnId, Context, Error, Handler, Input, Refusal, Refused,
-    Report, Server as Reactors, Suspension, TimerKey, from_fn,
+    BoxError, CallError, Config, Conn, ConnId, Context, Error, Handler, Input, Reactor, Refusal,
+    Refused, Report, Server as Reactors, Suspension, TimerKey, from_fn,
 };
 
 use crate::util::*;
@@ -499,6 +499,71 @@ fn the_reactors_own_life_is_told() {
     reactor.run().unwrap();
     drop(reactor);
     assert_eq!(*told.0.lock().unwrap(), ["start 0", "tick 3", "stop"]);
+}
+
+/// A reactor whose `run` is awaited elsewhere, without a handle; its address, and what `run` returns.
+fn runs(
+    config: Config,
+    listeners: usize,
+) -> (Vec<SocketAddr>, thread::JoinHandle<Result<Report, Error>>) {
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let mut reactor = Reactor::new(config, Echo)?;
+        let addrs: Result<Vec<_>, _> =
+            (0..listeners).map(|_| reactor.listen("127.0.0.1:0")).collect();
+        sender.send(addrs?).unwrap();
+        reactor.run()
+    });
+    (receiver.recv().unwrap(), thread)
+}
+
+fn lost(result: Result<Report, Error>) -> (SocketAddr, Report) {
+    match result {
+        Err(Error::ListenersLost { addr, report, source }) => {
+            assert_eq!(source.kind(), std::io::ErrorKind::InvalidInput);
+            (addr, report)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn row_05_a_reactor_without_listeners_connections_and_handles_ends_with_an_error() {
+    let (addrs, thread) = runs(Config::new(), 2);
+    let mut resident = connect(addrs[0]);
+    echo(&mut resident, b"before");
+    for addr in &addrs {
+        kill_listener(std::process::id(), *addr);
+        wait_until("it is closed", || std::net::TcpStream::connect(addr).is_err());
+        echo(&mut resident, b"after");
+    }
+    drop(resident);
+    let (addr, _) = lost(thread.join().unwrap());
+    assert_eq!(addr, addrs[1]);
+}
+
+#[test]
+fn row_05_a_reactor_that_can_be_reached_by_a_handle_goes_on_and_listens_again_when_told() {
+    let server = Server::start(Config::new(), Echo);
+    kill_listener(std::process::id(), server.addr);
+    wait_until("it is noticed", || server.stats().listeners_lost == 1);
+    server.handle.resume(DEADLINE).unwrap();
+    echo(&mut server.connect(), b"again");
+    // The end of the last handle is the end of a reactor that nobody can reach.
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let mut reactor = Reactor::new(Config::new(), Echo)?;
+        sender.send((reactor.listen("127.0.0.1:0")?, reactor.handle())).unwrap();
+        reactor.run()
+    });
+    let (addr, handle) = receiver.recv().unwrap();
+    kill_listener(std::process::id(), addr);
+    wait_until("it is noticed", || handle.stats().listeners_lost == 1);
+    let other = handle.clone();
+    drop(handle);
+    assert!(other.call(|reactor| reactor.stats().open, DEADLINE).is_ok(), "it still runs");
+    drop(other);
+    assert_eq!(lost(thread.join().unwrap()).0, addr);
 }
 
 /// Collects what is logged.

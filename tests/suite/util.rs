@@ -111,6 +111,26 @@ pub(crate) fn refusing(addr: &str) -> (Socket, SocketAddr) {
     (socket, addr)
 }
 
+/// Shuts down a listener of a process, this one or a child, behind its back: its `accept` fails with EINVAL from
+/// now on.
+pub(crate) fn kill_listener(process: u32, addr: SocketAddr) {
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+    let pid = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("it runs");
+    for file in files {
+        let number = file.unwrap().file_name().into_string().unwrap().parse().unwrap();
+        let Ok(file) = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()) else { continue };
+        let socket = SockRef::from(&file);
+        let local = socket.local_addr().ok().and_then(|local| local.as_socket());
+        if local == Some(addr) && socket.is_listener().unwrap_or(false) {
+            return socket.shutdown(Shutdown::Read).expect("a listener can be shut down");
+        }
+    }
+    panic!("nobody listens on {addr}");
+}
+
 pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).expect("the server accepts");
     stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");

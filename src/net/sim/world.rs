@@ -49,6 +49,7 @@ pub struct World<H: Handler> {
     reactors: Vec<Reactor<H, Sim>>,
     /// Of each reactor, once it has drained or was stopped.
     reports: Vec<Option<Report>>,
+    lost: Option<SocketAddr>,
     /// Until when each sleeps unless it is woken, if there are several; then it knows of nothing that has
     /// changed since it fell asleep.
     asleep_until: Vec<Duration>,
@@ -95,6 +96,7 @@ impl<H: Handler> World<H> {
             reports: vec![None; reactors],
             asleep_until: vec![Duration::ZERO; reactors],
             kernel,
+            lost: None,
             dialled: 0,
         })
     }
@@ -247,6 +249,13 @@ impl<H: Handler> World<H> {
         Some(sum)
     }
 
+    /// The listener whose death has ended the server, as [`Error::ListenersLost`] says: see
+    /// [`Config::drain_without_listeners`].
+    #[must_use]
+    pub fn lost_listener(&self) -> Option<SocketAddr> {
+        self.lost
+    }
+
     /// What lets time pass while a callback runs.
     #[must_use]
     pub fn clock(&self) -> Clock {
@@ -339,8 +348,14 @@ impl<H: Handler> World<H> {
     fn turn_of(&mut self, index: usize, timeout: Duration) {
         if self.reports[index].is_none() {
             let flow = self.reactors[index].turn(Some(timeout));
-            let flow = flow.expect("the simulated poll only fails with EINTR");
-            self.reports[index] = flow.break_value();
+            self.reports[index] = match flow {
+                Ok(flow) => flow.break_value(),
+                Err(Error::ListenersLost { addr, report, .. }) => {
+                    self.lost = Some(addr);
+                    Some(report)
+                }
+                Err(error) => panic!("the simulated poll only fails with EINTR: {error}"),
+            };
             let sleeps = self.reactors[index].waits_for().unwrap_or(Duration::MAX);
             self.asleep_until[index] = self.now().saturating_add(sleeps);
         }

@@ -1,0 +1,55 @@
+//! The end of a server whose listeners have died.
+
+use super::Reactor;
+use super::accept::Acceptor;
+use crate::handler::Handler;
+use crate::net::Net;
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    fn has_listeners(&self) -> bool {
+        self.acceptors.iter().any(Acceptor::is_alive)
+    }
+
+    /// A listener has died. If it was the last one, no connection comes in any more, and the process might stay
+    /// without one for ever: the settings say whether it ends.
+    pub(super) fn judge_loss(&mut self) {
+        if self.has_listeners() {
+            return;
+        }
+        self.group.is_without_listeners(true);
+        if let Some(timeout) = self.table.config().drain_without_listeners
+            && !self.is_draining()
+            && let Some((addr, error)) = self.lost.take()
+        {
+            log::error!("no listener is left: the server ends");
+            self.group.ends_by_loss(addr, error);
+            self.group.order_drain(timeout);
+        }
+    }
+
+    pub(super) fn has_listeners_again(&mut self) {
+        if self.has_listeners() {
+            self.lost = None;
+            self.group.is_without_listeners(false);
+        }
+    }
+
+    /// Whether a reactor of its own, which would wait for ever, has nothing that could end its waiting: no
+    /// listener, no connection and no handle. (Neither timer nor deadline, as it would wait for that.)
+    pub(super) fn is_deserted(&self) -> bool {
+        self.lost.is_some()
+            && self.group.remotes.len() == 1
+            && self.table.stats.get().open == 0
+            && !self.is_suspended
+            && !self.has_listeners()
+            && !self.group.has_handles()
+    }
+
+    pub(super) fn end_deserted(&mut self) {
+        if let Some((addr, error)) = self.lost.take() {
+            log::error!("no listener is left and nothing else can happen: the reactor ends");
+            self.group.ends_by_loss(addr, error);
+            self.table.stopping = true;
+        }
+    }
+}
