@@ -478,10 +478,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.has_ready() || self.has_something_to_do() {
             return Some(Duration::ZERO);
         }
-        let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
-        let others = acceptors.iter().filter_map(Acceptor::resumes_at).chain(self.drain_deadline());
-        let others = others.chain(self.log.due()).map(|at| self.table.since_epoch(at)).min();
-        let mut next = earlier(self.table.next_alarm(), others);
+        let mut next = self.table.next_alarm();
+        let mut at_latest = |at| next = earlier(next, Some(self.table.since_epoch(at)));
+        if !self.is_suspended {
+            self.acceptors.iter().filter_map(Acceptor::resumes_at).for_each(&mut at_latest);
+        }
+        if self.drain.is_some() || self.log.due().is_some() {
+            self.drain_deadline().into_iter().chain(self.log.due()).for_each(at_latest);
+        }
         if self.waits_for_memory() {
             if self.table.memory.await_room() {
                 return Some(Duration::ZERO);
