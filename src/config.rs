@@ -293,7 +293,7 @@ impl Config {
     }
 
     /// For how long the server [drains](crate::Reactor::drain) when its last listener has died; then `run` returns
-    /// [`Error::ListenersLost`](crate::Error::ListenersLost). `None`: it goes on without listeners. Default
+    /// [`Error::ListenersLost`]. `None`: it goes on without listeners. Default
     /// `None`, because a reactor may have connections to [open](crate::Reactor::connect), or may be told by a
     /// [`Handle`](crate::Handle) to listen again ([`resume`](crate::Reactor::resume)). Set it where a supervisor
     /// starts the process anew: a server that nobody can reach is best replaced.

@@ -83,7 +83,8 @@ pub trait Handler {
     /// connection, and after [`resume`](Conn::resume), as it may be able to use its input then.
     ///
     /// # Errors
-    /// An error closes the connection with [`CloseReason::Handler`]; what was sent before goes out.
+    /// An error closes the connection with [`CloseReason::Handler`]; what was sent before goes out. It is logged at
+    /// level warn, for all connections together once a second at most.
     fn on_data(
         &mut self,
         conn: &mut Conn<'_>,

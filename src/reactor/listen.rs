@@ -46,7 +46,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.listen_with(addr, &ListenOptions::new())
     }
 
-    /// Listens on an address. If a name stands for several, the first that works is taken.
+    /// Listens on an address. If a name stands for several, the first that works is taken. An IPv6 address of one
+    /// link names its interface by its number (`[fe80::1%2]:7000`).
     ///
     /// On Linux this calls
     /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`

@@ -71,6 +71,8 @@
 //! - A connection that the server opens is there, or fails, a way after `connect`: as [`World::answer`] says.
 //!   An event may come before, in vain; SO_ERROR tells of a failure once.
 //! - After `accept` has failed no new edge comes for those who wait in the queue.
+//! - `accept` can be made to fail each time and leave the queue as it is ([`World::fail_every_accept`]), and the
+//!   sockets can be limited ([`World::limit_descriptors`]).
 //! - `EINTR` may come from any call that waits or moves bytes.
 //!
 //! Peers' packets are never lost or reordered: TCP sees to that. A peer that is gone without a word is
