@@ -388,36 +388,53 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// What the calls send goes out together, so that a handler which takes one message a call costs no more
     /// system calls than one which takes all.
     fn offer(&mut self, id: ConnId, whole: &[u8], input: &mut Input<'_>) {
-        let high_water = self.table.marks().high;
         self.table.staged.show(whole);
-        let mut calls = self.table.config().call_budget;
         let mut takes = true;
-        while takes && calls > 0 && !input.is_empty() {
+        let mut calls = self.table.config().call_budget;
+        while calls > 0 {
             let before = input.len();
-            self.table.entry(id).spend_call();
+            let entry = self.table.entry(id);
+            entry.undelivered = false;
+            entry.spend_call();
             self.call(id, |handler, conn, state| handler.on_data(conn, state, input));
             calls -= 1;
-            takes = input.len() < before;
-            let queued = self.table.queued(id, Some(id));
-            if queued > high_water || self.table.staged.is_told() {
-                self.settle_shown(id, whole);
+            if input.is_empty() {
+                break; // the usual case
             }
-            let has_memory = self.table.memory.has_room_beside(self.table.staged.len());
-            if !has_memory || !self.table.entry(id).takes_input() {
+            takes = input.len() < before;
+            if !takes || !self.may_offer_more(id, whole) {
                 break;
             }
         }
         self.settle_shown(id, whole);
         self.table.staged.hide();
+        if !input.is_empty() {
+            self.note_unread(id, takes, calls);
+        }
+    }
+
+    /// Whether the handler may be called again at once. What would hold it back is sent first, as the kernel may
+    /// take it.
+    fn may_offer_more(&mut self, id: ConnId, whole: &[u8]) -> bool {
+        let queued = self.table.queued(id, Some(id));
+        if queued > self.table.marks().high || self.table.staged.is_told() {
+            self.settle_shown(id, whole);
+        }
+        let has_memory = self.table.memory.has_room_beside(self.table.staged.len());
+        has_memory && self.table.entry(id).takes_input()
+    }
+
+    /// The handler has left input, and is owed another call for it, unless it took nothing though it could: then
+    /// it needs more bytes, or another callback, first.
+    fn note_unread(&mut self, id: ConnId, takes: bool, calls_left: usize) {
         let entry = self.table.entry(id);
         let is_held_back = !entry.takes_input();
-        // If it took nothing it needs more bytes, or another callback, before it can.
-        let is_owed = !input.is_empty() && entry.phase.delivers() && (takes || is_held_back);
-        entry.undelivered = is_owed;
-        if is_owed && calls == 0 && !is_held_back {
+        entry.undelivered = entry.phase.delivers() && (takes || is_held_back);
+        if entry.undelivered && calls_left == 0 && !is_held_back {
             self.table.stats.count().exhausted.calls += 1;
         }
     }
+
     fn keep(&mut self, id: ConnId, mut kept: Kept, search: Search) {
         kept.put_search(search);
         let limit = self.table.config().max_input;

@@ -141,9 +141,10 @@ pub(crate) struct Ledger {
     /// What the callback at hand has sent, to whomever; and the most that one has.
     said: usize,
     pub(crate) most_said: usize,
-    /// What `on_close` has sent: it comes also while the memory budget is used up.
+    /// What was sent by callbacks that come also while the memory budget is used up: by `on_close`, and as a
+    /// reactor drains or stops.
     pub(crate) last_words: usize,
-    is_in_close: bool,
+    is_at_end: bool,
     /// Connections that are to be opened outward.
     pub(crate) dials: Dials,
     calls: usize,
@@ -192,13 +193,13 @@ impl Ledger {
     }
 
     /// A callback begins.
-    fn begin_call(&mut self, is_in_close: bool) {
-        (self.said, self.is_in_close) = (0, is_in_close);
+    fn begin_call(&mut self, is_at_end: bool) {
+        (self.said, self.is_at_end) = (0, is_at_end);
     }
 
     /// A callback has sent bytes.
     fn says(&mut self, bytes: usize) {
-        if self.is_in_close {
+        if self.is_at_end {
             self.last_words += bytes;
         } else {
             self.said += bytes;
@@ -290,7 +291,8 @@ impl Actor {
     fn enter(&self, conn: &Conn<'_>, what: &str) {
         let id = conn.id();
         let mut ledger = self.ledger.borrow_mut();
-        ledger.begin_call(what == "on_close");
+        let is_ending = ledger.draining.is_some() || ledger.stopping;
+        ledger.begin_call(what == "on_close" || is_ending);
         let life = &ledger.lives[&id];
         let over = life.is_over() && what != "on_close";
         ledger.expect(!over, id, &format!("{what} after the end"));
@@ -622,7 +624,8 @@ impl Handler for Actor {
             };
             ledger.lives.insert(id, life);
         }
-        self.ledger.borrow_mut().begin_call(false);
+        let is_draining = self.ledger.borrow().draining.is_some();
+        self.ledger.borrow_mut().begin_call(is_draining);
         let reaction = self.next();
         self.react(conn, reaction)?;
         self.note(id, |life| (life.opened, life.refused) = (true, false));
