@@ -88,7 +88,7 @@ impl Connections {
     pub fn open(count: usize) -> Self {
         let config = Config::new();
         let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
-        let budget = Budget::new(config.queue_budget);
+        let budget = Budget::new(config.queue_budget, 1);
         let mut table = Table::new(config, &door, budget, 1, Instant::now(), 0);
         let ids = iter::repeat_with(|| open_one(&mut table)).take(count).collect();
         Self { table, ids, ready: Vec::new() }

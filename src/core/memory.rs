@@ -14,15 +14,18 @@ pub(crate) struct Budget {
     input: AtomicUsize,
     /// A reactor has work that waits until there is room.
     is_awaited: AtomicBool,
+    /// More than one reactor holds some of it.
+    is_shared: bool,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
+    pub(crate) fn new(limit: usize, reactors: usize) -> Arc<Self> {
         Arc::new(Self {
             limit: AtomicUsize::new(limit),
             held: AtomicUsize::new(0),
             input: AtomicUsize::new(0),
             is_awaited: AtomicBool::new(false),
+            is_shared: reactors > 1,
         })
     }
 }
@@ -53,6 +56,7 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct Memory {
     budget: Arc<Budget>,
+    is_shared: bool,
     /// Of the connections of this reactor.
     held: Held,
     // As of the last look:
@@ -64,6 +68,7 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(budget: Arc<Budget>) -> Self {
         Self {
+            is_shared: budget.is_shared,
             budget,
             held: Held::default(),
             is_high: false,
@@ -81,9 +86,16 @@ impl Memory {
         self.budget.limit.load(Ordering::Relaxed)
     }
 
-    /// Looks at what all reactors hold now.
+    /// Looks at what the other reactors hold, if there are some.
     #[inline]
-    pub(crate) fn look(&mut self) {
+    pub(crate) fn look_at_others(&mut self) {
+        if self.is_shared {
+            self.look();
+        }
+    }
+
+    /// Looks at what all reactors hold now.
+    fn look(&mut self) {
         let (total, limit) = (self.total(), self.limit());
         let mark = if self.is_high { limit / 2 } else { limit - limit / 4 };
         self.is_high = total.total() > mark;
@@ -201,7 +213,7 @@ mod tests {
     }
 
     fn memory(limit: usize) -> Memory {
-        Memory::new(Budget::new(limit))
+        Memory::new(Budget::new(limit, 1))
     }
 
     #[test]
@@ -255,17 +267,17 @@ mod tests {
 
     #[test]
     fn one_budget_holds_for_all_reactors_and_the_one_that_waits_for_room_is_woken_once() {
-        let budget = Budget::new(100);
+        let budget = Budget::new(100, 2);
         let (mut one, mut other) = (Memory::new(Arc::clone(&budget)), Memory::new(budget));
         one.change(NOTHING, output(60));
         other.change(NOTHING, output(40));
         assert!(other.is_used_up() && !one.is_used_up(), "it has not looked since");
-        one.look();
+        one.look_at_others();
         assert!(one.is_used_up());
         assert!(!other.await_room());
         assert!(one.change(output(60), output(50)), "another reactor waits for this room");
         assert!(!one.change(output(50), output(40)), "it was woken");
-        other.look();
+        other.look_at_others();
         assert!(!other.is_used_up() && other.await_room());
         assert_eq!((one.held(), other.held()), (40, 40));
     }

@@ -107,7 +107,7 @@ impl<H: Handler, N: Net> Group<H, N> {
         config.warn_if_lowered(&limits, descriptors);
         Arc::new(Self {
             door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
-            budget: Budget::new(config.queue_budget),
+            budget: Budget::new(config.queue_budget, nets.len()),
             handles: Arc::default(),
             lost: Mutex::new(None),
             is_without_listeners: AtomicBool::new(false),

@@ -56,24 +56,27 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn serve(&mut self, id: ConnId) {
-        if self.table.unlist(id).is_none() {
+        let is_short_of_memory = self.table.reads_wait();
+        let Some(entry) = self.table.unlist(id) else {
             return; // it was reaped after it had been listed
+        };
+        if is_short_of_memory {
+            return self.serve_within(id, !self.table.calls_wait(), false);
         }
-        self.serve_within(id, !self.table.calls_wait(), !self.table.reads_wait());
+        if !entry.has_only_to_be_read() {
+            return self.serve_within(id, true, true);
+        }
+        self.write_left = self.table.config().write_budget;
+        self.read(id);
+        if !self.table.entry(id).is_done() {
+            self.finish_turn(id, false); // not the usual case
+        }
     }
 
     /// Does what there is to do for a connection, as far as there is memory to call its handler, and to read
     /// for it.
     fn serve_within(&mut self, id: ConnId, may_call: bool, may_read: bool) {
         let entry = self.table.entry(id);
-        if may_read && entry.has_only_to_be_read() {
-            self.write_left = self.table.config().write_budget;
-            self.read(id);
-            if self.table.entry(id).is_done() {
-                return; // the usual case
-            }
-            return self.finish_turn(id, false);
-        }
         if entry.phase == Phase::Connecting {
             return if may_call { self.see_whether_connected(id) } else { self.relist(id) };
         }

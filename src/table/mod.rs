@@ -369,7 +369,7 @@ impl Table {
     #[inline]
     pub(crate) fn look_at_memory(&mut self) {
         let was_high = self.memory.is_high();
-        self.memory.look();
+        self.memory.look_at_others();
         self.is_relieved |= was_high && !self.memory.is_high();
     }
 
@@ -459,7 +459,7 @@ mod tests {
     fn table() -> Table {
         let config = Config::new();
         let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
-        let budget = Budget::new(config.queue_budget);
+        let budget = Budget::new(config.queue_budget, 1);
         Table::new(config, &door, budget, 1, Instant::now(), 0)
     }
 

@@ -32,36 +32,42 @@ impl Table {
         }
     }
 
-    /// Whether there is something to do for a connection now. What calls its handler has to wait for room in
-    /// the memory budget.
+    /// Whether there is something to do for a connection now.
+    #[inline]
     fn becomes_listed(&mut self, id: ConnId) -> bool {
-        let low_water = self.marks().low;
-        let (calls_wait, reads_wait) = (self.calls_wait(), self.reads_wait());
+        let (low_water, is_short_of_memory) = (self.marks().low, self.reads_wait());
         let Some(entry) = self.get_mut(id) else { return false };
         if entry.listed || !entry.has_work(low_water) {
             return false;
         }
-        if reads_wait && !entry.has_work_without_calls() {
-            let wants_call = entry.wants_call(low_water);
-            if wants_call && calls_wait {
-                if !std::mem::replace(&mut entry.waits_for_call, true) {
-                    self.waiting_for_call.push_back(id);
-                }
-                return false;
-            }
-            if !wants_call {
-                if !std::mem::replace(&mut entry.waits_for_read, true) {
-                    self.waiting_for_read.push_back(id);
-                }
-                return false;
-            }
+        if is_short_of_memory {
+            return self.becomes_listed_without_memory(id);
         }
         entry.listed = true;
         true
     }
 
+    /// What calls a handler has to wait for room in the memory budget, and so has what is read for one.
+    #[cold]
+    fn becomes_listed_without_memory(&mut self, id: ConnId) -> bool {
+        let (low_water, calls_wait) = (self.marks().low, self.calls_wait());
+        let Some(entry) = self.get_mut(id) else { return false };
+        let wants_call = entry.wants_call(low_water);
+        if entry.has_work_without_calls() || (wants_call && !calls_wait) {
+            entry.listed = true;
+            return true;
+        }
+        let waits = if wants_call { &mut entry.waits_for_call } else { &mut entry.waits_for_read };
+        if !std::mem::replace(waits, true) {
+            let list =
+                if wants_call { &mut self.waiting_for_call } else { &mut self.waiting_for_read };
+            list.push_back(id);
+        }
+        false
+    }
+
     /// Whether handlers that want to be called have to wait for memory: there is none, or others have waited
-    /// longer for it.
+    /// longer for it. What is to be read waits then, too.
     #[inline]
     pub(crate) fn calls_wait(&self) -> bool {
         self.memory.is_used_up() || !self.waiting_for_call.is_empty()
@@ -70,19 +76,21 @@ impl Table {
     /// The same for what is to be read for handlers.
     #[inline]
     pub(crate) fn reads_wait(&self) -> bool {
-        self.memory.takes_no_input()
-            || !(self.waiting_for_read.is_empty() && self.waiting_for_call.is_empty())
+        self.memory.takes_no_input() || self.waiting_for_memory() > 0
     }
 
     /// How many connections wait for memory.
+    #[inline]
     pub(crate) fn waiting_for_memory(&self) -> usize {
         self.waiting_for_call.len() + self.waiting_for_read.len()
     }
 
     /// Whether one of them has to wait no longer.
+    #[inline]
     pub(crate) fn has_memory_for_one(&self) -> bool {
-        (!self.memory.is_used_up() && !self.waiting_for_call.is_empty())
-            || (!self.memory.takes_no_input() && !self.waiting_for_read.is_empty())
+        self.waiting_for_memory() > 0
+            && ((!self.memory.is_used_up() && !self.waiting_for_call.is_empty())
+                || (!self.memory.takes_no_input() && !self.waiting_for_read.is_empty()))
     }
 
     /// The connection whose turn it is of those that have waited for memory. Its peer could not be heard until
