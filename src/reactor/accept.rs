@@ -85,14 +85,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let now = self.table.now();
         self.acceptors.iter_mut().for_each(|acceptor| acceptor.resume_if_due(now));
-        if self.table.memory.is_used_up() {
-            return; // `on_open` may send
-        }
         let count = self.acceptors.len();
         // Each is the first in its turn: with one place free, that is the only one to get it.
         let first = self.table.stats.get().turns as usize;
         for index in (0..count).map(|step| first.wrapping_add(step) % count) {
-            self.accept_from(index, self.table.config().accept_budget);
+            self.accept_from(index, self.table.config().accept_budget, false);
         }
         if self.lost.is_some() {
             self.judge_loss();
@@ -105,14 +102,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let acceptor = &mut self.acceptors[index];
             (acceptor.ready, acceptor.paused_until) = (true, None); // there is no later try
             let backlog = acceptor.options.most_waiting();
-            self.accept_from(index, backlog);
+            self.accept_from(index, backlog, true);
         }
     }
 
-    fn accept_from(&mut self, index: usize, budget: usize) {
+    /// `on_open` may send, so that newcomers wait while the memory budget is used up, unless this is their last
+    /// chance.
+    fn accept_from(&mut self, index: usize, budget: usize, is_last_chance: bool) {
         for _ in 0..budget {
             let acceptor = &mut self.acceptors[index];
-            if !acceptor.is_ready() || self.table.door().keeps_waiting() {
+            let has_memory = is_last_chance || !self.table.memory.is_used_up();
+            if !acceptor.is_ready() || !has_memory || self.table.door().keeps_waiting() {
                 return;
             }
             let Some(listener) = &mut acceptor.listener else { return };

@@ -86,11 +86,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let is_past = |time: &Option<Instant>| time.is_some_and(|time| time <= now);
         let is_over = self.drain.as_ref().is_some_and(|drain| is_past(&drain.deadline));
         let is_end = self.drain.as_ref().is_some_and(|drain| is_past(&drain.ends));
-        if is_over {
-            self.tell(usize::MAX);
-        } else if !self.table.memory.is_used_up() {
-            self.tell(self.table.config().timer_budget);
-        }
+        self.tell(is_over);
         let Some(drain) = &mut self.drain else { return };
         if drain.to_tell.is_empty() && !drain.all_are_told {
             drain.all_are_told = true;
@@ -116,8 +112,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         drain.ends.or(drain.deadline)
     }
 
-    fn tell(&mut self, most: usize) {
-        for _ in 0..most {
+    /// `on_drain` may send, so that it waits while the memory budget is used up, unless this is the last chance.
+    fn tell(&mut self, is_last_chance: bool) {
+        let budget = self.table.config().timer_budget;
+        for _ in 0..if is_last_chance { usize::MAX } else { budget } {
+            if !is_last_chance && self.table.memory.is_used_up() {
+                return;
+            }
             let next = self.drain.as_mut().and_then(|drain| drain.to_tell.pop_front());
             let Some(id) = next else { return };
             self.visit(id, |handler, conn, state| handler.on_drain(conn, state));

@@ -31,13 +31,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Takes in the connections that others have accepted for this reactor.
     pub(super) fn receive(&mut self) {
-        if !self.remote().arrivals.has_some() || self.table.memory.is_used_up() {
+        if !self.remote().arrivals.has_some() {
             return;
         }
         let mut arrivals = Vec::new();
-        let budget = self.table.config().accept_budget;
-        self.remote().arrivals.take(budget, &mut arrivals);
-        for arrival in arrivals {
+        for _ in 0..self.table.config().accept_budget {
+            if self.table.memory.is_used_up() {
+                return; // `on_open` may send
+            }
+            self.remote().arrivals.take(1, &mut arrivals);
+            let Some(arrival) = arrivals.pop() else { return };
             self.take_in(arrival);
         }
     }
