@@ -12,7 +12,7 @@ use crate::core::kept::Kept;
 use crate::core::memory::Budget;
 use crate::core::outbox::Outbox;
 use crate::core::wheel::{Step, Wheel};
-use crate::id::ConnId;
+use crate::id::{ConnId, Numbers, draw_numbers};
 use crate::input::Input;
 use crate::net::{Event, Token};
 use crate::table::Table;
@@ -89,7 +89,8 @@ impl Connections {
         let config = Config::new();
         let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
         let budget = Budget::new(config.queue_budget, 1);
-        let mut table = Table::new(config, &door, budget, 1, Instant::now(), 0);
+        let numbers = Arc::new(Numbers::new(draw_numbers(1), 1));
+        let mut table = Table::new(config, &door, budget, &numbers, 1, Instant::now(), 0);
         let ids = iter::repeat_with(|| open_one(&mut table)).take(count).collect();
         Self { table, ids, ready: Vec::new() }
     }

@@ -359,7 +359,7 @@ impl fmt::Display for SendError {
 
 impl error::Error for SendError {}
 
-/// The connection that an id names has ended.
+/// There is no such connection: the one that an id names has ended, or the id is of another reactor.
 ///
 /// # Examples
 /// ```
@@ -376,7 +376,7 @@ pub struct Gone;
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection has ended")
+        f.write_str("there is no such connection here: it has ended, or is another reactor's")
     }
 }
 

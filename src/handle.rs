@@ -96,8 +96,13 @@ impl<H: Handler, N: Net> Handle<H, N> {
         self.post_to(0, closure)
     }
 
-    /// Runs a closure as [`post`](Self::post) does, on the reactor with this number: that of a connection is
-    /// [`ConnId::reactor`].
+    /// Which reactor serves the connection that an id names, or did; `None` if the id is of another server.
+    #[must_use]
+    pub fn reactor_of(&self, id: ConnId) -> Option<usize> {
+        self.group.numbers.reactor_of(id)
+    }
+
+    /// Runs a closure as [`post`](Self::post) does, on the reactor with this number.
     ///
     /// # Errors
     /// As [`post`](Self::post). A reactor that there is not is one that has stopped.
@@ -107,8 +112,35 @@ impl<H: Handler, N: Net> Handle<H, N> {
     {
         // Boxed before: there may be a flood of these, so nothing is allocated under the mailbox's lock.
         let wrap = |closure: Box<F>| -> Job<H, N> { closure };
-        self.push(reactor, Box::new(closure), 0, wrap)
+        self.push(Some(reactor), Box::new(closure), 0, wrap)
             .map_err(|refused| Refused { returned: *refused.returned, why: refused.why })
+    }
+
+    /// Runs a closure as [`post`](Self::post) does, on the reactor that serves a connection. The connection may
+    /// have ended when the closure runs: [`Reactor::with`] tells.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post); and [`Refused`], with the closure, if the id is of another server.
+    ///
+    /// # Examples
+    /// ```
+    /// # use readyloop::{ConnId, Handle, Refusal, services::Echo};
+    /// /// A worker thread has the answer to what a connection asked.
+    /// fn answer(handle: &Handle<Echo>, id: ConnId, answer: Vec<u8>) -> Result<(), Refusal> {
+    ///     let tell = move |reactor: &mut readyloop::Reactor<Echo>| {
+    ///         let _ = reactor.with(id, |_echo, conn, _state| conn.send(&answer)); // it may be gone
+    ///     };
+    ///     handle.post_for(id, tell).map_err(|refused| refused.why)
+    /// }
+    /// ```
+    pub fn post_for<F>(&self, id: ConnId, closure: F) -> Result<(), Refused<F>>
+    where
+        F: FnOnce(&mut Reactor<H, N>) + Send + 'static,
+    {
+        match self.reactor_of(id) {
+            Some(reactor) => self.post_to(reactor, closure),
+            None => Err(Refused { returned: closure, why: Refusal::OtherServer }),
+        }
     }
 
     /// Runs a closure as [`post`](Self::post) does, and waits for what it returns: Erlang's `call`.
@@ -186,7 +218,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
                     let _ = reactor.connect_with(&addrs[..], &options); // unless it is about to stop
                 })
             };
-            match self.push(self.group.next_to_dial(), addrs, 0, dial) {
+            match self.push(Some(self.group.next_to_dial()), addrs, 0, dial) {
                 Ok(()) => return Ok(()),
                 Err(refused) => (addrs, why) = (refused.returned, refused.why),
             }
@@ -202,11 +234,12 @@ impl<H: Handler, N: Net> Handle<H, N> {
     ///
     /// # Errors
     /// [`Refused`], with the bytes, if the mailbox is full, has so many bytes waiting in it that these would go
-    /// over the reactor's part of the [`queue_budget`](Config::queue_budget), or the reactor has stopped.
+    /// over the reactor's part of the [`queue_budget`](Config::queue_budget), the reactor has stopped, or the id
+    /// is of another server.
     pub fn send(&self, id: ConnId, bytes: impl Into<Vec<u8>>) -> Result<(), Refused<Vec<u8>>> {
         let bytes = bytes.into();
         let weight = bytes.len();
-        self.push(id.reactor(), bytes, weight, |bytes| {
+        self.push(self.reactor_of(id), bytes, weight, |bytes| {
             Box::new(move |reactor| {
                 let _ = reactor.context().send(id, &bytes); // it may be gone
             })
@@ -217,9 +250,9 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// by this handle before. If it has ended there is nothing to do.
     ///
     /// # Errors
-    /// [`Refused`] if the mailbox is full or the reactor has stopped.
+    /// [`Refused`] if the mailbox is full, the reactor has stopped, or the id is of another server.
     pub fn close(&self, id: ConnId) -> Result<(), Refused<ConnId>> {
-        self.push(id.reactor(), id, 0, |id| {
+        self.push(self.reactor_of(id), id, 0, |id| {
             Box::new(move |reactor| {
                 let _ = reactor.context().close(id); // it may be gone
             })
@@ -368,13 +401,17 @@ impl<H: Handler, N: Net> Handle<H, N> {
         if answers.is_empty() { Err(STOPPED) } else { Ok(answers) }
     }
 
+    /// `None` stands for the reactor of an id that is not of this server.
     fn push<I>(
         &self,
-        reactor: usize,
+        reactor: Option<usize>,
         item: I,
         weight: usize,
         wrap: impl FnOnce(I) -> Job<H, N>,
     ) -> Result<(), Refused<I>> {
+        let Some(reactor) = reactor else {
+            return Err(Refused { returned: item, why: Refusal::OtherServer });
+        };
         let Some(remote) = self.group.remotes.get(reactor) else {
             return Err(Refused { returned: item, why: Refusal::Stopped });
         };

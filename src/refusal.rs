@@ -19,6 +19,8 @@ pub enum Refusal {
     Full,
     /// It has stopped.
     Stopped,
+    /// The caller's fault: the id names a connection of another server.
+    OtherServer,
 }
 
 impl fmt::Display for Refusal {
@@ -26,6 +28,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Full => "the reactor's mailbox is full",
             Self::Stopped => "the reactor has stopped",
+            Self::OtherServer => "the id names a connection of another server",
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::core::admission::Balance;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
+use crate::id::draw_numbers;
 use crate::net::{ListenOptions, Os};
 use crate::reactor::Reactor;
 use crate::reactor::group::{Group, Remote};
@@ -67,7 +68,7 @@ impl<H: Handler> Server<H> {
         }
         let nets: Result<Vec<_>, _> = (0..reactors).map(|_| Os::new()).collect();
         let mut nets = nets.map_err(Error::Setup)?;
-        let group = Group::new(&config, &nets);
+        let group = Group::new(&config, &nets, draw_numbers(reactors));
         let others = nets.split_off(1);
         let net = nets.pop().expect("there is at least one");
         let first = Reactor::member(Arc::clone(&group), 0, net, config, make(0));

@@ -16,6 +16,7 @@ use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::core::memory::Budget;
 use crate::error::Error;
 use crate::handler::Handler;
+use crate::id::Numbers;
 use crate::net::{Net, Wake};
 use crate::report::Report;
 use crate::stats::{FIGURES, Stats, Tally};
@@ -42,6 +43,8 @@ pub(crate) struct Group<H: Handler, N: Net> {
     lost: Mutex<Option<(SocketAddr, io::Error)>>,
     /// Whether all listeners are dead, so that the last handle's end may be the end of all.
     is_without_listeners: AtomicBool,
+    /// By which their connections' ids are told from those of other servers.
+    pub(crate) numbers: Arc<Numbers>,
     /// From when all of them count time.
     pub(super) epoch: Instant,
     /// Held while something is posted to all of them that they then wait for each other to do: two of these
@@ -95,8 +98,13 @@ pub(super) struct Arrival<S> {
 }
 
 impl<H: Handler, N: Net> Group<H, N> {
-    /// A group of as many reactors as there are nets; the first one's clock counts.
-    pub(crate) fn new<'a>(config: &Config, nets: impl IntoIterator<Item = &'a N>) -> Arc<Self>
+    /// A group of as many reactors as there are nets; the first one's clock counts. Their numbers begin with
+    /// `number`.
+    pub(crate) fn new<'a>(
+        config: &Config,
+        nets: impl IntoIterator<Item = &'a N>,
+        number: u32,
+    ) -> Arc<Self>
     where
         N: 'a,
     {
@@ -111,6 +119,7 @@ impl<H: Handler, N: Net> Group<H, N> {
             handles: Arc::default(),
             lost: Mutex::new(None),
             is_without_listeners: AtomicBool::new(false),
+            numbers: Arc::new(Numbers::new(number, nets.len())),
             epoch: first.now(),
             in_concert: Mutex::new(()),
             dialled: AtomicU64::new(0),

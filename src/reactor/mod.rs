@@ -28,7 +28,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
-use crate::id::ConnId;
+use crate::id::{ConnId, draw_numbers};
 use crate::net::{Event, Net, Os, Token};
 use crate::report::Report;
 use crate::stats::Stats;
@@ -140,7 +140,7 @@ impl<H: Handler> Reactor<H> {
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// A reactor of its own. `config` is valid.
     pub(crate) fn on(net: N, config: Config, handler: H) -> Self {
-        let group = Group::new(&config, [&net]);
+        let group = Group::new(&config, [&net], draw_numbers(1));
         Self::member(group, 0, net, config, handler)
     }
 
@@ -153,9 +153,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         handler: H,
     ) -> Self {
         let now = net.now();
-        let budget = Arc::clone(&group.budget);
-        let table =
-            Table::new(config, &group.door, budget, group.remotes.len(), group.epoch, index);
+        let Group { door, budget, numbers, epoch, .. } = &*group;
+        let (budget, count) = (Arc::clone(budget), group.remotes.len());
+        let table = Table::new(config, door, budget, numbers, count, *epoch, index);
         Self {
             net,
             handler,

@@ -113,7 +113,7 @@ impl Table {
     pub(crate) fn dial(&mut self, addrs: Vec<SocketAddr>, options: ConnectOptions) -> ConnId {
         let id = self.next_id();
         if self.begins_nothing() {
-            self.last_serial = id.serial; // it is nobody else's
+            self.gave(id);
             return id;
         }
         let peer = addrs.first().copied().unwrap_or(NOWHERE);

@@ -28,7 +28,7 @@ use crate::core::phase::Phase;
 use crate::core::recency::Recency;
 use crate::core::wheel::Wheel;
 use crate::handler::TimerKey;
-use crate::id::{ConnId, serials_of};
+use crate::id::{ConnId, Numbers, serials_of};
 use crate::stats::Tally;
 pub(crate) use entry::Entry;
 use entry::LAST_LISTENER;
@@ -77,6 +77,10 @@ pub(crate) struct Table {
     door: Arc<Mutex<Admission>>,
     /// How many there are.
     reactors: usize,
+    /// Which of them this is.
+    reactor: usize,
+    /// Which numbers they have in this process.
+    numbers: Arc<Numbers>,
     /// A place has become free that another reactor was waiting for.
     pub(crate) made_room: bool,
     /// Who has been silent how long; kept only if the idlest may have to go.
@@ -108,19 +112,22 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The table of one of so many reactors, which share the door and the budget. Times are counted from
-    /// `epoch`.
+    /// The table of one of so many reactors, which share the door, the budget and the numbers. Times are
+    /// counted from `epoch`.
     pub(crate) fn new(
         config: Config,
         door: &Arc<Mutex<Admission>>,
         budget: Arc<Budget>,
+        numbers: &Arc<Numbers>,
         reactors: usize,
         epoch: Instant,
         reactor: usize,
     ) -> Self {
         Self {
             door: Arc::clone(door),
+            numbers: Arc::clone(numbers),
             reactors,
+            reactor,
             made_room: false,
             recency: config.evicts().then(Recency::new),
             memory: Memory::new(budget),
@@ -146,13 +153,13 @@ impl Table {
             waiting_for_call: VecDeque::new(),
             waiting_for_read: VecDeque::new(),
             to_dial: VecDeque::new(),
-            last_serial: serials_of(reactor),
+            last_serial: serials_of(numbers.of(reactor)),
             epoch,
         }
     }
 
     pub(crate) fn reactor(&self) -> usize {
-        ConnId { serial: self.last_serial, slot: 0 }.reactor()
+        self.reactor
     }
 
     /// How many bytes may wait in the mailbox of this reactor.
@@ -269,9 +276,18 @@ impl Table {
     }
 
     fn put(&mut self, id: ConnId, entry: Entry) {
-        self.last_serial = id.serial;
+        self.gave(id);
         self.entries.insert(entry);
         self.stats.count().open += 1;
+    }
+
+    /// No other connection gets this id.
+    pub(super) fn gave(&mut self, id: ConnId) {
+        self.last_serial = if id.is_last_of_its_number() {
+            serials_of(self.numbers.another(self.reactor))
+        } else {
+            id.serial
+        };
     }
 
     /// Newcomers of more listeners than these are not told apart from those of the last.
@@ -443,6 +459,7 @@ mod tests {
     use super::*;
     use crate::close_reason::CloseReason;
     use crate::conn::SendError;
+    use crate::id::draw_numbers;
     use crate::net::{Event, Token};
     use std::net::Ipv4Addr;
 
@@ -460,7 +477,8 @@ mod tests {
         let config = Config::new();
         let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
         let budget = Budget::new(config.queue_budget, 1);
-        Table::new(config, &door, budget, 1, Instant::now(), 0)
+        let numbers = Arc::new(Numbers::new(draw_numbers(1), 1));
+        Table::new(config, &door, budget, &numbers, 1, Instant::now(), 0)
     }
 
     fn insert(table: &mut Table) -> ConnId {
@@ -487,6 +505,29 @@ mod tests {
         assert_eq!(table.try_send(first, b"x", Some(second)), Err(SendError::Gone));
         table.remove(first);
         assert!(table.get(second).is_some(), "a stale id removes nobody");
+    }
+
+    #[test]
+    fn an_id_of_another_table_names_nothing_even_if_slot_and_count_are_equal() {
+        let (mut one, mut other) = (table(), table());
+        let (here, elsewhere) = (insert(&mut one), insert(&mut other));
+        assert_eq!((here.slot, here.tag()), (elsewhere.slot, elsewhere.tag()));
+        assert_ne!(here, elsewhere);
+        assert!(one.get(elsewhere).is_none() && other.get(here).is_none());
+        assert_eq!(one.try_send(elsewhere, b"x", Some(here)), Err(SendError::Gone));
+    }
+
+    #[test]
+    fn a_table_that_has_used_its_ids_up_goes_on_with_others() {
+        let mut table = table();
+        table.last_serial += u64::from(u32::MAX) - 2;
+        let ids = [(); 4].map(|()| insert(&mut table));
+        assert_eq!(ids.map(ConnId::tag), [u32::MAX - 1, u32::MAX, 1, 2]);
+        assert_ne!(ids[1].number(), ids[2].number());
+        for id in ids {
+            assert_eq!(table.numbers.reactor_of(id), Some(0));
+            assert_eq!(table.get(id).map(|entry| entry.serial), Some(id.serial));
+        }
     }
 
     #[test]

@@ -561,7 +561,7 @@ impl Actor {
             Reaction::SetTick { key, millis } => {
                 let after = Duration::from_millis(millis);
                 let due = conn.now() + after;
-                self.ledger.borrow_mut().ticks.insert((id.reactor(), key), due);
+                self.ledger.borrow_mut().ticks.insert((conn.others().reactor(), key), due);
                 conn.others().set_timer(after, TimerKey(key));
             }
             Reaction::Stop => {

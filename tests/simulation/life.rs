@@ -11,7 +11,7 @@ use std::time::Duration;
 use readyloop::net::sim::{Clock, Ending, Faults, Peer, Reading, Rng, Sim, World};
 use readyloop::services::{Chargen, Echo};
 use readyloop::{
-    BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Error, Handle, Handler, Input,
+    BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Error, Handler, Input,
     Overflow, Reactor, Refusal, Report, Suspension, TimerKey, from_fn,
 };
 
@@ -328,8 +328,11 @@ fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
 
 #[test]
 fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
-    let (mut world, _addr) = echo_world(Config::new());
+    let (mut world, addr) = echo_world(Config::new());
     let handle = world.handle();
+    let _peer = world.dial(addr);
+    let _ = world.run_until_still();
+    let ghost = world.reactor().context().ids().next().unwrap();
     let run = Arc::new(AtomicUsize::new(0));
     for _ in 0..1_000 {
         let run = Arc::clone(&run);
@@ -340,17 +343,9 @@ fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
     assert_eq!(run.load(Ordering::Relaxed), 1_000);
     let refused = handle.post(|_| ()).unwrap_err();
     assert_eq!(refused.why, Refusal::Stopped);
-    assert_eq!(handle.send(ghost(&handle), *b"who?").unwrap_err().returned, b"who?");
+    assert_eq!(handle.send(ghost, *b"who?").unwrap_err().returned, b"who?");
     let error = handle.call(|_| (), SECOND).unwrap_err();
     assert_eq!(error, CallError::Refused(Refusal::Stopped));
-}
-
-/// The id of a connection that is long gone.
-fn ghost(_: &Handle<Echo, Sim>) -> ConnId {
-    let (mut world, addr) = echo_world(Config::new());
-    let _peer = world.dial(addr);
-    let _ = world.run_until_still();
-    world.reactor().context().ids().next().unwrap()
 }
 
 #[test]
@@ -712,12 +707,14 @@ fn several_reactors_have_equally_many_and_their_figures_add_up() {
     assert!(peers.iter().all(|peer| peer.received() == b"hello"));
     let ids: Vec<ConnId> =
         world.reactors().iter_mut().flat_map(|r| r.context().ids().collect::<Vec<_>>()).collect();
-    let reactor_of =
-        |id: &ConnId| ids.iter().filter(|other| other.reactor() == id.reactor()).count();
-    assert!(ids.iter().all(|id| (33..=34).contains(&reactor_of(id))));
+    let handle = world.handle();
+    let beside = |id: &ConnId| {
+        let reactor = handle.reactor_of(*id).unwrap();
+        ids.iter().filter(|other| handle.reactor_of(**other) == Some(reactor)).count()
+    };
+    assert!(ids.iter().all(|id| (33..=34).contains(&beside(id))));
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     // From outside, and each at its reactor.
-    let handle = world.handle();
     for id in &ids {
         handle.send(*id, *b", you").unwrap();
     }

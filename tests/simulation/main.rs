@@ -12,6 +12,7 @@ mod connector;
 mod contract;
 mod costs;
 mod dials;
+mod ids;
 mod life;
 mod logs;
 mod oracle;

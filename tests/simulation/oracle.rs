@@ -229,7 +229,7 @@ impl Run {
             reactor.handler().ledger.borrow_mut().posts_run += 1;
             let _ = reactor.with(id, |actor, conn, state| actor.posted(conn, state));
         };
-        let posted = self.handle.post_to(id.reactor(), closure);
+        let posted = self.handle.post_for(id, closure);
         self.posts.returned += usize::from(posted.is_err());
     }
 

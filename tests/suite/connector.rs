@@ -195,7 +195,7 @@ fn a_thousand_calls_at_once_are_all_answered_by_two_reactors() {
     }
     let callers = handle.connections(DEADLINE).unwrap();
     let callers = callers.iter().filter(|conn| conn.direction == Direction::Outbound);
-    let of_first = callers.filter(|conn| conn.id.reactor() == 0).count();
+    let of_first = callers.filter(|conn| handle.reactor_of(conn.id) == Some(0)).count();
     assert_eq!(of_first, 500, "one reactor after the other has called");
     handle.stop();
     thread.join().unwrap().unwrap();

@@ -9,6 +9,7 @@ mod connector;
 mod contract;
 mod faults;
 mod handlers;
+mod ids;
 mod library;
 mod life;
 

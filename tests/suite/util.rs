@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use readyloop::{Config, Handle, Handler, Reactor, Report, Stats};
+use readyloop::{Config, ConnId, Handle, Handler, Reactor, Report, Stats};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Nothing that is waited for takes longer than this on the slowest machine.
@@ -19,6 +19,14 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < give_up, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// How many connections the reactor of an id had counted: the number behind its own, which depends on the tests
+/// that run in the same process.
+pub(crate) fn count_of(id: ConnId) -> u64 {
+    let text = id.to_string();
+    let count = text.rsplit(['#', '/']).next().expect("there is a number");
+    count.parse().expect("it is one")
 }
 
 /// A reactor on a thread of its own, that stops when this is dropped.

@@ -87,6 +87,7 @@ mod dial;
 mod faults;
 mod kernel;
 mod link;
+mod numbers;
 mod rng;
 mod wire;
 mod world;

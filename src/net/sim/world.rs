@@ -12,6 +12,7 @@ use super::dial::Call;
 use super::faults::Faults;
 use super::kernel::{Kernel, LinkId, nanos};
 use super::link::{Answer, Ending, Reading};
+use super::numbers::WorldNumbers;
 use crate::config::Config;
 use crate::error::Error;
 use crate::handle::Handle;
@@ -55,6 +56,7 @@ pub struct World<H: Handler> {
     asleep_until: Vec<Duration>,
     kernel: Rc<RefCell<Kernel>>,
     dialled: u32,
+    _numbers: WorldNumbers,
 }
 
 impl<H: Handler> World<H> {
@@ -86,7 +88,8 @@ impl<H: Handler> World<H> {
         let start = Instant::now();
         let sim = |index| Sim::new(Rc::clone(&kernel), index, start);
         let nets: Vec<_> = (0..reactors).map(sim).collect();
-        let group = Group::new(&config, &nets);
+        let numbers = WorldNumbers::take(reactors);
+        let group = Group::new(&config, &nets, numbers.first);
         let member = |(index, net)| {
             Reactor::member(Arc::clone(&group), index, net, config.clone(), make(index))
         };
@@ -98,6 +101,7 @@ impl<H: Handler> World<H> {
             kernel,
             lost: None,
             dialled: 0,
+            _numbers: numbers,
         })
     }
 
