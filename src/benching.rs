@@ -128,7 +128,7 @@ impl Connections {
 
     /// So much time passes.
     pub fn pass(&mut self, time: Duration) {
-        self.table.set_now(self.table.now() + time);
+        self.table.set_elapsed(self.table.elapsed() + time);
     }
 
     /// Removes all. Returns how many are left.

@@ -23,6 +23,9 @@
 //! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
 //! Without it the library depends on mio, slab, log, rustix and socket2 alone.
 
+// A clock may step back: `saturating_sub` and the like never panic.
+#![warn(clippy::unchecked_time_subtraction)]
+
 mod ballot;
 #[cfg(feature = "_bench")]
 #[doc(hidden)]

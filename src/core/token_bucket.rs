@@ -25,7 +25,7 @@ impl TokenBucket {
     /// Takes a token if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let due = self.due.map_or(now, |due| due.max(now));
-        let admitted = due - now <= self.tolerance;
+        let admitted = due.saturating_duration_since(now) <= self.tolerance;
         if admitted {
             self.due = Some(due + self.interval);
         }

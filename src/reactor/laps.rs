@@ -20,7 +20,8 @@ pub(super) enum Served {
 /// The time of a turn, divided up.
 #[derive(Debug)]
 pub(super) struct Laps {
-    /// Since when the turn is spent on what.
+    /// Since when the turn is spent on what. A bare reading of the clock, which may step back: it only names who
+    /// took the longest.
     begun: Instant,
     current: Option<Served>,
     longest: Option<(Duration, Served)>,
@@ -33,7 +34,7 @@ impl Laps {
 
     fn begin(&mut self, served: Option<Served>, now: Instant) {
         if let Some(former) = std::mem::replace(&mut self.current, served) {
-            let took = now - self.begun;
+            let took = now.saturating_duration_since(self.begun);
             if self.longest.is_none_or(|(longest, _)| longest < took) {
                 self.longest = Some((took, former));
             }

@@ -21,7 +21,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::context::Context;
@@ -108,7 +108,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// A message or a timer waits for room in the memory budget.
     holds_calls: bool,
     /// The last reading of the clock, since the epoch: what is reckoned with each turn is no `Instant`, as
-    /// that costs much more.
+    /// that costs much more. It never goes back: see [`advance`](Self::advance).
     latest: Duration,
     /// What the connection whose turn it is may still write.
     write_left: usize,
@@ -202,7 +202,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// The same, whatever it has ended by.
     pub(crate) fn run_to_end(&mut self) -> Result<Report, Error> {
-        self.latest = self.table.since_epoch(self.net.now());
+        self.read_clock();
         loop {
             if let ControlFlow::Break(report) = self.guarded_turn(None)? {
                 return Ok(report);
@@ -222,7 +222,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # Examples
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     /// use readyloop::{Config, Reactor, services::Echo};
     ///
     /// let mut reactor = Reactor::new(Config::new(), Echo)?;
@@ -237,7 +237,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # }
     /// ```
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
-        self.latest = self.table.since_epoch(self.net.now());
+        self.read_clock();
         match self.guarded_turn(timeout)? {
             ControlFlow::Break(report) => self.group.judge(report).map(ControlFlow::Break),
             going_on => Ok(going_on),
@@ -289,8 +289,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn end_turn(&mut self) {
-        self.latest = self.table.since_epoch(self.net.now());
-        let took = self.latest - self.table.elapsed();
+        let took = self.read_clock().saturating_sub(self.table.elapsed());
         self.judge_turn(took);
         self.table.end_turn(took);
         self.table.stats.turned();
@@ -362,8 +361,24 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Between turns the time of the last one is long gone.
     fn refresh(&mut self) {
         if !self.is_in_turn {
-            self.table.set_now(self.net.now());
+            let now = self.read_clock();
+            self.table.set_elapsed(now);
         }
+    }
+
+    fn read_clock(&mut self) -> Duration {
+        let read = self.net.now();
+        self.advance(read)
+    }
+
+    /// The time since the epoch, by a reading of the clock.
+    ///
+    /// It never goes back. A clock that should not step back may do so all the same, where processors disagree or
+    /// a virtual machine moves. A reading below the last one counts as the last one: time stands still until the
+    /// clock has caught up, and nothing that is due comes early.
+    fn advance(&mut self, read: Instant) -> Duration {
+        self.latest = self.latest.max(self.table.since_epoch(read));
+        self.latest
     }
 
     /// What the reactor is told now.
@@ -442,7 +457,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// How long the next turn waits if nothing happens.
     #[cfg(feature = "sim")]
     pub(crate) fn waits_for(&self) -> Option<Duration> {
-        self.patience(None, self.table.since_epoch(self.net.now()))
+        self.patience(None, self.latest.max(self.table.since_epoch(self.net.now())))
     }
 
     /// Returns whether everything that had happened was told.
@@ -458,9 +473,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             Err(error) if error.kind() == ErrorKind::Interrupted => false,
             other => other.map_err(Error::Poll)?,
         };
-        self.table.set_now(self.net.now());
+        let read = self.net.now();
+        let now = self.advance(read);
+        self.table.set_elapsed(now);
         self.table.look_at_memory();
-        self.laps = Laps::new(self.table.now());
+        self.laps = Laps::new(read);
         Ok(saw_all)
     }
 

@@ -59,9 +59,7 @@ pub(crate) struct Table {
     config: Config,
     timeouts: Timeouts,
     pub(crate) stats: Tally,
-    /// The time of this turn.
-    now: Instant,
-    /// The same since the epoch, and that in milliseconds, rounded up and rounded down.
+    /// The time of this turn, since the epoch, and that in milliseconds, rounded up and rounded down.
     elapsed: Duration,
     stamp: u64,
     passed: u64,
@@ -137,7 +135,6 @@ impl Table {
             timeouts: config.timeouts(),
             config,
             stats: Tally::default(),
-            now: epoch,
             elapsed: Duration::ZERO,
             stamp: 0,
             passed: 0,
@@ -224,14 +221,15 @@ impl Table {
     }
 
     pub(crate) fn now(&self) -> Instant {
-        self.now
+        self.epoch + self.elapsed
     }
 
-    pub(crate) fn set_now(&mut self, now: Instant) {
-        self.now = now;
-        self.elapsed = self.since_epoch(now);
-        self.passed = self.elapsed.as_secs() * 1_000 + u64::from(self.elapsed.subsec_millis());
-        self.stamp = millis(self.elapsed).max(self.earliest_stamp);
+    /// The time of this turn, since the epoch. It is never less than that of the one before: the reactor sees to
+    /// that where it reads the clock.
+    pub(crate) fn set_elapsed(&mut self, elapsed: Duration) {
+        self.elapsed = elapsed;
+        self.passed = elapsed.as_secs() * 1_000 + u64::from(elapsed.subsec_millis());
+        self.stamp = millis(elapsed).max(self.earliest_stamp);
     }
 
     /// When this turn has begun, since the epoch.
@@ -239,8 +237,9 @@ impl Table {
         self.elapsed
     }
 
+    /// How long after the epoch a time is; 0 if it is before.
     pub(crate) fn since_epoch(&self, time: Instant) -> Duration {
-        time - self.epoch
+        time.saturating_duration_since(self.epoch)
     }
 
     /// What is stamped on entries: rounded up, so that no deadline comes early.
@@ -538,7 +537,7 @@ mod tests {
         let set = table.alarms.time_of(id.slot);
         assert_eq!(set, table.next_deadline(id).map(|(time, _)| time));
         for second in 1..=1_000 {
-            table.set_now(table.epoch + Duration::from_secs(second));
+            table.set_elapsed(Duration::from_secs(second));
             let now = table.stamp();
             table.entry(id).heard_of(now);
             table.watch(id);

@@ -8,6 +8,7 @@
 //! ```
 
 mod actor;
+mod clocks;
 mod connector;
 mod contract;
 mod costs;

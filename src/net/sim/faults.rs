@@ -47,6 +47,8 @@ pub struct Faults {
     /// The process sleeps between two turns, for up to ten minutes. Then deadlines may have passed for
     /// those whose bytes another fault holds up.
     pub time_jump: u8,
+    /// A reading of the monotonic clock is up to 10 ms behind the time, and so may be behind the reading before.
+    pub clock_behind: u8,
     /// Bytes arrive and peers act between two calls of the reactor, not only while it waits.
     pub meanwhile: u8,
     /// The most events of connections that one wait brings. At least 1.
@@ -85,6 +87,7 @@ impl Faults {
             connect_error: 0,
             register_refused: 0,
             time_jump: 0,
+            clock_behind: 0,
             meanwhile: 0,
             batch: usize::MAX,
             reset_destroys: 0,
@@ -119,6 +122,7 @@ impl Faults {
             connect_error: chance(128),
             register_refused: chance(100),
             time_jump: chance(20),
+            clock_behind: chance(128),
             meanwhile: chance(128),
             batch: [usize::MAX, 1, 2, usize::MAX][usize::from(chance(3))],
             reset_destroys: chance(255),

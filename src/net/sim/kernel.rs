@@ -19,6 +19,9 @@ pub(super) type LinkId = usize;
 /// What one turn of the reactor takes, so that time goes on even if it never waits.
 const TURN: u64 = 1_000;
 
+/// How far a reading of the clock can be behind the time.
+const MOST_BEHIND: u64 = 10_000_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     Arrive(LinkId),
@@ -56,6 +59,8 @@ pub(super) struct Listener {
 pub(super) struct Kernel {
     /// Nanoseconds since the world began.
     pub(super) now: u64,
+    /// How far the clock that reactors read has stepped back, in nanoseconds.
+    pub(super) stepped_back: u64,
     pub(super) rng: Rng,
     pub(super) faults: Faults,
     pub(super) links: Vec<Link>,
@@ -92,6 +97,7 @@ impl Kernel {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             now: 0,
+            stepped_back: 0,
             rng: Rng::new(seed),
             faults: Faults::none(),
             links: Vec::new(),
@@ -124,6 +130,14 @@ impl Kernel {
     pub(super) fn is_out_of_descriptors(&self) -> bool {
         let listeners = self.listeners.iter().filter(|listener| listener.open).count();
         self.descriptors.is_some_and(|most| self.open_sockets() + listeners >= most)
+    }
+
+    /// What a reactor reads of its clock: the time, and how far that is to be put back.
+    pub(super) fn read_clock(&mut self) -> (Duration, Duration) {
+        let is_behind = self.rng.happens(self.faults.clock_behind);
+        let behind = if is_behind { self.rng.below(MOST_BEHIND) } else { 0 };
+        let behind = self.stepped_back.saturating_add(behind);
+        (Duration::from_nanos(self.now), Duration::from_nanos(behind))
     }
 
     /// Adds to the trace.

@@ -174,7 +174,9 @@ impl Net for Sim {
     }
 
     fn now(&self) -> Instant {
-        self.start + Duration::from_nanos(self.kernel.borrow().now)
+        let (time, behind) = self.kernel.borrow_mut().read_clock();
+        let now = self.start + time;
+        now.checked_sub(behind).unwrap_or(self.start)
     }
 
     fn descriptor_limit(&self) -> Option<usize> {

@@ -181,7 +181,7 @@ impl Driver {
         self.phase = Phase::Running;
         self.start = start;
         self.end = start.saturating_add(nanoseconds(plan.duration));
-        self.second_ends = start + SECOND;
+        self.second_ends = start.saturating_add(SECOND);
         match self.load() {
             Load::Closed { pipeline } => self.send_first(reactor, pipeline),
             Load::Open { .. } => self.due = Self::due(&self.common, self.share),
@@ -227,10 +227,12 @@ impl Driver {
         let mut now = began;
         while let Some(due) = self.due.as_ref().and_then(Due::next).filter(|due| *due <= until) {
             let since = self.start + due;
+            // The clock may have stepped back.
+            let late = now.saturating_sub(since);
             if self.under_way >= most {
                 self.tally.held_back.get_or_insert(HeldBack {
-                    at: now - self.start,
-                    late: now - since,
+                    at: now.saturating_sub(self.start),
+                    late,
                     under_way: self.under_way,
                 });
                 return false;
@@ -240,7 +242,7 @@ impl Driver {
             }
             let Some((place, _)) = self.due.as_mut().and_then(|all| all.take(until)) else { break };
             if self.send(reactor, place, since, now) {
-                self.lateness.record(now - since);
+                self.lateness.record(late);
             } else {
                 self.tally.unsent += 1;
             }
