@@ -49,7 +49,7 @@ impl Handler for Proxy {
 
     fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
         if let Some(client) = self.clients.remove(&id) {
-            eprintln!("no server for {client}: {}", reason.source().unwrap_or(reason));
+            eprintln!("no server for {client}: {reason}");
             let _ = reactor.abort(client); // it may have gone by itself
         }
     }

@@ -1,11 +1,12 @@
 //! Why a connection ended.
 
 use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use crate::connect_error::ConnectError;
+use crate::one_line::{Escaped, OneLine};
 
 /// What a handler's callback may fail with: any error that can be shown.
 ///
@@ -28,6 +29,10 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 ///
 /// The first cause wins, with one exception: a connection that was to close in order, and failed
 /// before everything queued for it was sent, reports the failure.
+///
+/// [`Display`](fmt::Display) shows the reason with its cause, on one line, whatever a handler's error or panic says:
+/// `the connection failed: Connection reset by peer (os error 104)`. [`source`](Error::source) gives the cause to
+/// code that looks at it; a program that prints the sources too shows it twice.
 ///
 /// # Examples
 /// ```
@@ -142,9 +147,9 @@ impl fmt::Display for CloseReason {
             Self::PeerFinished => f.write_str("the peer finished"),
             Self::Closed => f.write_str("closed by the handler"),
             Self::Aborted => f.write_str("aborted by the handler"),
-            Self::Handler(_) => f.write_str("the handler failed"),
-            Self::Panic(message) => write!(f, "the handler panicked: {message}"),
-            Self::Io(_) => f.write_str("the connection failed"),
+            Self::Handler(error) => write!(f, "the handler failed: {}", OneLine(&**error)),
+            Self::Panic(message) => write!(f, "the handler panicked: {}", Escaped(message)),
+            Self::Io(error) => write!(f, "the connection failed: {error}"),
             Self::InputOverflow { limit } => {
                 write!(f, "the handler left more than {limit} bytes of input untaken")
             }
@@ -164,7 +169,7 @@ impl fmt::Display for CloseReason {
             Self::DrainTimeout { limit } => {
                 write!(f, "it was still busy when the server had drained for {limit:?}")
             }
-            Self::NotConnected(_) => f.write_str("it could not be opened"),
+            Self::NotConnected(error) => write!(f, "it could not be opened: {error}"),
             Self::Evicted => f.write_str("it had to make room for another"),
             Self::Stopped => f.write_str("the reactor stopped"),
         }
@@ -182,49 +187,36 @@ impl Error for CloseReason {
     }
 }
 
-/// An error and its causes on one line, for the log. Others wrote the texts, so what would break the
-/// line or command the terminal is escaped.
-pub(crate) struct OneLine<'a>(pub(crate) &'a dyn Error);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut f = Escaping(f);
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
-struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
-
-impl fmt::Write for Escaping<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            if character.is_control() {
-                write!(self.0, "{}", character.escape_default())?;
-            } else {
-                self.0.write_char(character)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_and_its_cause_fit_on_one_line() {
-        let reason = CloseReason::Handler("no such command".into());
-        assert_eq!(OneLine(&reason).to_string(), "the handler failed: no such command");
+    fn a_reason_shows_its_cause_on_one_line_and_keeps_it_as_its_source() {
+        let shown = |reason: CloseReason, has_source: bool| {
+            assert_eq!(reason.source().is_some(), has_source, "{reason}");
+            reason.to_string()
+        };
+        let reason = CloseReason::Handler("no such\ncommand".into());
+        assert_eq!(shown(reason, true), r"the handler failed: no such\ncommand");
         let reason = CloseReason::Panic("two\nlines \x1b[31m".to_owned());
-        let text = OneLine(&reason).to_string();
-        assert_eq!(text, r"the handler panicked: two\nlines \u{1b}[31m");
-        assert_eq!(OneLine(&CloseReason::Closed).to_string(), "closed by the handler");
+        assert_eq!(shown(reason, false), r"the handler panicked: two\nlines \u{1b}[31m");
+        let reason = CloseReason::Io(io::ErrorKind::ConnectionReset.into());
+        assert_eq!(shown(reason, true), "the connection failed: connection reset");
+        let reason = CloseReason::NotConnected(ConnectError::new(Vec::new(), 2));
+        assert_eq!(
+            shown(reason, true),
+            "it could not be opened: no time to try any of 2 addresses"
+        );
+        assert_eq!(shown(CloseReason::Closed, false), "closed by the handler");
+    }
+
+    #[test]
+    fn an_error_of_the_handler_shows_its_own_causes_too() {
+        let inner = CloseReason::Handler(io::Error::other("no disk").into());
+        let outer = CloseReason::Handler(Box::new(inner));
+        let expected = "the handler failed: the handler failed: no disk";
+        assert_eq!(outer.to_string(), expected);
+        assert_eq!(OneLine(&outer).to_string(), expected, "and nothing is shown twice");
     }
 }

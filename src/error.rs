@@ -5,6 +5,7 @@ use std::{error, fmt, io};
 
 use crate::close_reason::BoxError;
 use crate::net::StepError;
+use crate::one_line::OneLine;
 use crate::refusal::CallError;
 use crate::report::Report;
 
@@ -12,6 +13,9 @@ use crate::report::Report;
 ///
 /// Trouble with one connection never shows up here: it ends that connection, with a
 /// [`CloseReason`](crate::CloseReason).
+///
+/// [`Display`](fmt::Display) shows the whole of it on one line, the cause included, as with every error of this
+/// crate. [`source`](error::Error::source) gives the cause to code that looks at it.
 ///
 /// # Examples
 /// ```
@@ -86,18 +90,22 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(what) => f.write_str(what),
-            Self::Resolve(_) => f.write_str("the address could not be resolved"),
-            Self::Listen { addr, step, .. } => {
-                write!(f, "cannot listen on {addr}: {step} was refused")
+            Self::Resolve(error) => write!(f, "the address could not be resolved: {error}"),
+            Self::Listen { addr, step, source } => {
+                write!(f, "cannot listen on {addr}: {step} failed: {source}")
             }
             Self::Stopped => f.write_str("the reactor has been stopped, or drains"),
             Self::Call(error) => error.fmt(f),
             Self::InTurn => f.write_str("a turn cannot be made inside of a turn"),
-            Self::Reactor { index, .. } => write!(f, "reactor {index} has failed"),
-            Self::Setup(_) => f.write_str("the system's event queue could not be made"),
-            Self::Poll(_) => f.write_str("waiting for events failed"),
-            Self::ListenersLost { addr, report, .. } => {
-                write!(f, "the last listener, {addr}, is lost ({report}): accept was refused")
+            Self::Reactor { index, source } => {
+                write!(f, "reactor {index} has failed: {}", OneLine(&**source))
+            }
+            Self::Setup(error) => {
+                write!(f, "the system's event queue could not be made: {error}")
+            }
+            Self::Poll(error) => write!(f, "waiting for events failed: {error}"),
+            Self::ListenersLost { addr, source, report } => {
+                write!(f, "the last listener, {addr}, is lost ({report}): accept failed: {source}")
             }
         }
     }

@@ -17,6 +17,11 @@
 //! several cores. [`Client`] is a small client that blocks, for tests and scripts. [`for_erlang`] is for
 //! those who know `gen_server` and supervisors.
 //!
+//! # Errors
+//! Each error shows the whole of it with `Display`, on one line: what failed and, behind a colon, what caused it.
+//! Control characters in texts of others, such as a handler's errors and panics, are escaped. `source` gives the
+//! cause to code that looks at its type; a program that prints the sources too shows each cause twice.
+//!
 //! # Features
 //! `sim` adds `net::sim`, a simulated network to test handlers in: no new dependency.
 //!
@@ -48,6 +53,7 @@ mod handler;
 mod id;
 mod input;
 pub mod net;
+mod one_line;
 mod reactor;
 mod refusal;
 mod report;

@@ -3,6 +3,8 @@
 use std::error;
 use std::fmt;
 
+use crate::one_line::Escaped;
+
 /// Why a reactor takes no message.
 ///
 /// # Examples
@@ -153,6 +155,7 @@ impl fmt::Display for ReplaceError {
         match self {
             Self::Call(error) => error.fmt(f),
             Self::Panicked(message) => {
+                let message = Escaped(message);
                 write!(f, "the new handler or the migration of a state panicked: {message}")
             }
         }

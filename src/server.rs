@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use crate::close_reason::{BoxError, OneLine};
+use crate::close_reason::BoxError;
 use crate::config::Config;
 use crate::core::admission::Balance;
 use crate::error::Error;
@@ -15,6 +15,7 @@ use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::id::draw_numbers;
 use crate::net::{ListenOptions, Os};
+use crate::one_line::OneLine;
 use crate::reactor::Reactor;
 use crate::reactor::group::{Group, Remote};
 use crate::report::Report;

@@ -1,6 +1,5 @@
 //! What the binary says when it cannot do what it was asked.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -64,17 +63,6 @@ impl Failure {
         streams::say(&format!("readyloop: {line}"));
         ExitCode::from(code)
     }
-}
-
-/// An error with what has caused it.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What was typed wrong is shown as it was typed, but keeps to its line.

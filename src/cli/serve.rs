@@ -8,7 +8,7 @@ use readyloop::services::{Chargen, Daytime, Discard, Echo};
 use readyloop::{Config, Error, Handler, ListenOptions, Overflow, Report, Server};
 
 use super::args::{ServeArgs, Service, WhenFull};
-use super::failure::{Failure, with_causes};
+use super::failure::Failure;
 use super::signals::{Ending, Signals};
 use super::{logging, open_files, streams};
 
@@ -32,7 +32,7 @@ where
     let open_files = open_files::raise();
     let make = move |_reactor| handler.clone();
     let mut server = Server::new(config(args), args.reactors.0, make)
-        .map_err(|error| Failure::System(with_causes(&error)))?;
+        .map_err(|error| Failure::System(error.to_string()))?;
     let signals = Signals::start(server.handle(), args.drain_timeout.0, log)?;
     let options = ListenOptions::new()
         .backlog(args.backlog.0)
@@ -50,7 +50,7 @@ where
         taken.push(addr);
     }
     open_files.log();
-    let report = server.run().map_err(|error| Failure::System(with_causes(&error)))?;
+    let report = server.run().map_err(|error| Failure::System(error.to_string()))?;
     judge(signals.ending(), &report)
 }
 
@@ -131,7 +131,7 @@ fn with_advice(error: &Error, taken: &[SocketAddr], only_v6: bool) -> String {
     };
     let cause = match error {
         Error::Listen { source, .. } | Error::Resolve(source) => source.to_string(),
-        other => with_causes(other),
+        other => other.to_string(),
     };
     format!("{cause}{advice}")
 }

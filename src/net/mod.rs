@@ -175,7 +175,7 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.step)
+        write!(f, "{} failed: {}", self.step, self.source)
     }
 }
 

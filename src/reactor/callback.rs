@@ -6,12 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Reactor;
 use super::laps::Served;
 use super::rate_limited_log::{Notice, RateLimitedLog};
-use crate::close_reason::{BoxError, CloseReason, OneLine};
+use crate::close_reason::{BoxError, CloseReason};
 use crate::conn::Conn;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
+use crate::one_line::{Escaped, OneLine};
 use crate::table::Table;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
@@ -82,7 +83,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let run = || call(handler, &mut Context::new(table, None));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             self.table.stats.count().panics += 1;
-            log::error!("the handler panicked: {}", panic_message(payload));
+            log::error!("the handler panicked: {}", Escaped(panic_message(payload)));
         }
     }
 }
@@ -106,7 +107,7 @@ pub(super) fn guarded<T>(
         }
         Err(payload) => {
             let reason = CloseReason::Panic(panic_message(payload));
-            log::error!("{id} is ended, as {}", OneLine(&reason));
+            log::error!("{id} is ended, as {reason}");
             table.stats.count().panics += 1;
             table.entry(id).cut(reason, true);
         }

@@ -171,7 +171,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let entry = self.table.entry(id);
         let addr: SocketAddr = entry.peer();
-        log::debug!("{id} {addr} {} failed: {}", error.step, error.source);
+        log::debug!("{id} {addr} {error}");
         if let Some(dial) = entry.dial() {
             dial.failed(addr, error);
         }

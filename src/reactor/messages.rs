@@ -10,6 +10,7 @@ use crate::conn::{Conn, Gone};
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
+use crate::one_line::Escaped;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.
@@ -82,7 +83,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         // The reactor is in order whenever user's code runs, and whatever that throws.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(self))) {
             self.table.stats.count().panics += 1;
-            log::error!("what was posted to the reactor panicked: {}", panic_message(payload));
+            let message = Escaped(panic_message(payload));
+            log::error!("what was posted to the reactor panicked: {message}");
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Reactor;
 use super::callback::contain;
 use super::laps::Served;
-use crate::close_reason::{CloseReason, OneLine};
+use crate::close_reason::CloseReason;
 use crate::core::phase::Phase;
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -75,9 +75,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         {
             let counters = entry.counters();
             log::debug!(
-                "{id} {} closed: {}; {} bytes in, {} bytes out, open for {:.3} s",
+                "{id} {} closed: {reason}; {} bytes in, {} bytes out, open for {:.3} s",
                 entry.peer(),
-                OneLine(reason),
                 counters.bytes_in,
                 counters.bytes_out,
                 self.table.since(entry.opened()).as_secs_f64(),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Once;
 
 use log::{LevelFilter, Log, Metadata, Record};
+use readyloop::net::sim::time_on_this_thread;
 
 thread_local! {
     static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
@@ -20,7 +21,8 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.prints {
-            println!("{:5} {}", record.level(), record.args());
+            let time = time_on_this_thread().unwrap_or_default().as_secs_f64();
+            println!("{time:.6} s {:5} {}", record.level(), record.args());
         }
         LINES.with_borrow_mut(|lines| {
             if let Some(lines) = lines {

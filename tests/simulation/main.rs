@@ -21,3 +21,4 @@ mod protection;
 mod rows;
 mod scenario;
 mod seeds;
+mod texts;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::args::Plan;
 use super::message::{fill_in, on_one_line, reply_len};
 use super::tally::Tally;
-use crate::cli::failure::{Failure, with_causes};
+use crate::cli::failure::Failure;
 use crate::cli::interrupt::{self, Interrupt};
 use crate::cli::open_files;
 use crate::cli::streams::{self, Unwritten};
@@ -35,7 +35,7 @@ const OVERDUE: TimerKey = TimerKey(1);
 /// [`Failure::System`] if a reply was not right or not printed, a message was not sent, or a signal came before the
 /// end.
 pub(crate) fn run(plan: Plan, addrs: Vec<SocketAddr>) -> Result<(), Failure> {
-    let refused = |error: readyloop::Error| Failure::System(with_causes(&error));
+    let refused = |error: readyloop::Error| Failure::System(error.to_string());
     open_files::must_allow(plan.clients)?;
     let mut reactor = Reactor::new(config(&plan), Script::new(plan, addrs)).map_err(refused)?;
     let handle = reactor.handle();
@@ -280,7 +280,7 @@ impl Handler for Script {
             return;
         }
         self.tally.failed();
-        self.tally.trouble(|| format!("client {number}: {}", with_causes(reason)));
+        self.tally.trouble(|| format!("client {number}: {reason}"));
         self.connect_next(reactor);
         self.one_is_gone(reactor);
     }
@@ -322,10 +322,10 @@ impl Handler for Script {
         if !client.is_done && !matches!(reason, CloseReason::Stopped) {
             let (number, count) = (client.number, self.plan.count);
             let replies = client.sent - u32::from(client.waits);
-            let why = with_causes(reason);
             self.tally.failed();
-            self.tally
-                .trouble(|| format!("client {number}: {why}, after {replies} of {count} replies"));
+            self.tally.trouble(|| {
+                format!("client {number}: {reason}, after {replies} of {count} replies")
+            });
         }
         self.one_is_gone(&mut conn.others());
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::dial::Call;
 use super::faults::Faults;
 use super::link::{Answer, Link, ServerEnd, Watched};
+use super::log::set_time;
 use super::rng::Rng;
 use crate::net::{Event, Token};
 
@@ -210,6 +211,7 @@ impl Kernel {
             }
         }
         self.now = self.now.max(until);
+        set_time(self.now);
     }
 
     /// Something may happen between two calls of the server.

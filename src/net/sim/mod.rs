@@ -87,6 +87,7 @@ mod dial;
 mod faults;
 mod kernel;
 mod link;
+mod log;
 mod numbers;
 mod rng;
 mod wire;
@@ -107,6 +108,7 @@ use link::Watched;
 pub use dial::Call;
 pub use faults::Faults;
 pub use link::{Answer, Ending, Reading};
+pub use log::{print_log, time_on_this_thread};
 pub use rng::Rng;
 pub use world::{Clock, Peer, World};
 
