@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use crate::ballot::Ballot;
 use crate::config::Config;
 use crate::context::ConnInfo;
+#[cfg(feature = "sim")]
+use crate::core::admission::Balance;
 use crate::core::mailbox::NotTaken;
 use crate::error::Error;
 use crate::handler::Handler;
@@ -58,6 +60,11 @@ impl<H: Handler, N: Net> Handle<H, N> {
     pub(crate) fn new(group: Arc<Group<H, N>>) -> Self {
         let counted = Some(Arc::clone(&group.handles));
         Self { group, counted }
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn set_balance(&self, balance: Balance) {
+        self.group.set_balance(balance);
     }
 
     /// How many reactors there are. They are numbered from 0.

@@ -26,7 +26,8 @@ use crate::report::Report;
 /// even and every limit exact, which `SO_REUSEPORT` does not give, as the kernel spreads by a hash. A
 /// connection stays with its reactor. [`Config`] speaks of all of them together; of the
 /// [`queue_budget`](Config::queue_budget) each has an equal part, and of the connections that
-/// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest) looks at, each tells of its idlest once a turn.
+/// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest) looks at, each tells of its idlest once a turn. A reactor
+/// that is blocked by a callback gets no newcomers meanwhile, unless the others can take none.
 ///
 /// Handlers share nothing unless they are made to: each is made by the reactor's thread and stays there. They
 /// reach each other's connections by a [`Handle`].

@@ -1,5 +1,6 @@
 //! Who is let in.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -40,7 +41,17 @@ pub(crate) enum Refusal {
     Rate,
 }
 
-/// Which reactor a newcomer goes to, if there are several.
+/// What a reactor says of its connection that has been silent the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Idle {
+    /// For how long the reactor would have heard it, in milliseconds.
+    pub(crate) silence: u64,
+    /// The reactor has not come back from its turn for a while.
+    pub(crate) is_stalled: bool,
+}
+
+/// Which reactor a newcomer goes to, if there are several. A reactor that is blocked by a callback gets none until
+/// it goes on.
 ///
 /// # Examples
 /// ```
@@ -187,31 +198,46 @@ impl Admission {
         self.shares.iter().filter_map(|share| share.per_ip.as_ref()).map(|all| all.count(ip)).sum()
     }
 
-    /// Which reactor the next newcomer goes to.
-    pub(crate) fn choose(&mut self) -> usize {
-        let next = (self.last + 1) % self.shares.len();
-        self.last = match self.balance {
-            Balance::RoundRobin => next,
-            Balance::Fewest => {
-                let (before, from) = self.shares.split_at(next);
-                let turned = from.iter().chain(before).map(|share| share.open);
-                let fewest = turned.enumerate().min_by_key(|(_, open)| *open);
-                (next + fewest.map_or(0, |(index, _)| index)) % self.shares.len()
-            }
+    /// Which reactor the next newcomer goes to. One that is stalled gets none, unless all are: the newcomer would
+    /// wait.
+    pub(crate) fn choose(&mut self, is_stalled: impl Fn(usize) -> bool) -> usize {
+        let count = self.shares.len();
+        let turned = (1..=count).map(|step| (self.last + step) % count);
+        let rank = |index: &usize| {
+            let open = match self.balance {
+                Balance::RoundRobin => 0, // the first that can
+                Balance::Fewest => self.shares[*index].open,
+            };
+            (is_stalled(*index), open)
         };
+        self.last = turned.min_by_key(rank).unwrap_or_default();
         self.last
     }
 
-    /// The reactor whose idlest connection has been silent the longest, of those that have one which no other
-    /// newcomer replaces. So no newcomer replaces another, and those that are on their way are bounded.
-    pub(crate) fn who_has_the_idlest(&self, silent_since: impl Fn(usize) -> u64) -> Option<usize> {
-        let can_evict = |index: &usize| {
-            let share = &self.shares[*index];
-            share.evicting < share.open - share.arriving.len()
+    /// The reactor that replaces the connection which has been silent the longest, as far as is known, by the next
+    /// newcomer. `None` if no reactor has a connection that can be replaced.
+    ///
+    /// A reactor that is stalled is the last choice: the newcomer would wait for it. Of each other reactor only the
+    /// idlest connection is known, as of its last turn. The next ones are taken to have been silent evenly less: so
+    /// of many newcomers at once each reactor gets a part.
+    ///
+    /// No newcomer replaces another one, so those that are on their way are bounded.
+    pub(crate) fn replaces_the_idlest(
+        &self,
+        idle: impl Fn(usize) -> Option<Idle>,
+    ) -> Option<usize> {
+        let rank = |index: usize| {
+            let share = &self.shares[index];
+            let residents = share.open - share.arriving.len();
+            let left = residents.checked_sub(share.evicting).filter(|left| *left > 0)?;
+            let Idle { silence, is_stalled } = idle(index)?;
+            // Multiplied by some, so that the division leaves something of short times.
+            let silence = u128::from(silence.saturating_add(1)) << 16;
+            let of_next = silence * left as u128 / residents as u128;
+            Some(((is_stalled, Reverse(of_next)), index))
         };
-        let known = |index: &usize| silent_since(*index) < u64::MAX;
-        let candidates = (0..self.shares.len()).filter(can_evict).filter(known);
-        candidates.min_by_key(|index| silent_since(*index))
+        let best = (0..self.shares.len()).filter_map(rank).min();
+        best.map(|(_, index)| index)
     }
 
     /// A newcomer is let in, and counts from now on, while it is on the way to its reactor.
@@ -331,7 +357,7 @@ mod tests {
         let fill = |admission: &mut Admission, count| -> Vec<usize> {
             let mut chosen = Vec::new();
             for _ in 0..count {
-                let reactor = admission.choose();
+                let reactor = admission.choose(|_| false);
                 open(admission, reactor, ip(1));
                 chosen.push(reactor);
             }
@@ -360,16 +386,65 @@ mod tests {
         for reactor in [0, 1, 1] {
             open(&mut admission, reactor, ip(1));
         }
-        let idlest = |index| [5, 9][index];
+        let idlest = |index| Some(Idle { silence: [95, 91][index], is_stalled: false });
         let mut chosen = Vec::new();
-        while let Some(reactor) = admission.who_has_the_idlest(idlest) {
+        while let Some(reactor) = admission.replaces_the_idlest(idlest) {
             admission.opened(reactor, ip(2), true);
             chosen.push(reactor);
         }
         assert_eq!(chosen, [0, 1, 1]);
         admission.arrived(1, ip(2), true);
         admission.closed(1, ip(1));
-        assert_eq!(admission.who_has_the_idlest(idlest), Some(1));
+        assert_eq!(admission.replaces_the_idlest(idlest), Some(1));
+    }
+
+    /// How many newcomers of so many each reactor gets in the place of its idlest.
+    fn parts(count: usize, residents: &[usize], idle: &[Idle]) -> Vec<usize> {
+        let limits = Limits { connections: 0, when_full: WhenFull::Evict, ..LIMITS };
+        let mut admission = Admission::new(limits, residents.len());
+        for (reactor, count) in residents.iter().enumerate() {
+            (0..*count).for_each(|_| open(&mut admission, reactor, ip(1)));
+        }
+        let mut parts = vec![0; residents.len()];
+        for _ in 0..count {
+            let reactor = admission.replaces_the_idlest(|index| Some(idle[index])).unwrap();
+            admission.opened(reactor, ip(2), true);
+            parts[reactor] += 1;
+        }
+        parts
+    }
+
+    #[test]
+    fn many_newcomers_at_once_replace_those_who_are_taken_to_be_the_idlest() {
+        let idle = |silence| Idle { silence, is_stalled: false };
+        let parts_of = |silences: [u64; 3]| parts(30, &[30; 3], &silences.map(idle));
+        assert_eq!(parts_of([700; 3]), [10; 3], "each its part");
+        assert_eq!(parts_of([0; 3]), [10; 3], "also if nobody was silent");
+        assert_eq!(parts_of([3_600_000, 9, 9]), [30, 0, 0]);
+        assert_eq!(parts_of([0, 1_000, 500]), [0, 20, 10]);
+        assert_eq!(parts(12, &[30, 10], &[idle(50), idle(50)]), [9, 3]);
+    }
+
+    #[test]
+    fn a_reactor_that_is_stalled_gets_newcomers_only_if_all_others_can_take_none() {
+        let idle = |silence, is_stalled| Idle { silence, is_stalled };
+        let one = [idle(9, false), idle(3_600_000, true), idle(8, false)];
+        assert_eq!(parts(25, &[10; 3], &one), [10, 5, 10]);
+        let all = [idle(9, true), idle(3_600_000, true), idle(8, true)];
+        assert_eq!(parts(9, &[10; 3], &all), [0, 9, 0]);
+
+        let limits = Limits { connections: 100, ..LIMITS };
+        for balance in [Balance::Fewest, Balance::RoundRobin] {
+            let mut admission = Admission::new(limits, 3);
+            admission.balance = balance;
+            for _ in 0..12 {
+                let reactor = admission.choose(|index| index == 1);
+                open(&mut admission, reactor, ip(1));
+            }
+            let open: Vec<_> = admission.shares.iter().map(|share| share.open).collect();
+            assert_eq!(open, [6, 0, 6], "{balance:?}");
+            assert!(admission.choose(|_| true) < 3);
+        }
     }
 
     #[test]

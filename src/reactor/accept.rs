@@ -13,12 +13,11 @@ use crate::close_reason::CloseReason;
 use crate::config::Overflow;
 use crate::conn::Conn;
 use crate::core::accept_fault::AcceptFault;
-use crate::core::admission::{Refusal, Verdict};
+use crate::core::admission::{Idle, Refusal, Verdict};
 use crate::core::backoff::Backoff;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::{ListenOptions, Net, Token};
-use crate::sync::Ordering;
 
 /// A listener and what is known of it.
 pub(super) struct Acceptor<L> {
@@ -166,10 +165,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let now = self.table.now();
         let mut door = self.table.door();
         let verdict = match door.judge(peer.ip(), now) {
-            Verdict::Admit => Ok((door.choose(), false)),
+            Verdict::Admit => Ok((door.choose(|index| self.is_stalled(index)), false)),
             Verdict::AdmitInsteadOfIdlest => {
-                let idlest = door.who_has_the_idlest(|index| self.idlest_of(index));
-                idlest.map(|index| (index, true)).ok_or(Refusal::Full)
+                let replacing = door.replaces_the_idlest(|index| self.idle(index));
+                replacing.map(|index| (index, true)).ok_or(Refusal::Full)
             }
             Verdict::Refuse(refusal) => Err(refusal),
         };
@@ -183,13 +182,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Since when the idlest connection of a reactor is silent: of others, as of the end of their last turn.
-    fn idlest_of(&self, index: usize) -> u64 {
-        if index == self.index {
-            self.table.idlest().map_or(u64::MAX, |(_, since)| since)
-        } else {
-            self.group.remotes[index].idlest.load(Ordering::Relaxed)
+    /// Whether another reactor has not come back from its turn for a while.
+    fn is_stalled(&self, index: usize) -> bool {
+        index != self.index && self.group.remotes[index].is_stalled(self.table.passed())
+    }
+
+    /// For how long the idlest connection of a reactor is silent: of others, as of the end of their last turn.
+    fn idle(&self, index: usize) -> Option<Idle> {
+        let now = self.table.passed();
+        if index != self.index {
+            return self.group.remotes[index].idle(now);
         }
+        let (_, since) = self.table.idlest()?;
+        Some(Idle { silence: now.saturating_sub(since), is_stalled: false })
     }
 
     /// Gives a newcomer to its reactor. If that has stopped, this one serves it.

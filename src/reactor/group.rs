@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Reactor;
 use super::callback::contain;
 use crate::config::Config;
-use crate::core::admission::{Admission, Balance};
+use crate::core::admission::{Admission, Balance, Idle};
 use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::core::memory::Budget;
@@ -76,10 +76,20 @@ pub(crate) struct Remote<H: Handler, N: Net> {
     orders: Mutex<Orders>,
     stats: Board<FIGURES>,
     /// Since when its idlest connection is silent, in milliseconds since the epoch; the greatest number if
-    /// that is not kept or there is none.
+    /// that is not kept or there is none. As of its last turn, and without the time that this turn took if it was
+    /// slow: nobody was heard in it.
     pub(super) idlest: AtomicU64,
+    /// When the turn has begun that it makes, in milliseconds since the epoch; [`LISTENS`] between two turns.
+    pub(super) busy_since: AtomicU64,
     waker: Arc<dyn Wake>,
 }
+
+/// A turn that takes so long has stalled its reactor, in milliseconds. Most turns are much shorter, and clients that
+/// come again as soon as they are served are all with the stalled reactor a few milliseconds later.
+const STALLED: u64 = 5;
+
+/// A reactor waits for events, or will before it does anything else.
+pub(super) const LISTENS: u64 = u64::MAX;
 
 /// What it is told that cannot be refused: a later order takes the place of an earlier one.
 #[derive(Debug, Default)]
@@ -260,6 +270,7 @@ impl<H: Handler, N: Net> Remote<H, N> {
             orders: Mutex::default(),
             stats: Board::new(),
             idlest: AtomicU64::new(u64::MAX),
+            busy_since: AtomicU64::new(LISTENS),
             waker,
         }
     }
@@ -272,6 +283,22 @@ impl<H: Handler, N: Net> Remote<H, N> {
         wrap: impl FnOnce(I) -> Job<H, N>,
     ) -> Result<(), (I, NotTaken)> {
         self.put(&self.mailbox, item, weight, wrap)
+    }
+
+    /// Whether its turn takes long, if it is `now`. Who is given to it would wait.
+    pub(super) fn is_stalled(&self, now: u64) -> bool {
+        let busy_since = self.busy_since.load(Ordering::Relaxed);
+        busy_since != LISTENS && now.saturating_sub(busy_since) >= STALLED
+    }
+
+    /// What it says of its idlest connection, if it is `now`.
+    pub(super) fn idle(&self, now: u64) -> Option<Idle> {
+        let since = self.idlest.load(Ordering::Relaxed);
+        let heard_until = now.min(self.busy_since.load(Ordering::Relaxed));
+        (since < u64::MAX).then(|| Idle {
+            silence: heard_until.saturating_sub(since),
+            is_stalled: self.is_stalled(now),
+        })
     }
 
     /// Hands a connection over, or returns it if the reactor has stopped.

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::context::Context;
+use crate::core::deadlines::millis;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
@@ -37,7 +38,7 @@ use crate::table::{self, Table};
 use accept::Acceptor;
 pub(crate) use callback::panic_message;
 use drain::Drain;
-use group::{Group, Job, Remote};
+use group::{Group, Job, LISTENS, Remote};
 use laps::Laps;
 pub use listen::Suspension;
 use rate_limited_log::RateLimitedLog;
@@ -294,6 +295,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.end_turn(took);
         self.table.stats.turned();
         self.publish();
+        self.say_how_idle(took);
     }
 
     /// This reactor, as other threads see it.
@@ -313,11 +315,33 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn publish(&mut self) {
         let remote = &self.group.remotes[self.index];
         remote.publish(&mut self.table.stats);
-        let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since);
-        remote.idlest.store(idlest, Ordering::Relaxed);
         if std::mem::take(&mut self.table.made_room) {
             self.group.wake_others(self.index);
         }
+    }
+
+    /// For the reactor that accepts: this one begins its turn.
+    fn say_that_it_is_busy(&self) {
+        if self.group.remotes.len() > 1 {
+            self.remote().busy_since.store(self.table.passed(), Ordering::Relaxed);
+        }
+    }
+
+    /// For the reactor that accepts: the turn is over, and so long has the idlest been silent.
+    fn say_how_idle(&self, took: Duration) {
+        if self.group.remotes.len() == 1 {
+            return;
+        }
+        let deaf = if table::is_slow(took) { millis(took) } else { 0 };
+        let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since.saturating_add(deaf));
+        self.remote().idlest.store(idlest, Ordering::Relaxed);
+        self.remote().busy_since.store(LISTENS, Ordering::Relaxed);
+    }
+
+    /// It is busy for a while behind a turn that has begun then, since the epoch.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_busy_since_its_turn(&self) {
+        self.say_that_it_is_busy();
     }
 
     /// A handle to this reactor, and to all that run beside it, for other threads.
@@ -478,6 +502,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.set_elapsed(now);
         self.table.look_at_memory();
         self.laps = Laps::new(read);
+        self.say_that_it_is_busy();
         Ok(saw_all)
     }
 

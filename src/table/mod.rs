@@ -172,7 +172,7 @@ impl Table {
     /// it is taken to have happened at its end: nobody's time ran while nobody could be heard. (The clock is
     /// read twice a turn for this, and not for each event.)
     pub(crate) fn end_turn(&mut self, took: Duration) {
-        if took >= SLOW_TURN {
+        if is_slow(took) {
             let (began, ended) = (self.stamp, millis(self.elapsed + took));
             self.entries.iter_mut().for_each(|(_, entry)| entry.restamp(began, ended));
             self.earliest_stamp = ended + 1;
@@ -446,6 +446,11 @@ impl Table {
     pub(crate) fn listener_of(&self, entry: &Entry) -> Option<SocketAddr> {
         entry.listener().map(|index| self.listeners[usize::from(index)])
     }
+}
+
+/// Whether a turn that takes so long holds its connections up.
+pub(crate) fn is_slow(took: Duration) -> bool {
+    took >= SLOW_TURN
 }
 
 fn id_of(slot: usize, entry: &Entry) -> ConnId {

@@ -21,4 +21,5 @@ mod protection;
 mod rows;
 mod scenario;
 mod seeds;
+mod stalls;
 mod texts;

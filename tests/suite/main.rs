@@ -12,6 +12,7 @@ mod handlers;
 mod ids;
 mod library;
 mod life;
+mod stalls;
 
 #[cfg(feature = "cli")]
 mod bench;

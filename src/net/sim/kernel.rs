@@ -62,6 +62,8 @@ pub(super) struct Kernel {
     pub(super) now: u64,
     /// How far the clock that reactors read has stepped back, in nanoseconds.
     pub(super) stepped_back: u64,
+    /// How long the reactor that makes a turn now is busy behind it, in nanoseconds.
+    pub(super) stall: u64,
     pub(super) rng: Rng,
     pub(super) faults: Faults,
     pub(super) links: Vec<Link>,
@@ -99,6 +101,7 @@ impl Kernel {
         Self {
             now: 0,
             stepped_back: 0,
+            stall: 0,
             rng: Rng::new(seed),
             faults: Faults::none(),
             links: Vec::new(),
@@ -141,6 +144,11 @@ impl Kernel {
         (Duration::from_nanos(self.now), Duration::from_nanos(behind))
     }
 
+    /// The reactor that makes a turn now is busy for so long behind it, while the others go on.
+    pub(super) fn stall(&mut self, nanos: u64) {
+        self.stall = self.stall.saturating_add(nanos);
+    }
+
     /// Adds to the trace.
     pub(super) fn note(&mut self, what: u64, detail: u64) {
         self.mix([what, detail, self.now]);
@@ -165,13 +173,9 @@ impl Kernel {
         1 + self.rng.below(nanos(self.faults.latency))
     }
 
-    /// When something happens next without anybody's doing, if ever.
-    pub(super) fn next_time(&self) -> Option<u64> {
-        self.next_time_of(|_| true)
-    }
-
-    /// The same, but of the edges only those that are told to some reactors.
-    fn next_time_of(&self, counts: impl Fn(&Watched) -> bool) -> Option<u64> {
+    /// When something happens next without anybody's doing, if ever: of the edges, only those that are told to
+    /// some reactors.
+    pub(super) fn next_time_of(&self, counts: impl Fn(&Watched) -> bool) -> Option<u64> {
         let agenda = self.agenda.peek().map(|Reverse((at, ..))| *at);
         let links = self.owed.iter().map(|link| &self.links[*link]);
         let links = links.filter(|link| link.watched.as_ref().is_some_and(&counts));

@@ -11,9 +11,10 @@ use super::Sim;
 use super::dial::Call;
 use super::faults::Faults;
 use super::kernel::{Kernel, LinkId, nanos};
-use super::link::{Answer, Ending, Reading};
+use super::link::{Answer, Ending, Reading, Watched};
 use super::numbers::WorldNumbers;
 use crate::config::Config;
+use crate::core::admission::Balance;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
@@ -54,6 +55,8 @@ pub struct World<H: Handler> {
     /// Until when each sleeps unless it is woken, if there are several; then it knows of nothing that has
     /// changed since it fell asleep.
     asleep_until: Vec<Duration>,
+    /// Until when each is busy with a callback that blocks: see [`Clock::stall`].
+    busy_until: Vec<Duration>,
     kernel: Rc<RefCell<Kernel>>,
     dialled: u32,
     _numbers: WorldNumbers,
@@ -98,6 +101,7 @@ impl<H: Handler> World<H> {
             reactors: members,
             reports: vec![None; reactors],
             asleep_until: vec![Duration::ZERO; reactors],
+            busy_until: vec![Duration::ZERO; reactors],
             kernel,
             lost: None,
             dialled: 0,
@@ -115,6 +119,11 @@ impl<H: Handler> World<H> {
         let mut kernel = self.kernel.borrow_mut();
         let calmed = kernel.faults.calmed();
         kernel.set_faults(calmed);
+    }
+
+    /// Which reactor gets a newcomer, as [`Server::balance`](crate::Server::balance) says it.
+    pub fn balance(&mut self, balance: Balance) {
+        self.reactors[0].handle().set_balance(balance);
     }
 
     /// Has the reactor listen on an address, as [`Reactor::listen`] does. Any address will do.
@@ -306,8 +315,15 @@ impl<H: Handler> World<H> {
         if self.running().any(|index| self.is_awake(index)) {
             return Some(Duration::ZERO);
         }
-        let next = self.kernel.borrow().next_time().map(Duration::from_nanos);
+        let is_told = |watched: &Watched| !self.is_busy(watched.by);
+        let next = self.kernel.borrow().next_time_of(is_told).map(Duration::from_nanos);
+        let busy = self.running().filter(|index| self.is_busy(*index));
+        let next = next.into_iter().chain(busy.map(|index| self.busy_until[index])).min();
         next.map(|at| at.saturating_sub(self.now()))
+    }
+
+    fn is_busy(&self, index: usize) -> bool {
+        self.busy_until[index] > self.now()
     }
 
     fn running(&self) -> impl Iterator<Item = usize> {
@@ -316,6 +332,9 @@ impl<H: Handler> World<H> {
 
     fn is_awake(&self, index: usize) -> bool {
         let reactor = &self.reactors[index];
+        if self.is_busy(index) {
+            return false;
+        }
         if self.reactors.len() == 1 {
             return !reactor.is_waiting() || reactor.net().is_woken();
         }
@@ -333,7 +352,8 @@ impl<H: Handler> World<H> {
             1 if self.reactors.len() == 1 => self.turn_of(0, timeout),
             // One that waits by itself would let time pass for all.
             _ => {
-                let sleeps = self.running().map(|index| self.asleep_until[index]);
+                let until = |index: usize| self.asleep_until[index].max(self.busy_until[index]);
+                let sleeps = self.running().map(until);
                 let waits = sleeps.map(|until| until.saturating_sub(self.now()));
                 let wait = waits.chain(self.next_move()).chain([timeout]).min();
                 self.pass(wait.unwrap_or_default());
@@ -362,6 +382,13 @@ impl<H: Handler> World<H> {
             };
             let sleeps = self.reactors[index].waits_for().unwrap_or(Duration::MAX);
             self.asleep_until[index] = self.now().saturating_add(sleeps);
+            let stall = Duration::from_nanos(std::mem::take(&mut self.kernel.borrow_mut().stall));
+            if !stall.is_zero() && self.reactors.len() == 1 {
+                self.pass(stall);
+            } else if !stall.is_zero() {
+                self.busy_until[index] = self.now().saturating_add(stall);
+                self.reactors[index].is_busy_since_its_turn();
+            }
         }
     }
 
@@ -435,6 +462,13 @@ impl Clock {
         let mut kernel = self.kernel.borrow_mut();
         let until = kernel.now.saturating_add(nanos(time));
         kernel.pass(until);
+    }
+
+    /// Blocks the reactor whose callback calls this for so much time behind its turn: it makes no other turn until
+    /// then. In a world with several reactors the others go on meanwhile, which they do not with
+    /// [`pass`](Self::pass).
+    pub fn stall(&self, time: Duration) {
+        self.kernel.borrow_mut().stall(nanos(time));
     }
 
     /// Steps the monotonic clock back by so much, for good, as no clock should and some do: from now on each
