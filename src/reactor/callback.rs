@@ -140,5 +140,7 @@ pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
         "(not a text)".to_owned()
     };
     contain(|| drop(payload));
+    #[cfg(feature = "sim")]
+    crate::net::sim::note_panic(&message);
     message
 }

@@ -338,6 +338,26 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.remote().busy_since.store(LISTENS, Ordering::Relaxed);
     }
 
+    /// How many panics it has caught.
+    #[cfg(feature = "sim")]
+    pub(crate) fn panics(&self) -> u64 {
+        self.table.stats.get().panics
+    }
+
+    /// When the first acceptor goes on that waits for descriptors or memory, since the epoch.
+    #[cfg(feature = "sim")]
+    pub(crate) fn accepts_again_at(&self) -> Option<Duration> {
+        let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
+        let times = acceptors.iter().filter_map(Acceptor::resumes_at);
+        times.map(|at| self.table.since_epoch(at)).min()
+    }
+
+    /// Ends as it does when it is dropped.
+    #[cfg(feature = "sim")]
+    pub(crate) fn end(&mut self) {
+        self.shut_down();
+    }
+
     /// It is busy for a while behind a turn that has begun then, since the epoch.
     #[cfg(feature = "sim")]
     pub(crate) fn is_busy_since_its_turn(&self) {

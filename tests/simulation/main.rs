@@ -23,3 +23,4 @@ mod scenario;
 mod seeds;
 mod stalls;
 mod texts;
+mod traps;

@@ -106,6 +106,7 @@ impl Run {
         let (config, count) = (scenario.limits.config(), scenario.reactors);
         let mut world = World::of_many(scenario.seed, config, count, actor)
             .map_err(|error| error.to_string())?;
+        world.allow_panics();
         let options = ListenOptions::new().backlog(scenario.limits.backlog);
         let addr =
             world.listen_with("10.0.0.1:7000", &options).map_err(|error| error.to_string())?;

@@ -679,6 +679,7 @@ fn row_26_a_panic_in_any_callback_ends_only_its_own_connection() {
     for place in ["open", "data", "eof", "drained", "close", "drop"] {
         let config = Config::new().high_water(4);
         let mut world = World::new(1, config, Fragile(place)).unwrap();
+        world.allow_panics();
         let addr = world.listen(ADDR).unwrap();
         let neighbour = world.dial(addr);
         let victim = world.dial_from("192.168.66.6:666".parse().unwrap(), addr);

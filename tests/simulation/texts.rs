@@ -127,6 +127,7 @@ fn run(place: Place, panics: bool) -> (Vec<String>, Vec<String>) {
     let handler = Evil { place, panics, ends: Rc::clone(&ends) };
     let lines = lines_of(|| {
         let mut world = World::new(1, Config::new(), handler).unwrap();
+        world.allow_panics();
         let addr = world.listen(ADDR).unwrap();
         let peer = world.dial(addr);
         peer.send(b"hello");
@@ -206,6 +207,7 @@ fn row_60_what_a_message_or_a_migration_panics_with_is_one_escaped_line() {
     let handler = || Evil { place: Place::Start, panics: false, ends: Rc::clone(&ends) };
     let lines = lines_of(|| {
         let mut world = World::new(1, Config::new(), handler()).unwrap();
+        world.allow_panics();
         let addr = world.listen(ADDR).unwrap();
         let _peer = world.dial(addr);
         let _ = world.run_for(SECOND);

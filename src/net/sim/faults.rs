@@ -33,7 +33,7 @@ pub struct Faults {
     pub spurious: u8,
     /// An event comes twice in a batch.
     pub doubled: u8,
-    /// An event comes late, by up to this much, and so out of order.
+    /// An event comes late, by up to ten times the latency and 50 ms at most, and so out of order.
     pub delayed: u8,
     /// An event comes for a socket that was closed before (epoll(7), question 6).
     pub stale: u8,
@@ -44,8 +44,8 @@ pub struct Faults {
     pub connect_error: u8,
     /// Registering a socket is refused (ENOSPC, ENOMEM).
     pub register_refused: u8,
-    /// The process sleeps between two turns, for up to ten minutes. Then deadlines may have passed for
-    /// those whose bytes another fault holds up.
+    /// The process sleeps between two turns, for up to a minute; then it is awake for at least as long. Deadlines
+    /// may have passed for those whose bytes another fault holds up.
     pub time_jump: u8,
     /// A reading of the monotonic clock is up to 10 ms behind the time, and so may be behind the reading before.
     pub clock_behind: u8,
@@ -101,6 +101,9 @@ impl Faults {
 
     /// A mix that is drawn anew: about half of the faults do not happen at all, the others rarely or
     /// often, so that rare combinations occur (swarm testing: Groce and others, 2012).
+    ///
+    /// Some of these cost connections or bytes. [`harmless`](Self::harmless) has none of them, so that a test can
+    /// assert that everything arrives. Whatever is drawn, a connection moves some kilobytes a minute.
     #[must_use]
     pub fn swarm(rng: &mut Rng) -> Self {
         let mut chance = |most: u64| {
@@ -131,6 +134,37 @@ impl Faults {
             latency: Duration::from_micros(1 + rng.below(200_000)),
             buffer: [1, 7, 100, 1_500, 4_096, 65_536][rng.size_below(6)],
             partial_means_blocked: rng.below(4) != 0,
+        }
+        .with_progress()
+    }
+
+    /// A way takes at most as many milliseconds as it carries bytes: or hours would not be enough for a few
+    /// kilobytes.
+    fn with_progress(self) -> Self {
+        let carried = if self.tiny_segments { self.buffer.min(4) } else { self.buffer };
+        let most = Duration::from_millis(carried as u64);
+        Self { latency: self.latency.min(most), ..self }
+    }
+
+    /// A [`swarm`](Self::swarm) without what costs a connection or a byte that arrives otherwise: no socket is
+    /// refused, no connection outward fails by itself, no RST destroys what had arrived, and the process does not
+    /// sleep until deadlines have passed.
+    ///
+    /// # Examples
+    /// ```
+    /// use readyloop::net::sim::{Faults, Rng};
+    ///
+    /// let faults = Faults::harmless(&mut Rng::new(42));
+    /// assert_eq!((faults.register_refused, faults.time_jump), (0, 0));
+    /// ```
+    #[must_use]
+    pub fn harmless(rng: &mut Rng) -> Self {
+        Self {
+            connect_error: 0,
+            register_refused: 0,
+            time_jump: 0,
+            reset_destroys: 0,
+            ..Self::swarm(rng)
         }
     }
 

@@ -20,6 +20,9 @@ pub(super) type LinkId = usize;
 /// What one turn of the reactor takes, so that time goes on even if it never waits.
 const TURN: u64 = 1_000;
 
+/// How long the process sleeps at most.
+const LONGEST_SLEEP: u64 = 60_000_000_000;
+
 /// How far a reading of the clock can be behind the time.
 const MOST_BEHIND: u64 = 10_000_000;
 
@@ -62,6 +65,8 @@ pub(super) struct Kernel {
     pub(super) now: u64,
     /// How far the clock that reactors read has stepped back, in nanoseconds.
     pub(super) stepped_back: u64,
+    /// Until when the process does not sleep again.
+    awake_until: u64,
     /// How long the reactor that makes a turn now is busy behind it, in nanoseconds.
     pub(super) stall: u64,
     pub(super) rng: Rng,
@@ -102,6 +107,7 @@ impl Kernel {
             now: 0,
             stepped_back: 0,
             stall: 0,
+            awake_until: 0,
             rng: Rng::new(seed),
             faults: Faults::none(),
             links: Vec::new(),
@@ -138,7 +144,9 @@ impl Kernel {
 
     /// What a reactor reads of its clock: the time, and how far that is to be put back.
     pub(super) fn read_clock(&mut self) -> (Duration, Duration) {
-        let is_behind = self.rng.happens(self.faults.clock_behind);
+        // Where it never happens no chance is drawn: the world goes as it would without.
+        let chance = self.faults.clock_behind;
+        let is_behind = chance > 0 && self.rng.happens(chance);
         let behind = if is_behind { self.rng.below(MOST_BEHIND) } else { 0 };
         let behind = self.stepped_back.saturating_add(behind);
         (Duration::from_nanos(self.now), Duration::from_nanos(behind))
@@ -261,7 +269,8 @@ impl Kernel {
     /// When an edge may be told that is owed from now on.
     pub(super) fn due(&mut self) -> u64 {
         let late = self.rng.happens(self.faults.delayed);
-        self.now.saturating_add(if late { self.rng.below(50_000_000) } else { 0 })
+        let most = nanos(self.faults.latency).saturating_mul(10).min(50_000_000);
+        self.now.saturating_add(if late { self.rng.below(most) } else { 0 })
     }
 
     /// The wait of the reactor `by`, which somebody may have woken.
@@ -273,12 +282,12 @@ impl Kernel {
         timeout: Option<Duration>,
     ) -> io::Result<bool> {
         self.waits += u64::from(timeout != Some(Duration::ZERO));
-        let slept = if self.rng.happens(self.faults.time_jump) {
-            self.rng.below(600_000_000_000)
-        } else {
-            0
-        };
+        let sleeps = self.rng.happens(self.faults.time_jump) && self.now >= self.awake_until;
+        let slept = if sleeps { self.rng.below(LONGEST_SLEEP) } else { 0 };
         self.pass(self.now.saturating_add(TURN + slept));
+        if sleeps {
+            self.awake_until = self.now.saturating_add(slept);
+        }
         self.interrupted()?;
         self.wait(by, woken, events, timeout.map(|time| self.now.saturating_add(nanos(time))));
         let is_due = |link: &LinkId| {

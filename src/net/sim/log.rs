@@ -1,6 +1,6 @@
-//! Log lines with the virtual time.
+//! Log lines with the virtual time, and the texts of panics.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
@@ -8,6 +8,18 @@ use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 thread_local! {
     /// Of the world in which time has passed last, in nanoseconds.
     static TIME: Cell<Option<u64>> = const { Cell::new(None) };
+
+    /// What a reactor has caught last on this thread.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A reactor has caught a panic.
+pub(crate) fn note_panic(message: &str) {
+    PANIC.set(message.to_owned());
+}
+
+pub(super) fn last_panic() -> String {
+    PANIC.take()
 }
 
 /// The virtual time of the world that runs on this thread, or ran on it last: for a logger of one's own. `None` if

@@ -6,47 +6,48 @@
 //! an hour costs what happens in it.
 //!
 //! # How to write such a test
-//! 1. Make a world from a seed, a configuration and the handler: [`World::new`].
-//! 2. Listen, dial, send, and let time pass: [`World::run_until_still`], [`World::run_for`].
-//! 3. Look at what the peers got: [`Peer::received`], [`Peer::ending`].
-//! 4. Do it for many seeds with [`Faults::swarm`], and assert what must hold whatever goes wrong.
+//! 1. Call [`check`] with a range of seeds and a test. It runs the test once for each seed.
+//! 2. Make a world from a configuration and the handler: [`Run::world`].
+//! 3. Listen, dial, send, and let time pass: [`World::run_until_still`], [`World::run_for`].
+//! 4. Look at what the peers got: [`Peer::received`], [`Peer::ending`]. Assert what must hold whatever goes wrong.
 //!
 //! ```
-//! use readyloop::net::sim::{Ending, Faults, Rng, World};
+//! use std::time::Duration;
+//!
+//! use readyloop::net::sim::{Ending, check};
 //! use readyloop::{Config, from_fn};
 //!
-//! /// Answers each line with its length.
-//! fn lengths(seed: u64) {
+//! // Short reads, blocked writes, late and doubled events, errors of `accept`: whatever a seed brings, but nothing
+//! // that costs a connection.
+//! check(0..100, |run| {
+//!     // Answers each line with its length.
 //!     let handler = from_fn(|conn, input| {
-//!         while let Some(line) = input.take_until(b"\n") {
+//!         if let Some(line) = input.take_until(b"\n") {
 //!             conn.send(format!("{}\n", line.len()).as_bytes());
 //!         }
 //!     });
-//!     let mut world = World::new(seed, Config::new(), handler).unwrap();
+//!     let mut world = run.world(Config::new(), handler);
 //!     let addr = world.listen("10.0.0.1:7000").unwrap();
-//!     // Short reads, blocked writes, late and doubled events …: whatever this seed brings, but
-//!     // nothing that costs a connection.
-//!     let faults = Faults::swarm(&mut Rng::new(seed));
-//!     world.set_faults(Faults { register_refused: 0, time_jump: 0, ..faults });
 //!     let peer = world.dial(addr);
 //!     peer.send(b"one\nthree\n\nunfinished");
 //!     peer.finish();
-//!     let _ = world.run_until_still();
-//!     world.calm();
-//!     let _ = world.run_for(std::time::Duration::from_secs(10));
-//!     assert_eq!(peer.received(), b"3\n5\n0\n", "seed {seed}");
-//!     assert_eq!(peer.ending(), Some(Ending::Fin), "seed {seed}");
-//! }
-//! for seed in 0..100 {
-//!     lengths(seed);
-//! }
+//!     let _ = world.run_for(Duration::from_secs(60));
+//!     assert_eq!(peer.received(), b"3\n5\n0\n");
+//!     assert_eq!(peer.ending(), Some(Ending::Fin));
+//! });
 //! ```
 //!
+//! A panic in a callback fails the test, so a handler may assert too. [`World::allow_panics`] is for tests of
+//! handlers that are to panic.
+//!
+//! [`Faults::swarm`] has faults that cost connections as well; [`World::set_faults`] sets what a test wants, and
+//! [`World::calm`] ends all trouble. [`Clock`] is for handlers that block.
+//!
 //! # How to replay
-//! Print the seed when an assertion fails, as above, and run that one seed again, with the reactor's
-//! log at trace level: the same seed and the same calls give the same run. [`World::trace_hash`] proves
-//! it. `READYLOOP_SEED=4711 cargo test --release --test simulation replay` does so for this crate's own
-//! simulation.
+//! A test that fails names the seed, and `READYLOOP_SEED=17 cargo test name_of_the_test` runs that one again. The log
+//! of the reactor is printed at trace level, each line with the virtual time: the same seed and the same calls give
+//! the same run. [`World::trace_hash`] proves it. Without [`check`], [`print_log`] prints the log, and
+//! [`time_on_this_thread`] tells a logger of your own the virtual time.
 //!
 //! # What is promised
 //! Faults are as bad as a kernel's, and no worse:
@@ -83,6 +84,7 @@
 //! is given a [`Clock`].
 
 mod calls;
+mod check;
 mod dial;
 mod faults;
 mod kernel;
@@ -105,9 +107,11 @@ use super::{ConnectOptions, Event, ListenOptions, Net, StepError, Token, Wake, s
 use kernel::{Kernel, LinkId};
 use link::Watched;
 
+pub use check::{Run, check};
 pub use dial::Call;
 pub use faults::Faults;
 pub use link::{Answer, Ending, Reading};
+pub(crate) use log::note_panic;
 pub use log::{print_log, time_on_this_thread};
 pub use rng::Rng;
 pub use world::{Clock, Peer, World};

@@ -12,6 +12,7 @@ use super::dial::Call;
 use super::faults::Faults;
 use super::kernel::{Kernel, LinkId, nanos};
 use super::link::{Answer, Ending, Reading, Watched};
+use super::log::last_panic;
 use super::numbers::WorldNumbers;
 use crate::config::Config;
 use crate::core::admission::Balance;
@@ -59,6 +60,7 @@ pub struct World<H: Handler> {
     busy_until: Vec<Duration>,
     kernel: Rc<RefCell<Kernel>>,
     dialled: u32,
+    may_panic: bool,
     _numbers: WorldNumbers,
 }
 
@@ -105,8 +107,46 @@ impl<H: Handler> World<H> {
             kernel,
             lost: None,
             dialled: 0,
+            may_panic: false,
             _numbers: numbers,
         })
+    }
+
+    /// From now on a panic in a callback is no failure of the test: as on a real network, it ends its own connection,
+    /// and the world goes on.
+    ///
+    /// Without this the world panics with the message of a callback that did, as soon as the turn is over: what a
+    /// handler asserts is asserted.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use readyloop::{Config, from_fn, net::sim::{Ending, World}};
+    ///
+    /// let mut world = World::new(1, Config::new(), from_fn(|_, _| panic!("a bug")))?;
+    /// world.allow_panics();
+    /// let addr = world.listen("10.0.0.1:7")?;
+    /// let peer = world.dial(addr);
+    /// peer.send(b"hello");
+    /// let _ = world.run_until_still();
+    /// assert_eq!(peer.ending(), Some(Ending::Reset));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn allow_panics(&mut self) {
+        self.may_panic = true;
+    }
+
+    fn fail_if_a_callback_panicked(&self) {
+        let has_panicked = self.reactors.iter().any(|reactor| reactor.panics() > 0);
+        if has_panicked && !self.may_panic && !std::thread::panicking() {
+            panic!("a callback panicked: {}", last_panic());
+        }
+    }
+
+    /// The network beneath the reactors.
+    pub(super) fn kernel(&self) -> Rc<RefCell<Kernel>> {
+        Rc::clone(&self.kernel)
     }
 
     /// From now on these faults happen.
@@ -279,7 +319,7 @@ impl<H: Handler> World<H> {
     /// all the same.
     ///
     /// # Panics
-    /// If the reactor fails, which it never does in a simulated network.
+    /// If a callback panics: see [`allow_panics`](Self::allow_panics).
     pub fn run_for(&mut self, time: Duration) -> ControlFlow<()> {
         let end = self.now().saturating_add(time);
         let mut flow = ControlFlow::Continue(());
@@ -290,8 +330,9 @@ impl<H: Handler> World<H> {
         flow
     }
 
-    /// Lets time pass until nothing moves any more: no byte is on its way, nobody reads, and the
-    /// reactor waits. What waits for a deadline does not count as moving.
+    /// Lets time pass until nothing moves any more: no byte is on its way, no peer reads, no reactor is blocked, no
+    /// acceptor pauses for want of descriptors or memory, and each reactor waits. What waits for a deadline or a timer
+    /// does not count as moving, and a connection outward that waits for descriptors does not either.
     ///
     /// Returns [`ControlFlow::Break`] if the reactor has drained or was stopped.
     ///
@@ -317,8 +358,15 @@ impl<H: Handler> World<H> {
         }
         let is_told = |watched: &Watched| !self.is_busy(watched.by);
         let next = self.kernel.borrow().next_time_of(is_told).map(Duration::from_nanos);
-        let busy = self.running().filter(|index| self.is_busy(*index));
-        let next = next.into_iter().chain(busy.map(|index| self.busy_until[index])).min();
+        let waits = self.running().filter_map(|index| {
+            if self.is_busy(index) {
+                return Some(self.busy_until[index]);
+            }
+            // By its own clock, which may be behind.
+            let soonest = self.now() + Duration::from_millis(1);
+            self.reactors[index].accepts_again_at().map(|at| at.max(soonest))
+        });
+        let next = next.into_iter().chain(waits).min();
         next.map(|at| at.saturating_sub(self.now()))
     }
 
@@ -380,6 +428,7 @@ impl<H: Handler> World<H> {
                 }
                 Err(error) => panic!("the simulated poll only fails with EINTR: {error}"),
             };
+            self.fail_if_a_callback_panicked();
             let sleeps = self.reactors[index].waits_for().unwrap_or(Duration::MAX);
             self.asleep_until[index] = self.now().saturating_add(sleeps);
             let stall = Duration::from_nanos(std::mem::take(&mut self.kernel.borrow_mut().stall));
@@ -424,6 +473,17 @@ impl<H: Handler> World<H> {
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         self.kernel.borrow().traffic
+    }
+}
+
+impl<H: Handler> Drop for World<H> {
+    /// Ends the reactors, which calls `on_close` for each connection.
+    ///
+    /// # Panics
+    /// If a callback has panicked: see [`allow_panics`](Self::allow_panics).
+    fn drop(&mut self) {
+        self.reactors.iter_mut().for_each(Reactor::end);
+        self.fail_if_a_callback_panicked();
     }
 }
 
