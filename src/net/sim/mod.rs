@@ -6,7 +6,7 @@
 //! an hour costs what happens in it.
 //!
 //! # How to write such a test
-//! 1. Call [`check`] with a range of seeds and a test. It runs the test once for each seed.
+//! 1. Call [`check()`] with a range of seeds and a test. It runs the test once for each seed.
 //! 2. Make a world from a configuration and the handler: [`Run::world`].
 //! 3. Listen, dial, send, and let time pass: [`World::run_until_still`], [`World::run_for`].
 //! 4. Look at what the peers got: [`Peer::received`], [`Peer::ending`]. Assert what must hold whatever goes wrong.
@@ -46,7 +46,7 @@
 //! # How to replay
 //! A test that fails names the seed, and `READYLOOP_SEED=17 cargo test name_of_the_test` runs that one again. The log
 //! of the reactor is printed at trace level, each line with the virtual time: the same seed and the same calls give
-//! the same run. [`World::trace_hash`] proves it. Without [`check`], [`print_log`] prints the log, and
+//! the same run. [`World::trace_hash`] proves it. Without [`check()`], [`print_log`] prints the log, and
 //! [`time_on_this_thread`] tells a logger of your own the virtual time.
 //!
 //! # What is promised
