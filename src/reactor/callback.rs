@@ -101,10 +101,7 @@ pub(super) fn guarded<T>(
 ) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(|| call(table))) {
         Ok(Ok(value)) => return Some(value),
-        Ok(Err(error)) => {
-            contain(|| log_failure(table, log, id, &error));
-            contain(|| table.entry(id).close(CloseReason::Handler(error)));
-        }
+        Ok(Err(error)) => failed(table, log, id, error),
         Err(payload) => {
             let reason = CloseReason::Panic(panic_message(payload));
             log::error!("{id} is ended, as {reason}");
@@ -116,11 +113,15 @@ pub(super) fn guarded<T>(
 }
 
 /// A callback has returned an error. Its text is the user's, so that to show it may panic.
-fn log_failure(table: &mut Table, log: &mut RateLimitedLog, id: ConnId, error: &BoxError) {
-    if RateLimitedLog::is_enabled() {
-        let (peer, error) = (table.entry(id).peer(), OneLine(&**error).to_string());
-        log.add(Notice::HandlerFailed { id, peer, error }, table.now());
-    }
+#[cold]
+fn failed(table: &mut Table, log: &mut RateLimitedLog, id: ConnId, error: BoxError) {
+    contain(|| {
+        if RateLimitedLog::is_enabled() {
+            let (peer, error) = (table.entry(id).peer(), OneLine(&*error).to_string());
+            log.add(Notice::HandlerFailed { id, peer, error }, table.now());
+        }
+    });
+    contain(|| table.entry(id).close(CloseReason::Handler(error)));
 }
 
 /// Runs what a user's type may make panic outside of a callback: showing or dropping an error. There

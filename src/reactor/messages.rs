@@ -31,6 +31,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Takes in the connections that others have accepted for this reactor.
+    #[inline]
     pub(super) fn receive(&mut self) {
         if !self.remote().arrivals.has_some() {
             return;

@@ -321,6 +321,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// For the reactor that accepts: this one begins its turn.
+    #[inline]
     fn say_that_it_is_busy(&self) {
         if self.group.remotes.len() > 1 {
             self.remote().busy_since.store(self.table.passed(), Ordering::Relaxed);
@@ -328,10 +329,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// For the reactor that accepts: the turn is over, and so long has the idlest been silent.
+    #[inline]
     fn say_how_idle(&self, took: Duration) {
-        if self.group.remotes.len() == 1 {
-            return;
+        if self.group.remotes.len() > 1 {
+            self.tell_how_idle(took);
         }
+    }
+
+    fn tell_how_idle(&self, took: Duration) {
         let deaf = if table::is_slow(took) { millis(took) } else { 0 };
         let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since.saturating_add(deaf));
         self.remote().idlest.store(idlest, Ordering::Relaxed);
@@ -410,6 +415,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
+    #[inline]
     fn read_clock(&mut self) -> Duration {
         let read = self.net.now();
         self.advance(read)
@@ -420,8 +426,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// It never goes back. A clock that should not step back may do so all the same, where processors disagree or
     /// a virtual machine moves. A reading below the last one counts as the last one: time stands still until the
     /// clock has caught up, and nothing that is due comes early.
+    #[inline]
     fn advance(&mut self, read: Instant) -> Duration {
-        self.latest = self.latest.max(self.table.since_epoch(read));
+        let read = self.table.since_epoch(read);
+        if read > self.latest {
+            self.latest = read;
+        }
         self.latest
     }
 

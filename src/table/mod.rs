@@ -238,6 +238,7 @@ impl Table {
     }
 
     /// How long after the epoch a time is; 0 if it is before.
+    #[inline]
     pub(crate) fn since_epoch(&self, time: Instant) -> Duration {
         time.saturating_duration_since(self.epoch)
     }
