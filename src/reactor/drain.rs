@@ -58,7 +58,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn begin_drain(&mut self, timeout: Duration) {
         let deadline = self.table.now().checked_add(timeout);
         if let Some(drain) = &mut self.drain {
-            (drain.timeout, drain.deadline) = (timeout, deadline);
+            if drain.ends.is_none() {
+                (drain.timeout, drain.deadline) = (timeout, deadline);
+            } // else the deadline that has passed is the one to name
             return;
         }
         self.empty_the_backlog();

@@ -230,7 +230,7 @@ impl Driver {
             // The clock may have stepped back.
             let late = now.saturating_sub(since);
             if self.under_way >= most {
-                self.tally.held_back.get_or_insert(HeldBack {
+                self.tally.held_back.get_or_insert_with(|| HeldBack {
                     at: now.saturating_sub(self.start),
                     late,
                     under_way: self.under_way,
