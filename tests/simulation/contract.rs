@@ -518,7 +518,7 @@ fn row_48_resuming_a_connection_that_was_not_paused_offers_its_input_again() {
     impl Handler for Tickets {
         type State = ();
         fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
-            self.0 = self.0.or(Some(conn.id()));
+            self.0 = self.0.or_else(|| Some(conn.id()));
             Ok(())
         }
         fn on_data(
