@@ -6,6 +6,7 @@ use super::Reactor;
 use super::callback::panic_message;
 use super::group::Job;
 use super::laps::Served;
+use crate::close_reason::Escaped;
 use crate::conn::{Conn, Gone};
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -85,7 +86,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(self))) {
             self.table.stats.count().panics += 1;
             let message = Escaped(panic_message(payload));
-            log::error!("what was posted to the reactor panicked: {message}");
+            log::error!("a closure that was posted to the reactor panicked: {message}");
         }
     }
 

@@ -568,29 +568,9 @@ fn row_05_a_reactor_that_can_be_reached_by_a_handle_goes_on_and_listens_again_wh
     assert_eq!(lost(thread.join().unwrap()).0, addr);
 }
 
-/// Collects what is logged.
-struct Collector(Mutex<Vec<String>>);
-
-impl log::Log for Collector {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.lock().unwrap().push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-static LOG: Collector = Collector(Mutex::new(Vec::new()));
-
 #[test]
 fn row_29_a_turn_that_takes_long_is_counted_and_whom_it_served_is_named() {
-    log::set_logger(&LOG).expect("no other test logs");
-    log::set_max_level(log::LevelFilter::Warn);
+    collect_log();
     let config = Config::new().slow_turn(Some(Duration::from_millis(50)));
     let blocks = from_fn(|conn, input| {
         if input.peek() == b"block" {
@@ -608,7 +588,7 @@ fn row_29_a_turn_that_takes_long_is_counted_and_whom_it_served_is_named() {
     echo(&mut client, b"hello");
     assert!(server.stats().slow_turns >= 1);
     let name = client.local_addr().unwrap().to_string();
-    let lines = LOG.0.lock().unwrap();
+    let lines = logged();
     let line = lines.iter().find(|line| line.contains(&name)).expect("it is named");
     assert!(line.contains("took too long"), "{line}");
 }

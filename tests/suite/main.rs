@@ -12,6 +12,7 @@ mod handlers;
 mod ids;
 mod library;
 mod life;
+mod panic_texts;
 mod stalls;
 
 #[cfg(feature = "cli")]

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::{Mutex, Once, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -207,4 +207,34 @@ pub(crate) fn half_close_echo(
             pace();
         }
     })
+}
+
+/// What this process logs, from the level `warn` on.
+struct Collector(Mutex<Vec<String>>);
+
+impl log::Log for Collector {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+static LOG: Collector = Collector(Mutex::new(Vec::new()));
+
+/// From now on [`logged`] has all lines that the library logs, those of other tests included.
+pub(crate) fn collect_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| log::set_logger(&LOG).expect("there is no other logger"));
+    log::set_max_level(log::LevelFilter::Warn);
+}
+
+pub(crate) fn logged() -> Vec<String> {
+    LOG.0.lock().unwrap().clone()
 }
