@@ -66,7 +66,7 @@ impl Failure {
 }
 
 /// What was typed wrong is shown as it was typed, but keeps to its line.
-fn printable(character: char) -> impl Iterator<Item = char> {
+pub(crate) fn printable(character: char) -> impl Iterator<Item = char> {
     let escaped = character.is_control().then(|| character.escape_default());
     let plain = (!character.is_control()).then_some(character);
     escaped.into_iter().flatten().chain(plain)

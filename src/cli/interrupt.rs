@@ -1,58 +1,93 @@
-//! SIGINT and SIGTERM, where they end what is under way.
+//! SIGINT and SIGTERM, where they end a run that has results to show.
 
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::iterator::Signals;
-use signal_hook::low_level::pipe;
+use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 
 use super::failure::Failure;
+use super::signals;
 
-/// Tells whether one of the two has come. Its descriptor is readable from then on.
-#[derive(Debug)]
-pub(crate) struct Interrupt {
-    ends_at_once: Arc<AtomicBool>,
-    has_come: Arc<AtomicBool>,
+/// What the first of these signals does. A second one ends the process at once, with exit code 1.
+///
+/// Its descriptor is readable once the run was told to end.
+#[derive(Clone)]
+pub(crate) struct Interrupt(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
     readable: UnixStream,
+    wakes: UnixStream,
+}
+
+enum State {
+    /// There is nothing to show, so the process ends, with exit code 1.
+    NoRun,
+    /// The run is told to end.
+    Running(Box<dyn Fn() -> bool + Send>),
+    /// The run was told to end. The next signal ends the process.
+    HasCome,
+    /// The run is over, and its result is being written to a reader that may not read.
+    Over { has_come: bool },
 }
 
 impl Interrupt {
-    pub(crate) fn has_come(&self) -> bool {
-        self.has_come.load(Ordering::Acquire)
+    /// Waits for them from now on. To be called before there is a second thread.
+    ///
+    /// # Errors
+    /// The system gives no thread or no descriptor.
+    pub(crate) fn start() -> Result<Self, Failure> {
+        let (readable, wakes) = UnixStream::pair().map_err(signals::refused)?;
+        let state = Mutex::new(State::NoRun);
+        let this = Self(Arc::new(Shared { state, readable, wakes }));
+        let told = this.clone();
+        signals::wait_for(&[SIGINT, SIGTERM], move |signal| told.on(signal))?;
+        Ok(this)
     }
 
-    /// From now on a signal ends the process at once, with exit code 1, also the first: what was under way is
-    /// over, and the result is being written to a reader that may not read.
+    /// A run begins. `end` tells it to end, and returns whether it is still there to be told.
+    pub(crate) fn on_first(&self, end: impl Fn() -> bool + Send + 'static) {
+        *self.lock() = State::Running(Box::new(end));
+    }
+
+    /// Whether the run was told to end.
+    pub(crate) fn has_come(&self) -> bool {
+        matches!(*self.lock(), State::HasCome | State::Over { has_come: true })
+    }
+
+    /// From now on a signal ends the process at once, with exit code 1, also the first.
     pub(crate) fn ends_at_once(&self) {
-        self.ends_at_once.store(true, Ordering::Release);
+        let has_come = self.has_come();
+        *self.lock() = State::Over { has_come };
+    }
+
+    fn on(&self, signal: Signal) {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, State::HasCome) {
+            State::Running(end) if end() => {
+                let _ = (&self.0.wakes).write(&[0]); // it has room for one byte
+                return;
+            }
+            State::HasCome | State::Over { .. } => {}
+            State::NoRun | State::Running(_) => {
+                // The lock is held, so no run begins meanwhile.
+                Failure::System(format!("ended by {signal}")).report();
+            }
+        }
+        process::exit(1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl AsFd for Interrupt {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.readable.as_fd()
+        self.0.readable.as_fd()
     }
-}
-
-/// Has the first of them act, on a thread of its own; a second one ends the process at once, with exit code 1.
-pub(crate) fn on_first(act: impl Fn() + Send + 'static) -> Result<Interrupt, Failure> {
-    let refused = |error| Failure::System(format!("signals cannot be handled: {error}"));
-    let (ends_at_once, has_come) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-    let (readable, wakes) = UnixStream::pair().map_err(refused)?;
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&ends_at_once))
-            .map_err(refused)?;
-        flag::register(signal, Arc::clone(&ends_at_once)).map_err(refused)?;
-        flag::register(signal, Arc::clone(&has_come)).map_err(refused)?;
-        pipe::register(signal, wakes.try_clone().map_err(refused)?).map_err(refused)?;
-    }
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
-    let wait = move || signals.forever().for_each(|_signal| act());
-    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(refused)?;
-    Ok(Interrupt { ends_at_once, has_come, readable })
 }

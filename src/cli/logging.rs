@@ -1,23 +1,28 @@
 //! Where the log goes.
 
+use std::env;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use log::LevelFilter;
-use simplelog::{
-    ColorChoice, Config, ConfigBuilder, SharedLogger, TermLogger, TerminalMode, WriteLogger,
-};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::failure::Failure;
+use super::failure::{Failure, printable};
 
-/// Has the log file be opened again: who rotates logs has moved it away.
+/// The target of records that answer an operator. They are written at any level but off.
+const ANSWER: &str = "readyloop::answer";
+
+/// Orders that the log file is opened again: it was moved away to be rotated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reopen {
     is_ordered: Arc<AtomicBool>,
-    is_possible: bool,
 }
 
 impl Reopen {
@@ -25,34 +30,185 @@ impl Reopen {
     pub(crate) fn order(&self) {
         self.is_ordered.store(true, Ordering::Release);
     }
-
-    /// Whether the log goes to a file.
-    pub(crate) fn is_possible(&self) -> bool {
-        self.is_possible
-    }
 }
 
 /// Opens the file now if that was ordered, whatever the level of the log lets pass.
 pub(crate) fn go_on() {
-    log::info!("the log goes on here");
     log::logger().flush();
+    log::info!("the log goes on here");
+}
+
+/// Logs what an operator has asked for.
+pub(crate) fn answer(text: std::fmt::Arguments<'_>) {
+    // Not by a macro, which would judge by the level alone.
+    let record = Record::builder().level(Level::Info).target(ANSWER).args(text).build();
+    log::logger().log(&record);
 }
 
 /// Logs to standard error, or to the end of a file.
 pub(crate) fn start(level: LevelFilter, file: Option<&Path>) -> Result<Reopen, Failure> {
-    let reopen = Reopen { is_possible: file.is_some(), ..Reopen::default() };
-    let logger: Box<dyn SharedLogger> = match file {
-        None => TermLogger::new(level, config(), TerminalMode::Stderr, color()),
-        Some(path) => {
-            let file = LogFile::open(path, reopen.clone()).map_err(|error| {
-                Failure::of_flag(format!("--log-file {}", path.display()), error)
-            })?;
-            WriteLogger::new(level, config(), file)
-        }
+    let reopen = Reopen::default();
+    let target = match file {
+        None => Target::StandardError,
+        Some(path) => Target::File(LogFile::open(path, reopen.clone())?),
     };
-    simplelog::CombinedLogger::init(vec![logger])
+    let logger = Logger {
+        level,
+        has_colors: file.is_none() && has_colors(),
+        output: Mutex::new(Output::to(target)),
+    };
+    log::set_logger(Box::leak(Box::new(logger))) // it is needed to the end of the process
         .map_err(|error| Failure::System(format!("the log could not be started: {error}")))?;
+    log::set_max_level(level);
     Ok(reopen)
+}
+
+struct Logger {
+    level: LevelFilter,
+    has_colors: bool,
+    output: Mutex<Output>,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let is_answer = metadata.target() == ANSWER && self.level != LevelFilter::Off;
+        let is_ours = metadata.target().starts_with("readyloop");
+        is_answer || (is_ours && metadata.level() <= self.level)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            // Before the lock is taken: the texts are a handler's, and may panic or log.
+            let line = line(record.level(), &record.args().to_string(), self.has_colors);
+            self.output().log(&line);
+        }
+    }
+
+    fn flush(&self) {
+        if self.level != LevelFilter::Off {
+            self.output().reopen_if_ordered();
+        }
+    }
+}
+
+impl Logger {
+    fn output(&self) -> MutexGuard<'_, Output> {
+        // A panic while it is held leaves nothing half done.
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One line, whatever the text is.
+fn line(level: Level, text: &str, has_color: bool) -> String {
+    let now = OffsetDateTime::now_utc().format(&Rfc3339);
+    let mut line = now.unwrap_or_else(|_| "(beyond the year 9999)".to_owned());
+    let color = match level {
+        _ if !has_color => None,
+        Level::Error => Some("31"),
+        Level::Warn => Some("33"),
+        Level::Info => Some("34"),
+        Level::Debug => Some("36"),
+        Level::Trace => Some("37"),
+    };
+    line += &match color {
+        None => format!(" [{level}] "),
+        Some(color) => format!(" \x1b[{color}m[{level}]\x1b[0m "),
+    };
+    line.extend(text.chars().flat_map(printable));
+    line.push('\n');
+    line
+}
+
+/// Whether standard error is a terminal that shows colours.
+fn has_colors() -> bool {
+    let is_plain = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stderr().is_terminal() && !is_plain && env::var_os("NO_COLOR").is_none()
+}
+
+/// Writes each line with one call, so that lines of several processes in one file are not mixed up. What could not
+/// be written is counted, and told as soon as something can be written again.
+struct Output {
+    target: Target,
+    /// How many lines could not be written, and why not the last of them.
+    lost: Option<(u64, io::Error)>,
+    /// The last line that was lost has been written in part.
+    is_midline: bool,
+}
+
+enum Target {
+    StandardError,
+    File(LogFile),
+}
+
+impl Output {
+    fn to(target: Target) -> Self {
+        Self { target, lost: None, is_midline: false }
+    }
+
+    fn log(&mut self, line: &str) {
+        self.reopen_if_ordered();
+        let written = self.tell_of_lost_lines().and_then(|()| self.write(line));
+        if let Err(error) = written {
+            let before = self.lost.take().map_or(0, |(lines, _)| lines);
+            self.lost = Some((before + 1, error));
+        }
+    }
+
+    fn tell_of_lost_lines(&mut self) -> io::Result<()> {
+        let Some((lines, error)) = &self.lost else { return Ok(()) };
+        let text = format!("{lines} lines of the log are lost, the last by: {error}");
+        self.write(&line(Level::Warn, &text, false))?;
+        self.lost = None;
+        Ok(())
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        let bytes = if self.is_midline { format!("\n{line}") } else { line.to_owned() };
+        let mut left = bytes.as_bytes();
+        while !left.is_empty() {
+            match self.target.write(left) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    left = &left[written..];
+                    self.is_midline = !left.is_empty();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn reopen_if_ordered(&mut self) {
+        let Target::File(file) = &mut self.target else { return };
+        if !file.reopen.is_ordered.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        match append_to(&file.path) {
+            Ok(opened) => {
+                file.file = opened;
+                self.is_midline &= file.file.metadata().is_ok_and(|file| file.len() > 0);
+            }
+            // The old file is better than none.
+            Err(error) => {
+                let path = file.path.display();
+                let text = format!(
+                    "the log file {path} cannot be opened again, so the log goes on here: {}",
+                    explained(&error)
+                );
+                self.log(&line(Level::Error, &text, false));
+            }
+        }
+    }
+}
+
+impl Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::StandardError => io::stderr().write(bytes),
+            Self::File(file) => file.file.write(bytes),
+        }
+    }
 }
 
 /// A file that is opened again by its name when that is ordered.
@@ -60,67 +216,29 @@ struct LogFile {
     path: PathBuf,
     file: File,
     reopen: Reopen,
-    /// A line is not split over two files.
-    is_at_line_start: bool,
 }
 
 impl LogFile {
-    fn open(path: &Path, reopen: Reopen) -> io::Result<Self> {
-        let file = append_to(path)?;
-        Ok(Self { path: path.to_owned(), file, reopen, is_at_line_start: true })
-    }
-
-    /// If that fails, the old file is better than none.
-    fn reopen_if_ordered(&mut self) {
-        if !(self.is_at_line_start && self.reopen.is_ordered.swap(false, Ordering::AcqRel)) {
-            return;
-        }
-        match append_to(&self.path) {
-            Ok(file) => self.file = file,
-            Err(error) => {
-                let path = self.path.display().to_string();
-                let _ = writeln!(
-                    self.file,
-                    "the log file {} cannot be opened again, so the log goes on here: {error}",
-                    path.escape_debug()
-                );
-            }
-        }
+    fn open(path: &Path, reopen: Reopen) -> Result<Self, Failure> {
+        let refused = |error: io::Error| {
+            Failure::of_flag(format!("--log-file {}", path.display()), explained(&error))
+        };
+        let file = append_to(path).map_err(refused)?;
+        Ok(Self { path: path.to_owned(), file, reopen })
     }
 }
 
+/// Does not wait for a reader if this is a FIFO, neither now nor when it is full: the log is never a reason not to
+/// serve. It makes no difference to a file.
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().create(true).append(true).custom_flags(flags).open(path)
 }
 
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.reopen_if_ordered();
-        // What follows a failed write is not the rest of its line: simplelog gives the line up.
-        self.is_at_line_start = true;
-        let written = self.file.write(bytes)?;
-        if let Some(last) = bytes[..written].last() {
-            self.is_at_line_start = *last == b'\n';
-        }
-        Ok(written)
+/// What refused to open it, and what can be done about it.
+fn explained(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NXIO) => "no process reads this FIFO; start its reader first".to_owned(),
+        _ => error.to_string(),
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.reopen_if_ordered();
-        self.file.flush()
-    }
-}
-
-fn config() -> Config {
-    ConfigBuilder::new()
-        .set_time_format_rfc3339()
-        .set_thread_level(LevelFilter::Off)
-        .set_target_level(LevelFilter::Off)
-        .set_location_level(LevelFilter::Off)
-        .add_filter_allow_str("readyloop")
-        .build()
-}
-
-fn color() -> ColorChoice {
-    if io::stderr().is_terminal() { ColorChoice::Auto } else { ColorChoice::Never }
 }

@@ -9,6 +9,7 @@ mod logging;
 mod open_files;
 mod scope;
 mod serve;
+mod serve_signals;
 mod signals;
 mod standing;
 mod streams;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use args::Command;
 
 pub(crate) fn main() -> ExitCode {
+    signals::survive_file_size_limit();
     let result = args::parse().and_then(|command| match command {
         Command::Serve(args) => serve::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -1,7 +1,8 @@
 //! `readyloop serve`.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::thread;
 use std::time::Duration;
 
 use readyloop::services::{Chargen, Daytime, Discard, Echo};
@@ -9,23 +10,29 @@ use readyloop::{Config, Error, Handler, ListenOptions, Overflow, Report, Server}
 
 use super::args::{ServeArgs, Service, WhenFull};
 use super::failure::Failure;
-use super::signals::{Ending, Signals};
+use super::serve_signals::{Ending, Signals};
 use super::{logging, open_files, streams};
 
-/// So long standard output may take for the line that says where the server listens.
+/// So long standard output may take for the lines that say where the server listens, before the log says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let signals = Signals::start(args.log_file.is_some())?;
     let log = logging::start(args.level(), args.log_file.as_deref())?;
     match args.service {
-        Service::Echo => serve(args, log, Echo),
-        Service::Discard => serve(args, log, Discard),
-        Service::Daytime => serve(args, log, Daytime),
-        Service::Chargen => serve(args, log, Chargen),
+        Service::Echo => serve(args, &signals, log, Echo),
+        Service::Discard => serve(args, &signals, log, Discard),
+        Service::Daytime => serve(args, &signals, log, Daytime),
+        Service::Chargen => serve(args, &signals, log, Chargen),
     }
 }
 
-fn serve<H>(args: &ServeArgs, log: logging::Reopen, handler: H) -> Result<(), Failure>
+fn serve<H>(
+    args: &ServeArgs,
+    signals: &Signals,
+    log: logging::Reopen,
+    handler: H,
+) -> Result<(), Failure>
 where
     H: Handler + Clone + Send + Sync + 'static,
 {
@@ -33,7 +40,6 @@ where
     let make = move |_reactor| handler.clone();
     let mut server = Server::new(config(args), args.reactors.0, make)
         .map_err(|error| Failure::System(error.to_string()))?;
-    let signals = Signals::start(server.handle(), args.drain_timeout.0, log)?;
     let options = ListenOptions::new()
         .backlog(args.backlog.0)
         .reuse_port(args.reuse_port)
@@ -46,9 +52,10 @@ where
                 with_advice(&error, &taken, args.only_v6),
             )
         })?;
-        announce(addr);
         taken.push(addr);
     }
+    signals.serve(server.handle(), args.drain_timeout.0, log);
+    announce(&taken);
     open_files.log();
     let report = server.run().map_err(|error| Failure::System(error.to_string()))?;
     judge(signals.ending(), &report)
@@ -108,11 +115,24 @@ fn config(args: &ServeArgs) -> Config {
     config
 }
 
-/// For the scripts that wait for it. That standard output does not take the line is no reason not to serve, but a
-/// script may wait in vain then, and the log says why.
-fn announce(addr: SocketAddr) {
-    if let Err(error) = streams::print_within(PATIENCE, &format!("listening on {addr}\n")) {
-        log::warn!("standard output did not take \"listening on {addr}\": {error}");
+/// Says on standard output where it listens, for scripts that wait for that. That standard output does not take it
+/// is no reason not to serve. But a script may wait in vain then, and the log says why. A thread waits for the reader,
+/// for ever if need be.
+fn announce(addrs: &[SocketAddr]) {
+    let text: String = addrs.iter().map(|addr| format!("listening on {addr}\n")).collect();
+    let warn = |error: io::Error| {
+        log::warn!("standard output did not take where the server listens: {error}");
+    };
+    let say = move || match streams::print_within(PATIENCE, &text) {
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            warn(error);
+            let _ = streams::write_all(io::stdout(), text.as_bytes());
+        }
+        Err(error) => warn(error),
+        Ok(()) => {}
+    };
+    if let Err(error) = thread::Builder::new().name("announcer".to_owned()).spawn(say) {
+        warn(error);
     }
 }
 

@@ -1,11 +1,13 @@
-//! How things stand, for the log.
+//! How things stand, for the operator who asks.
 
 use readyloop::{Config, Stats};
 
+use super::logging::answer;
+
 /// Two lines: what was counted, and what the limits are.
 pub(crate) fn log(stats: &Stats, config: &Config, reactors: usize) {
-    log::info!("stats of {reactors} reactors: {}", on_one_line(stats));
-    log::info!("limits: {}", on_one_line(config));
+    answer(format_args!("stats of {reactors} reactors: {}", on_one_line(stats)));
+    answer(format_args!("limits: {}", on_one_line(config)));
 }
 
 /// What `Debug` says, which leaves nothing out, without its punctuation.

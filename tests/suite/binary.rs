@@ -514,8 +514,11 @@ fn sighup_opens_the_log_file_again_and_sigusr1_says_how_things_stand() {
     binary.signal(Signal::HUP);
     wait_until("it is opened again", || read(&log).contains("the log goes on here"));
     assert!(read(&old).contains("listening on") && !read(&old).contains("goes on"));
-    binary.signal(Signal::USR1);
-    wait_until("it says how things stand", || read(&log).contains("limits: "));
+    wait_until("it says how things stand", || {
+        binary.signal(Signal::USR1); // what it says is as of the end of a turn
+        read(&log).contains("bytes_in: 5,")
+    });
+    wait_until("it says all of it", || read(&log).contains("limits: "));
     let text = read(&log);
     for expected in [
         "stats of 2 reactors: ",

@@ -639,20 +639,14 @@ fn a_signal_while_it_connects_ends_it_too() {
     }
     let args = ["--clients", "500", "--timeout", "1h"];
     let child = command(silent, &args).spawn().unwrap();
-    wait_until("it takes signals", || has_thread(&child, "signals"));
+    let files = format!("/proc/{}/fd", child.id());
+    wait_until("it connects", || std::fs::read_dir(&files).is_ok_and(|all| all.count() > 100));
     let _ = kill_process(Pid::from_child(&child), Signal::INT);
     let (code, _, said) = outcome(child.wait_with_output().unwrap());
     assert_eq!(code, 1);
     let expected = "readyloop: interrupted: clients: 500; messages sent: 0 of 500; replies right: 0, \
                     wrong: 0, missing: 0; connections failed: 0\n";
     assert_eq!(said, expected);
-}
-
-fn has_thread(child: &Child, name: &str) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", child.id())) else { return false };
-    threads.flatten().any(|thread| {
-        std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|text| text.trim() == name)
-    })
 }
 
 #[test]
@@ -708,4 +702,10 @@ fn wrong_usage_of_the_client_is_one_line_that_names_the_flag_and_exit_code_2() {
     let (code, _, said) = run(&mut command(server, &["--clients", "4000000000"]));
     assert_eq!(code, 1);
     assert_is_one_line_with(&said, "--clients 4000000000: the limit of open files is ");
+}
+fn has_thread(child: &Child, name: &str) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", child.id())) else { return false };
+    threads.flatten().any(|thread| {
+        std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|text| text.trim() == name)
+    })
 }

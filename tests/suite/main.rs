@@ -24,8 +24,12 @@ mod binary;
 #[cfg(feature = "cli")]
 mod client_command;
 #[cfg(feature = "cli")]
+mod log;
+#[cfg(feature = "cli")]
 mod many;
 #[cfg(feature = "cli")]
 mod outside;
 #[cfg(feature = "cli")]
 mod protection;
+#[cfg(feature = "cli")]
+mod signals;

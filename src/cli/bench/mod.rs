@@ -37,7 +37,8 @@ use std::sync::mpsc;
 pub(crate) use args::BenchArgs;
 
 use super::failure::Failure;
-use super::{interrupt, streams};
+use super::interrupt::Interrupt;
+use super::streams;
 use clock::Clock;
 use conductor::Conductor;
 use content::Content;
@@ -49,6 +50,7 @@ use report::Report;
 use sources::Sources;
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
+    let interrupt = Interrupt::start()?;
     let plan = args.plan()?;
     let mut targets = resolve(&args.target.0)?;
     let process = std::process::id();
@@ -65,8 +67,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     room::check(&plan, &sources, sources::how_to_add(&targets))?;
     let (sender, events) = mpsc::channel();
     let interrupted = sender.clone();
-    // What was measured is shown. The run may be over: then nobody takes it.
-    let interrupt = interrupt::on_first(move || _ = interrupted.send(Event::Interrupted))?;
     let common = Common {
         content: Content::new(plan.sizes, process.into()),
         plan: plan.clone(),
@@ -78,6 +78,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let pid = args.pid.map(|pid| pid.0);
     let conductor = Conductor::new(common, pid, (sender, events))?;
     let plot = args.plot.as_deref().map(Plot::make_sure_of).transpose()?;
+    // What was measured is shown. If the run is over, nothing takes it.
+    interrupt.on_first(move || interrupted.send(Event::Interrupted).is_ok());
     let outcome = conductor.run().inspect_err(|_| {
         plot.iter().for_each(Plot::leave);
     })?;

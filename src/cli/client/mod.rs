@@ -11,13 +11,17 @@ use std::net::{SocketAddr, ToSocketAddrs};
 pub(crate) use args::ClientArgs;
 
 use super::failure::Failure;
+use super::interrupt::Interrupt;
 
 pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
+    let plan = args.plan();
+    // A pump has nothing to sum up, so it is left to end as by default.
+    let interrupt = plan.as_ref().map(|_| Interrupt::start()).transpose()?;
     let name = &args.server.0;
     let refused = |error| Failure::of_flag(name, format!("there is no such address: {error}"));
     let addrs: Vec<SocketAddr> = name.to_socket_addrs().map_err(refused)?.collect();
-    match args.plan() {
-        None => pump::run(&addrs, args.timeout.0),
-        Some(plan) => script::run(plan, addrs),
+    match (plan, interrupt) {
+        (Some(plan), Some(interrupt)) => script::run(plan, addrs, &interrupt),
+        _ => pump::run(&addrs, args.timeout.0),
     }
 }

@@ -10,7 +10,7 @@ use super::args::Plan;
 use super::message::{fill_in, on_one_line, reply_len};
 use super::tally::Tally;
 use crate::cli::failure::Failure;
-use crate::cli::interrupt::{self, Interrupt};
+use crate::cli::interrupt::Interrupt;
 use crate::cli::open_files;
 use crate::cli::streams::{self, Unwritten};
 use readyloop::{
@@ -34,16 +34,23 @@ const OVERDUE: TimerKey = TimerKey(1);
 /// # Errors
 /// [`Failure::System`] if a reply was not right or not printed, a message was not sent, or a signal came before the
 /// end.
-pub(crate) fn run(plan: Plan, addrs: Vec<SocketAddr>) -> Result<(), Failure> {
+pub(crate) fn run(
+    plan: Plan,
+    addrs: Vec<SocketAddr>,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
     let refused = |error: readyloop::Error| Failure::System(error.to_string());
     open_files::must_allow(plan.clients)?;
     let mut reactor = Reactor::new(config(&plan), Script::new(plan, addrs)).map_err(refused)?;
     let handle = reactor.handle();
-    let interrupt = interrupt::on_first(move || handle.stop())?;
+    interrupt.on_first(move || {
+        handle.stop();
+        true
+    });
     while reactor.turn(None).map_err(refused)?.is_continue() {
-        reactor.handler_mut().print(&interrupt);
+        reactor.handler_mut().print(interrupt);
     }
-    reactor.handler_mut().print(&interrupt);
+    reactor.handler_mut().print(interrupt);
     interrupt.ends_at_once();
     sum_up(&reactor.handler().tally, interrupt.has_come())
 }
