@@ -26,7 +26,7 @@
 //! `sim` adds `net::sim`, a simulated network to test handlers in: no new dependency.
 //!
 //! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
-//! Without it the library depends on mio, slab, log, rustix and socket2 alone.
+//! Without it the library depends on mio, slab, log, memmap2, rustix and socket2 alone.
 
 // A clock may step back: `saturating_sub` and the like never panic.
 #![warn(clippy::unchecked_time_subtraction)]
@@ -35,6 +35,7 @@ mod ballot;
 #[cfg(feature = "_bench")]
 #[doc(hidden)]
 pub mod benching;
+mod block;
 mod client;
 mod close_reason;
 mod config;

@@ -1,11 +1,12 @@
 //! The bytes that a handler was shown and did not take.
 
 use super::search::Search;
+use crate::block::Block;
 
 /// Input that waits for the rest of its message. It owns no memory while there is none.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
-    bytes: Vec<u8>,
+    block: Block,
     /// Where the untaken bytes begin.
     start: usize,
     search: Search,
@@ -13,7 +14,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.block.len() - self.start
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -21,11 +22,16 @@ impl Kept {
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.block[self.start..]
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        let rest = self.block.fill(bytes);
+        if !rest.is_empty() {
+            let needed = self.len() + rest.len();
+            self.move_to(needed.max(self.len() * 2));
+            self.block.fill(rest);
+        }
     }
 
     /// Forgets the first `count` bytes: the handler has taken them.
@@ -33,14 +39,22 @@ impl Kept {
         self.start += count;
         if self.is_empty() {
             *self = Self::default();
-        } else if self.start > self.bytes.len() / 2 {
+        } else if self.start > self.block.len() / 2 {
             // Moves fewer bytes than were taken since the last move, so the total stays linear.
-            self.bytes.drain(..self.start);
-            self.start = 0;
-            if self.bytes.len() < self.bytes.capacity() / 4 {
-                self.bytes.shrink_to(self.bytes.len() * 2);
+            if self.len() < self.block.capacity() / 4 {
+                self.move_to(self.len() * 2);
+            } else {
+                self.block.remove_first(self.start);
+                self.start = 0;
             }
         }
+    }
+
+    /// Moves the untaken bytes to a block for so many.
+    fn move_to(&mut self, capacity: usize) {
+        let mut block = Block::with_capacity(capacity);
+        block.fill(self.bytes());
+        (self.block, self.start) = (block, 0);
     }
 
     pub(crate) fn take_search(&mut self) -> Search {
@@ -58,6 +72,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::SMALLEST_MAPPED;
     use proptest::prelude::*;
 
     #[test]
@@ -68,7 +83,7 @@ mod tests {
         assert_eq!(kept.bytes(), b"half a message");
         kept.consume(14);
         assert!(kept.is_empty());
-        assert_eq!(kept.bytes.capacity(), 0);
+        assert_eq!(kept.block.capacity(), 0);
     }
 
     #[test]
@@ -85,12 +100,24 @@ mod tests {
     #[test]
     fn a_buffer_that_is_much_too_large_is_given_back() {
         let mut kept = Kept::default();
-        let capacity = |kept: &Kept| kept.bytes.capacity();
+        let capacity = |kept: &Kept| kept.block.capacity();
         kept.append(&[7; 100_000]);
-        kept.consume(70_000);
-        assert_eq!(capacity(&kept), 100_000, "a third is not much too large");
-        kept.consume(20_000);
-        assert_eq!(capacity(&kept), 20_000);
+        let before = capacity(&kept);
+        kept.consume(60_000);
+        assert_eq!(capacity(&kept), before, "that is not much too large");
+        kept.consume(30_000);
+        assert!((10_000..before / 2).contains(&capacity(&kept)), "{}", capacity(&kept));
+        assert_eq!(kept.bytes(), &[7; 10_000]);
+    }
+
+    #[test]
+    fn long_input_takes_no_memory_of_the_allocator() {
+        let mut kept = Kept::default();
+        for len in 1..100 {
+            kept.append(&[7; 500]);
+            let is_mapped = matches!(kept.block, Block::Mapped { .. });
+            assert!(is_mapped || len * 500 < SMALLEST_MAPPED, "{len}");
+        }
     }
 
     #[test]

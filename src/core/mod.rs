@@ -1,7 +1,8 @@
 //! What needs no system: bytes, states and deadlines go in, decisions come out.
 //!
 //! Nothing here calls the kernel or reads a clock; time arrives as an argument. That is what makes
-//! these parts testable on their own and the same under a simulated network. Two of them
+//! these parts testable on their own and the same under a simulated network. Memory is the exception: long
+//! queues take theirs from the system ([`crate::block`]). Two of them
 //! ([`mailbox`], [`board`]) are shared by threads; a model checker tries all their orders.
 
 pub(crate) mod accept_fault;

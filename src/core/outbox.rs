@@ -2,17 +2,22 @@
 
 use std::collections::VecDeque;
 
-/// No chunk is allocated larger than this, so that a long queue is given back piece by piece while
-/// it drains, and never copied because it grows.
+use crate::block::{Block, SMALLEST_MAPPED};
+
+/// No chunk is larger than this, so that a long queue is given back piece by piece while it drains, and never
+/// copied because it grows.
 const LARGEST_CHUNK: usize = 64 * 1024;
 
 /// Small sends to a blocked peer share chunks of at least this size.
 const SMALLEST_CHUNK: usize = 1024;
 
+/// A queue that is longer takes no memory from the allocator, which would not give it back.
+const LARGEST_ALLOCATED: usize = 2 * SMALLEST_CHUNK;
+
 /// A queue of bytes. It owns no memory while it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Block>,
     /// How much of the first chunk the kernel has taken.
     sent: usize,
     len: usize,
@@ -30,17 +35,14 @@ impl Outbox {
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         if let Some(last) = self.chunks.back_mut() {
-            let fits = bytes.len().min(last.capacity() - last.len());
-            last.extend_from_slice(&bytes[..fits]);
-            bytes = &bytes[fits..];
+            bytes = last.fill(bytes);
         }
         while !bytes.is_empty() {
             // A quarter of the queue at least: few chunks for many small sends, and little waste.
-            let size = bytes.len().max(self.len / 4).clamp(SMALLEST_CHUNK, LARGEST_CHUNK);
-            let mut chunk = Vec::with_capacity(size);
-            let fits = bytes.len().min(chunk.capacity());
-            chunk.extend_from_slice(&bytes[..fits]);
-            bytes = &bytes[fits..];
+            let least = if self.len > LARGEST_ALLOCATED { SMALLEST_MAPPED } else { SMALLEST_CHUNK };
+            let size = bytes.len().max(self.len / 4).clamp(least, LARGEST_CHUNK);
+            let mut chunk = Block::with_capacity(size);
+            bytes = chunk.fill(bytes);
             self.chunks.push_back(chunk);
         }
     }
@@ -94,6 +96,32 @@ mod tests {
             outbox.push(b"x");
         }
         assert!(outbox.slices().count() < 24, "{} chunks", outbox.slices().count());
+    }
+
+    #[test]
+    fn a_long_queue_takes_little_memory_of_the_allocator_however_it_has_grown() {
+        for size in [1, 100, 1_000, 3_000, 30_000] {
+            let mut outbox = Outbox::default();
+            for _ in 0..(100_000 / size) {
+                outbox.push(&vec![7; size]);
+            }
+            let allocated =
+                outbox.chunks.iter().filter(|chunk| matches!(chunk, Block::Allocated(_)));
+            let allocated: usize = allocated.map(Block::capacity).sum();
+            assert!(allocated <= LARGEST_ALLOCATED, "{allocated} bytes with sends of {size}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_never_empties_does_not_grow_in_memory() {
+        let mut outbox = Outbox::default();
+        outbox.push(&[7; 5_000]);
+        for _ in 0..10_000 {
+            outbox.push(&[7; 700]);
+            outbox.consume(700);
+            let capacity: usize = outbox.chunks.iter().map(Block::capacity).sum();
+            assert!(capacity <= 5_000 + 3 * SMALLEST_MAPPED, "{capacity}");
+        }
     }
 
     #[test]

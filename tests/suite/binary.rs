@@ -364,7 +364,7 @@ fn nobody_has_to_read_where_it_listens() {
 }
 
 /// Clients that send as much as goes in and read nothing, with small buffers.
-fn stuck_clients(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+pub(crate) fn stuck_clients(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
     let stuck = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::binary::Binary;
+use crate::binary::{Binary, stuck_clients};
 use crate::util::*;
 
 /// Held by the tests that open thousands of sockets, which they may from then on: there are not descriptors
@@ -94,4 +94,56 @@ fn ten_thousand_connections_are_open_at_once_and_each_echoes() {
     drop(clients);
     wait_until("the table is empty", || binary.open_files() == idle);
     assert!(binary.terminate().success());
+}
+
+/// Of a process, in bytes.
+fn resident(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is said");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+}
+
+#[test]
+fn row_59_what_waited_for_slow_readers_is_given_back_to_the_system_when_they_go() {
+    let _alone = alone();
+    const READERS: usize = if cfg!(debug_assertions) { 1_500 } else { 6_000 };
+    const MIB: usize = 1 << 20;
+    let binary = Binary::start(&["--backlog", "4096", "--queue-budget", "1GiB"]);
+    let idle = binary.open_files();
+    let process = binary.child.id();
+    let fresh = resident(process);
+    let is_back = |allowed: usize| {
+        let limit = fresh + READERS * 1024 + allowed;
+        wait_until("memory has come back", || resident(process) < limit);
+    };
+    let fill = || {
+        let readers = stuck_clients(binary.addr(), READERS);
+        let waiting = resident(process) - fresh;
+        assert!(waiting > READERS * 24 * 1024, "{waiting} bytes are not much");
+        readers
+    };
+    // They go without a word.
+    drop(fill());
+    wait_until("all have gone", || binary.open_files() == idle);
+    is_back(4 * MIB);
+    // They read all, and stay.
+    let mut readers = fill();
+    let mut chunk = vec![0; 65_536];
+    wait_until("memory has come back", || {
+        for reader in &mut readers {
+            while matches!(reader.read(&mut chunk), Ok(1..)) {}
+        }
+        resident(process) < fresh + READERS * 1024 + 4 * MIB
+    });
+    drop(readers);
+    wait_until("all have gone", || binary.open_files() == idle);
+    // One in fifty stays, wherever its memory lies.
+    let mut readers = fill();
+    let mut number = 0;
+    readers.retain(|_| {
+        number += 1;
+        number % 50 == 0
+    });
+    wait_until("the others have gone", || binary.open_files() == idle + readers.len());
+    is_back(4 * MIB + readers.len() * 2 * 128 * 1024);
 }
