@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -194,7 +194,7 @@ impl Output {
                 let path = file.path.display();
                 let text = format!(
                     "the log file {path} cannot be opened again, so the log goes on here: {}",
-                    explained(&error)
+                    explained(&file.path, &error)
                 );
                 self.log(&line(Level::Error, &text, false));
             }
@@ -221,7 +221,7 @@ struct LogFile {
 impl LogFile {
     fn open(path: &Path, reopen: Reopen) -> Result<Self, Failure> {
         let refused = |error: io::Error| {
-            Failure::of_flag(format!("--log-file {}", path.display()), explained(&error))
+            Failure::of_flag(format!("--log-file {}", path.display()), explained(path, &error))
         };
         let file = append_to(path).map_err(refused)?;
         Ok(Self { path: path.to_owned(), file, reopen })
@@ -236,9 +236,12 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 /// What refused to open it, and what can be done about it.
-fn explained(error: &io::Error) -> String {
+fn explained(path: &Path, error: &io::Error) -> String {
+    let is_fifo = || path.metadata().is_ok_and(|file| file.file_type().is_fifo());
     match Errno::from_io_error(error) {
-        Some(Errno::NXIO) => "no process reads this FIFO; start its reader first".to_owned(),
+        Some(Errno::NXIO) if is_fifo() => {
+            "no process reads this FIFO; start its reader first".to_owned()
+        }
         _ => error.to_string(),
     }
 }

@@ -340,7 +340,7 @@ fn help_and_version_are_not_failures() {
 }
 
 /// Waits for the line of the log that says where it listens.
-fn addr_in_log(log: &Path) -> SocketAddr {
+pub(crate) fn addr_in_log(log: &Path) -> SocketAddr {
     let mut found = None;
     wait_until("it listens", || {
         let text = std::fs::read_to_string(log).unwrap();

@@ -1,16 +1,17 @@
 //! Signals that reach the binary while it starts.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use readyloop::Config;
-use readyloop::services::Discard;
+use readyloop::services::{Discard, Echo};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::binary::Binary;
+use crate::binary::{Binary, addr_in_log};
 use crate::util::*;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_readyloop");
@@ -109,6 +110,58 @@ fn row_52_signals_that_ask_a_server_for_something_while_it_starts_are_answered_t
         signal(&child, Signal::TERM);
         assert!(end_of(&mut child, "SIGTERM").success());
     }
+}
+
+#[test]
+fn row_52_a_server_whose_announcement_nobody_reads_serves_and_ends() {
+    let (reader, mut full) = std::io::pipe().unwrap();
+    full.write_all(&[0; 65_536]).unwrap();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["--listen", "127.0.0.1:0", "--log-file", log.path().to_str().unwrap()]);
+    let mut child = command.stdin(Stdio::null()).stdout(full).spawn().unwrap();
+    echo(&mut connect(addr_in_log(log.path())), b"hello");
+    signal(&child, Signal::TERM);
+    assert!(end_of(&mut child, "SIGTERM").success());
+    drop(reader);
+}
+
+#[test]
+fn row_52_a_bench_that_waits_for_the_reader_of_its_plot_ends() {
+    let server = Server::start(Config::new(), Discard);
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("plot.svg");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let addr = server.addr.to_string();
+    let mut child = quietly(&["bench", &addr, "--plot", fifo.to_str().unwrap()]).spawn().unwrap();
+    let threads = format!("/proc/{}/task", child.id());
+    wait_until("it takes signals", || {
+        std::fs::read_dir(&threads).is_ok_and(|threads| threads.count() > 1)
+    });
+    signal(&child, Signal::INT);
+    assert_eq!(end_of(&mut child, "SIGINT").code(), Some(1));
+}
+
+#[test]
+fn a_client_whose_output_reaches_the_size_limit_of_files_says_so() {
+    let server = Server::start(Config::new(), Echo);
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("input");
+    std::fs::write(&input, noise(100_000)).unwrap();
+    let mut command = Command::new("bash");
+    command.args([
+        "-c",
+        "ulimit -f 8; exec \"$@\" < \"$0\" > \"$0.back\"",
+        input.to_str().unwrap(),
+    ]);
+    command.args([BINARY, "client", &server.addr.to_string()]);
+    let result = command.output().unwrap();
+    let said = String::from_utf8(result.stderr).unwrap();
+    assert_eq!(result.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("standard output: File too large") && said.lines().count() == 1,
+        "{said}"
+    );
 }
 
 /// The calls of the first thread from the first to the last of its start: each name, and how often it comes.
