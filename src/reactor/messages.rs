@@ -6,7 +6,6 @@ use super::Reactor;
 use super::callback::panic_message;
 use super::group::Job;
 use super::laps::Served;
-use crate::close_reason::Escaped;
 use crate::conn::{Conn, Gone};
 use crate::handler::Handler;
 use crate::id::ConnId;
