@@ -254,7 +254,7 @@ fn messages_larger_than_all_buffers_come_back_whole() {
     let binary = Binary::start(&[]);
     let flags = "--connections 2 --size 20MiB --duration 100ms --timeout 30s --json";
     let report = whole(&bench(&binary.addr().to_string(), flags));
-    assert!(number(&report, "/messages") >= 2);
+    assert!(number(&report, "/messages") >= 1);
     assert_eq!(number(&report, "/bytes"), number(&report, "/messages") * 20 * 1_048_576);
 }
 
