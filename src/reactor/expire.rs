@@ -173,7 +173,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// While the memory budget is used up and work waits for it, ends connections that stall, until an eighth
-    /// of the budget is free. A peer that takes what it is sent, however slowly, keeps its connection.
+    /// of the budget is free. A peer that takes some of its bytes in time keeps its connection.
     #[inline]
     pub(super) fn shed(&mut self) {
         let is_due =
@@ -192,8 +192,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for id in self.table.stalled(millis(quarter.min(STALL))) {
             let memory = &self.table.memory;
             let would_help = match self.table.get(id) {
+                Some(entry) if entry.phase.is_closed() => false, // by the `on_close` of another
                 Some(entry) if entry.queued() > 0 => memory.has_too_much_output(),
-                _ => memory.has_too_much_input(),
+                Some(_) => memory.has_too_much_input(),
+                None => false,
             };
             if would_help && !self.has_moved(id) {
                 self.shed_one(id);

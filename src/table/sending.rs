@@ -72,7 +72,7 @@ impl Table {
         if !self.sends(id) {
             return Err(SendError::Gone);
         }
-        if self.has_room(id, current) {
+        if bytes.is_empty() || self.has_room(id, current) {
             self.push(id, bytes, current);
         } else {
             let limit = self.config.queue_limit_bytes();

@@ -371,14 +371,10 @@ impl Handler for Works {
     fn on_timer(
         &mut self,
         conn: &mut Conn<'_>,
-        (work, has_finished): &mut Self::State,
+        (work, _): &mut Self::State,
         _: TimerKey,
     ) -> Result<(), BoxError> {
-        let mark = work.take().ok_or("there was no work")?;
-        conn.send(&[mark; 10]);
-        if *has_finished {
-            conn.set_timer(2 * SECOND, TimerKey(2));
-        }
+        conn.send(&[work.take().ok_or("there was no work")?; 10]);
         Ok(())
     }
 
@@ -440,10 +436,9 @@ impl Handler for WorksToTheEnd {
         key: TimerKey,
     ) -> Result<(), BoxError> {
         if key == DONE {
-            conn.send(&[state.0.take().ok_or("there was no work")?; 10]);
-        } else {
-            conn.close();
+            return Works.on_timer(conn, state, key);
         }
+        conn.close();
         Ok(())
     }
 
@@ -600,6 +595,44 @@ fn row_49_an_answer_in_several_pieces_may_be_longer_than_the_limit() {
     assert!(world.run_until_still().is_continue());
     assert_eq!((asks.received().len(), asks.ending()), (100_016, None));
     assert_eq!((listens.received().len(), listens.ending()), (12_000, None));
+}
+
+#[test]
+fn row_49_to_send_nothing_resets_nobody() {
+    struct Sends;
+    impl Handler for Sends {
+        type State = ();
+        fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+            conn.send(&[b'x'; 50_000]);
+            Ok(())
+        }
+        fn on_data(
+            &mut self,
+            _: &mut Conn<'_>,
+            (): &mut (),
+            _: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn on_eof(
+            &mut self,
+            conn: &mut Conn<'_>,
+            (): &mut (),
+            input: &mut Input<'_>,
+        ) -> Result<(), BoxError> {
+            conn.send(input.take());
+            conn.close();
+            Ok(())
+        }
+    }
+    let config = Config::new().high_water(1_000).queue_limit(2_000);
+    let mut world = World::new(1, config, Sends).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let client = world.dial(addr);
+    client.finish();
+    assert!(world.run_until_still().is_continue());
+    assert_eq!((client.received().len(), client.ending()), (50_000, Some(Ending::Fin)));
 }
 
 #[test]
