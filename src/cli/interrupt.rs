@@ -34,6 +34,12 @@ enum State {
     Over { has_come: bool },
 }
 
+impl State {
+    fn has_come(&self) -> bool {
+        matches!(self, Self::HasCome | Self::Over { has_come: true })
+    }
+}
+
 impl Interrupt {
     /// Waits for them from now on. To be called before there is a second thread.
     ///
@@ -55,13 +61,15 @@ impl Interrupt {
 
     /// Whether the run was told to end.
     pub(crate) fn has_come(&self) -> bool {
-        matches!(*self.lock(), State::HasCome | State::Over { has_come: true })
+        self.lock().has_come()
     }
 
     /// From now on a signal ends the process at once, with exit code 1, also the first.
     pub(crate) fn ends_at_once(&self) {
-        let has_come = self.has_come();
-        *self.lock() = State::Over { has_come };
+        // One lock for both: a signal between them would be forgotten.
+        let mut state = self.lock();
+        let has_come = state.has_come();
+        *state = State::Over { has_come };
     }
 
     fn on(&self, signal: Signal) {

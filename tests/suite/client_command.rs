@@ -703,6 +703,7 @@ fn wrong_usage_of_the_client_is_one_line_that_names_the_flag_and_exit_code_2() {
     assert_eq!(code, 1);
     assert_is_one_line_with(&said, "--clients 4000000000: the limit of open files is ");
 }
+
 fn has_thread(child: &Child, name: &str) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", child.id())) else { return false };
     threads.flatten().any(|thread| {
