@@ -198,7 +198,8 @@ impl Config {
     ///    messages of other threads wait for room, in their order. So the budget is exceeded by the output of
     ///    one callback for each reactor at most. (The callbacks that tell of an end are not held back:
     ///    [`on_close`](crate::Handler::on_close), [`on_connect_failed`](crate::Handler::on_connect_failed).)
-    ///    Input stops being read already when it is half of the budget.
+    ///    Input stops being read already when it is half of the budget: what paused connections have left counts,
+    ///    too.
     /// 3. While something waits for room, connections end that stall, with
     ///    [`CloseReason::Shed`](crate::CloseReason::Shed): first those with the most queued, until an eighth of
     ///    the budget is free. A connection stalls if its peer has taken nothing of what is queued for it, or

@@ -108,8 +108,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Whether nothing has come, though the kernel was asked once more: that no event has told of input does
     /// not mean that there is none.
     fn is_silent(&mut self, id: ConnId, deadline: Deadline) -> bool {
+        let has_memory = !self.table.memory.takes_no_input();
         let entry = self.table.entry(id);
-        entry.readable |= entry.phase.hears();
+        // Without memory to read into, what events have told has to do: or none would be idle for ever.
+        entry.readable |= entry.phase.hears() && has_memory;
         self.begin(id);
         self.read(id);
         let now = self.table.passed();
