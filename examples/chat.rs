@@ -40,8 +40,9 @@ impl Handler for Room {
 }
 
 fn main() -> Result<(), readyloop::Error> {
-    // A guest who does not read is cut off before the room's talk fills the memory.
-    let config = Config::new().queue_limit(256 * 1024);
+    // A guest that reads slower than the others talk is cut off before the talk fills the memory. One that only
+    // listens is welcome.
+    let config = Config::new().queue_limit(256 * 1024).idle_timeout(None);
     let mut reactor = Reactor::new(config, Room)?;
     println!("listening on {}", reactor.listen("127.0.0.1:7001")?);
     reactor.run()?;

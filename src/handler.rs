@@ -94,8 +94,10 @@ pub trait Handler {
 
     /// The peer has finished sending (it may still read). `input` is what was never taken.
     ///
-    /// By default this closes the connection, which first sends all that is queued. A handler that does not
-    /// close here has to do so later. Input that it leaves is offered again, by
+    /// By default this closes the connection, which first sends all that is queued. So a handler whose answer comes
+    /// later, by a timer or from another thread, keeps its connection [paused](Conn::pause) meanwhile (then the
+    /// end is told after it has resumed), or overrides this. A handler that does not close here has to do so
+    /// later. Input that it leaves is offered again, by
     /// [`on_data`](Self::on_data), after this and after any later callback.
     ///
     /// # Errors
@@ -142,9 +144,9 @@ pub trait Handler {
     /// The reactor has begun to [`drain`](crate::Reactor::drain): the place to say goodbye, or to close at
     /// once. Called once for each connection, unless it has been closed already.
     ///
-    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A
-    /// handler that still works at an answer, in another thread, keeps its connection
-    /// [paused](Conn::pause): that is not taken for quiet, and holds until the deadline.
+    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A timer
+    /// that is set does not count as work. A handler whose answer comes later, by a timer or from another thread,
+    /// keeps its connection [paused](Conn::pause): that is not taken for quiet, and holds until the deadline.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
