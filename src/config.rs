@@ -204,7 +204,8 @@ impl Config {
     ///    [`CloseReason::Shed`](crate::CloseReason::Shed): first those with the most queued, until an eighth of
     ///    the budget is free. A connection stalls if its peer has taken nothing of what is queued for it, or
     ///    sent nothing more of an unfinished message, for 15 seconds, or for a quarter of
-    ///    [`write_timeout`](Self::write_timeout) if that is less. A peer that takes some of its bytes within
+    ///    [`write_timeout`](Self::write_timeout) if that is less. With each time that connections were shed
+    ///    in short order this is halved, down to 2 seconds. A peer that takes some of its bytes within
     ///    this time is never reset for memory.
     ///
     /// [`try_send`](crate::Conn::try_send) refuses while the budget is used up.

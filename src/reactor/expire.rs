@@ -27,6 +27,9 @@ const BETWEEN_SHEDDINGS: Duration = Duration::from_millis(250);
 /// A peer that takes nothing for so long stalls, or for a quarter of the write timeout if that is less.
 const STALL: Duration = Duration::from_secs(15);
 
+/// If many are shed in short order, a peer stalls after this time.
+const SHORTEST_STALL: Duration = Duration::from_secs(2);
+
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
     pub(super) fn expire(&mut self) {
@@ -190,8 +193,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn shed_the_stalled(&mut self) {
-        let quarter = self.table.config().write_timeout.map_or(STALL, |time| time / 4);
-        for id in self.table.stalled(millis(quarter.min(STALL))) {
+        let now = self.table.elapsed();
+        if now.saturating_sub(self.last_shedding) > 2 * STALL {
+            self.sheddings = 0;
+        }
+        let shed_before = self.table.stats.get().shed;
+        for id in self.table.stalled(millis(self.longest_stall())) {
             let memory = &self.table.memory;
             let would_help = match self.table.get(id) {
                 Some(entry) if entry.phase.is_closed() => false, // by the `on_close` of another
@@ -203,7 +210,21 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.shed_one(id);
             }
         }
+        if self.table.stats.get().shed > shed_before {
+            self.sheddings += 1;
+            self.last_shedding = now;
+        }
         self.reap();
+    }
+
+    /// How long a peer may take nothing while others wait for memory. Many peers that never read would take turns
+    /// with the memory, and each would hold it for that long. So the time is halved each time that connections
+    /// were shed, until none was for a while.
+    fn longest_stall(&self) -> Duration {
+        let quarter = self.table.config().write_timeout.map_or(STALL, |time| time / 4);
+        let longest = quarter.min(STALL);
+        let halved = longest / 2_u32.pow(self.sheddings.min(10));
+        halved.max(SHORTEST_STALL).min(longest)
     }
 
     fn shed_one(&mut self, id: ConnId) {

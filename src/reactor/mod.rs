@@ -106,6 +106,9 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     blind_turns: u32,
     /// When stalled connections are looked for next while the memory budget is used up, since the epoch.
     next_shedding: Duration,
+    /// How often connections were shed in short order, and when they were last, since the epoch.
+    sheddings: u32,
+    last_shedding: Duration,
     /// A message or a timer waits for room in the memory budget.
     holds_calls: bool,
     /// The last reading of the clock, since the epoch: what is reckoned with each turn is no `Instant`, as
@@ -177,6 +180,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             is_shut_down: false,
             blind_turns: 0,
             next_shedding: Duration::ZERO,
+            sheddings: 0,
+            last_shedding: Duration::ZERO,
             holds_calls: false,
             latest: Duration::ZERO,
             write_left: 0,

@@ -812,7 +812,8 @@ impl Handler for Actor {
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
                 CloseReason::Shed { budget } => {
                     let now = conn.now() - ledger.start.expect("the world has begun");
-                    let stalls = |was: &Limits| now - peer.read_at >= was.stall();
+                    let least = |was: &Limits| was.stall().min(Duration::from_secs(2));
+                    let stalls = |was: &Limits| now - peer.read_at >= least(was);
                     // A fault can make the kernel refuse a write though its peer reads.
                     let has_stalled = self.had(stalls) || ledger.dials.faults;
                     self.had(|was| was.queue_budget == *budget)

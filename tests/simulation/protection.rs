@@ -339,6 +339,32 @@ fn row_23_when_the_budget_is_used_up_the_largest_of_those_that_stall_go_and_othe
 }
 
 #[test]
+fn row_23_many_that_never_read_do_not_take_turns_with_the_memory_for_long() {
+    let mut world = World::new(1, Config::new().queue_budget(12_000), tenthousandfold()).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let hogs: Vec<Peer> = (0..20).map(|_| world.dial(addr)).collect();
+    for hog in &hogs {
+        hog.read(Reading::Never);
+        hog.send(b"xx");
+        assert!(world.run_until_still().is_continue());
+    }
+    let late = world.dial(addr);
+    late.send(b"y");
+    assert!(world.run_for(70 * SECOND).is_continue()); // and not 20 times 15 s
+    assert_eq!((late.received().len(), late.ending()), (10_000, None));
+}
+
+/// Answers each byte with ten thousand.
+fn tenthousandfold() -> impl Handler<State = ()> {
+    from_fn(|conn: &mut Conn<'_>, input: &mut Input<'_>| {
+        if let Some(byte) = input.take_exact(1) {
+            conn.send(&byte.repeat(10_000));
+        }
+    })
+}
+
+#[test]
 fn a_stall_that_takes_memory_from_others_is_a_quarter_of_the_write_timeout() {
     let config = Config::new().queue_budget(12_000).write_timeout(Some(8 * SECOND));
     let mut world = World::new(1, config, hundredfold()).unwrap();

@@ -91,7 +91,7 @@ impl Limits {
             .drain_quiet(self.drain_quiet)
     }
 
-    /// A peer that takes nothing for so long may be cut off when the memory budget is used up.
+    /// A peer that takes nothing for so long is cut off when the memory budget is used up and others wait.
     pub(crate) fn stall(&self) -> Duration {
         self.write.map_or(Duration::MAX, |write| write / 4).min(Duration::from_secs(15))
     }
