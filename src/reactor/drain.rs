@@ -170,6 +170,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
+    /// Whether a connection's handler has yet to hear of the drain. It came late, and waits for memory.
+    pub(super) fn is_to_be_told(&self, id: ConnId) -> bool {
+        self.drain.as_ref().is_some_and(|drain| drain.to_tell.contains(&id))
+    }
+
     /// Whether there is something to do about draining now.
     pub(super) fn has_to_tell(&self) -> bool {
         let is_telling = |drain: &Drain| !(drain.to_tell.is_empty() && drain.all_are_told);

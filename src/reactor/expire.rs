@@ -18,7 +18,7 @@ use crate::table::Owner;
 /// the default one, this is as much as a receive buffer of Linux holds by default (tcp(7), `tcp_rmem`).
 const LAST_READS: usize = 96;
 
-/// A timer that waits for memory rings again after so many milliseconds.
+/// An alarm whose callback waits for memory rings again after so many milliseconds.
 const LATER: u64 = 20;
 
 /// While the memory budget is used up stalled connections are looked for this often.
@@ -79,6 +79,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn miss(&mut self, id: ConnId, deadline: Deadline) {
+        if deadline == Deadline::Quiet && self.is_to_be_told(id) {
+            return self.table.alarms.set(id.slot, self.table.stamp() + LATER);
+        }
         let is_for_silence =
             matches!(deadline, Deadline::FirstByte | Deadline::Idle | Deadline::Quiet);
         if is_for_silence && !self.is_silent(id, deadline) {
