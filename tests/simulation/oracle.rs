@@ -442,6 +442,10 @@ impl Run {
         let ledger = self.ledger.borrow();
         let is_late = |due: &Instant| *due + Duration::from_millis(10) < now;
         expect(!ledger.ticks.values().any(is_late), || "a reactor's timer is late".to_owned())?;
+        // Input that its handler never takes, as it has paused the connection, keeps all others from being read.
+        let paused = ledger.lives.values().filter(|life| !life.closed && life.is_paused());
+        let hoarded: usize = paused.map(|life| life.shown - life.taken).sum();
+        let is_hoarded = hoarded >= (self.limits.queue_budget / 2).max(1);
         let (mut open, mut kept, mut held_back) = (0, 0, false);
         for id in &ledger.ids {
             let life = &ledger.lives[id];
@@ -461,9 +465,9 @@ impl Run {
                 continue;
             }
             open += 1;
-            if peer.vanished {
+            if peer.vanished || (is_hoarded && !life.is_paused()) {
                 held_back = true;
-                continue; // it may have ended too, but for the bytes that it does not take
+                continue; // it may have ended too, but for the bytes that it does not take, or that are not read
             }
             expect(!life.timers.values().any(is_late), || format!("{id}: a timer is late"))?;
             let Limits { first_byte, idle, max_age, .. } = self.limits;
