@@ -109,9 +109,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// chance.
     fn accept_from(&mut self, index: usize, budget: usize, is_last_chance: bool) {
         for _ in 0..budget {
-            if self.table.memory.is_used_up() {
-                return; // `on_open` may send
-            }
             let acceptor = &mut self.acceptors[index];
             let has_memory = is_last_chance || !self.table.memory.is_used_up();
             if !acceptor.is_ready() || !has_memory || self.table.door().keeps_waiting() {

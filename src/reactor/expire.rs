@@ -34,6 +34,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
     pub(super) fn expire(&mut self) {
         let now = self.table.passed();
+        for _ in 0..self.held_timers.len() {
+            if self.table.memory.is_used_up() {
+                break;
+            }
+            let Some(slot) = self.held_timers.pop_front() else { break };
+            if self.table.has_timer(slot) {
+                self.ring_timer(slot);
+            }
+        }
         for _ in 0..self.table.config().timer_budget {
             match self.table.alarms.step(now) {
                 Some(Step::Rings(slot)) if slot >= SECOND_HALF => self.ring_timer(slot),
@@ -59,8 +68,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Unless its connection is about to end. It may send, so that it waits while the memory budget is used up.
     fn ring_timer(&mut self, slot: u32) {
         if self.table.memory.is_used_up() {
-            self.holds_calls = true;
-            return self.table.alarms.set(slot, self.table.stamp() + LATER);
+            return self.held_timers.push_back(slot);
         }
         match self.table.ring(slot) {
             Some((Owner::Reactor, key)) => {

@@ -50,17 +50,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Runs what was posted, within the budget of a turn. It may send, so that it waits while the memory
     /// budget is used up.
     pub(super) fn read_messages(&mut self) {
-        self.holds_calls = false;
+        self.holds_messages = false;
         if !self.remote().mailbox.has_some() {
             return;
         }
         if self.table.memory.is_used_up() && !self.group.is_replacing() {
-            self.holds_calls = true;
+            self.holds_messages = true;
             return;
         }
         // One by one, as each may use the memory up.
         for _ in 0..self.table.config().message_budget {
-            if !self.remote().mailbox.has_some() || self.table.memory.is_used_up() {
+            let waits = self.table.memory.is_used_up() && !self.group.is_replacing();
+            if waits || !self.remote().mailbox.has_some() {
                 break;
             }
             self.run_jobs(1);

@@ -16,6 +16,7 @@ mod reap;
 mod replace;
 mod work;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -109,8 +110,10 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// How often connections were shed in short order, and when they were last, since the epoch.
     sheddings: u32,
     last_shedding: Duration,
-    /// A message or a timer waits for room in the memory budget.
-    holds_calls: bool,
+    /// Messages wait for room in the memory budget.
+    holds_messages: bool,
+    /// Timers that are due and wait for it, by their slots in the wheel, the earliest first.
+    held_timers: VecDeque<u32>,
     /// The last reading of the clock, since the epoch: what is reckoned with each turn is no `Instant`, as
     /// that costs much more. It never goes back: see [`advance`](Self::advance).
     latest: Duration,
@@ -182,7 +185,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             next_shedding: Duration::ZERO,
             sheddings: 0,
             last_shedding: Duration::ZERO,
-            holds_calls: false,
+            holds_messages: false,
+            held_timers: VecDeque::new(),
             latest: Duration::ZERO,
             write_left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
@@ -268,6 +272,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let saw_all = self.poll(timeout)?;
             self.mark();
             self.work();
+            self.work_with_memory(false);
             self.reap(); // before others are judged by whether there is room
             self.take_orders();
             self.receive();
@@ -276,6 +281,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if self.may_judge_deadlines(saw_all) {
                 self.expire();
             }
+            self.work_with_memory(true);
             self.dial();
             self.log.go_on(self.table.now());
             self.go_on_draining();
@@ -578,7 +584,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             || self.table.has_to_dial()
             || self.table.has_memory_for_one()
             || (!self.table.memory.is_used_up() && self.holds_new_work())
-            || (self.remote().mailbox.has_some() && !self.holds_calls)
+            || (self.remote().mailbox.has_some() && !self.holds_messages)
             || self.table.drains_within.is_some()
             || !self.closed.is_empty()
             || self.has_to_tell()
@@ -593,7 +599,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Apart from what established connections want.
     fn holds_new_work(&self) -> bool {
-        self.holds_calls || self.remote().arrivals.has_some() || self.can_accept()
+        self.holds_messages
+            || !self.held_timers.is_empty()
+            || self.remote().arrivals.has_some()
+            || self.can_accept()
     }
 
     fn can_accept(&self) -> bool {

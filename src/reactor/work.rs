@@ -47,6 +47,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.serve(id);
         }
         self.working = working;
+    }
+
+    /// Serves connections that have waited for memory. In every other turn that comes behind newcomers, messages
+    /// and timers. Whichever is first could use up what becomes free in a turn, again and again.
+    pub(super) fn work_with_memory(&mut self, is_late: bool) {
+        if (self.table.stats.get().turns % 2 == 1) != is_late {
+            return;
+        }
         // One after the other, for as long as there is memory: a call of one handler may use it up again.
         for _ in 0..self.table.waiting_for_memory() {
             let Some(id) = self.table.next_with_memory() else { break };

@@ -103,6 +103,8 @@ pub(crate) struct Table {
     /// those that have waited the longest first.
     waiting_for_call: VecDeque<ConnId>,
     waiting_for_read: VecDeque<ConnId>,
+    /// The last of them that had its turn had waited for a call.
+    had_call: bool,
     /// Those to be opened outward whose next address is to be tried.
     to_dial: VecDeque<ConnId>,
     last_serial: u64,
@@ -149,6 +151,7 @@ impl Table {
             leftover: VecDeque::new(),
             waiting_for_call: VecDeque::new(),
             waiting_for_read: VecDeque::new(),
+            had_call: false,
             to_dial: VecDeque::new(),
             last_serial: serials_of(numbers.of(reactor)),
             epoch,
@@ -361,6 +364,11 @@ impl Table {
     pub(crate) fn cancel_timer(&mut self, owner: Owner, key: TimerKey) -> bool {
         let slot = self.timers.cancel(owner, key);
         slot.inspect(|slot| self.alarms.unset(*slot)).is_some()
+    }
+
+    /// Whether a timer has this slot in the wheel: it may have been cancelled.
+    pub(crate) fn has_timer(&self, slot: u32) -> bool {
+        self.timers.has(slot)
     }
 
     /// The alarm of a timer rings. Returns the timer if it is due.

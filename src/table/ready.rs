@@ -97,7 +97,11 @@ impl Table {
     /// now, so that its silence counts from now on.
     pub(crate) fn next_with_memory(&mut self) -> Option<ConnId> {
         while self.has_memory_for_one() {
-            let is_for_call = !self.memory.is_used_up() && !self.waiting_for_call.is_empty();
+            let may_call = !self.memory.is_used_up() && !self.waiting_for_call.is_empty();
+            let may_read = !self.memory.takes_no_input() && !self.waiting_for_read.is_empty();
+            // One of each in turn, or those that are owed call after call would leave nothing to the others.
+            let is_for_call = may_call && !(may_read && self.had_call);
+            self.had_call = is_for_call;
             let list =
                 if is_for_call { &mut self.waiting_for_call } else { &mut self.waiting_for_read };
             let id = list.pop_front()?;

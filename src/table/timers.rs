@@ -57,6 +57,10 @@ impl Timers {
         self.cancel(owner, key)
     }
 
+    pub(super) fn has(&self, slot: u32) -> bool {
+        self.slots.contains(index(slot))
+    }
+
     /// The alarm in this slot has rung. Returns the timer if it is due, and forgets it; else when it is.
     pub(super) fn ring(&mut self, slot: u32, now: u64) -> Result<(Owner, TimerKey), u64> {
         let &Timer { owner, key, time } = &self.slots[index(slot)];

@@ -857,3 +857,111 @@ fn row_50_an_answer_that_is_underway_at_the_deadline_is_not_destroyed_by_a_reset
         assert_eq!(world.report().unwrap().cut, u64::from(is_cut), "seed {seed}");
     }
 }
+
+#[test]
+fn row_45_newcomers_in_the_backlog_are_taken_in_when_a_drain_begins_while_memory_is_used_up() {
+    let config = Config::new().queue_budget(50_000);
+    let mut world = World::new(1, config, Answers(60_000)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 2_000, ..Faults::none() });
+    let hog = world.dial(addr);
+    hog.read(Reading::Never);
+    hog.send(b"x\n");
+    assert!(world.run_until_still().is_continue());
+    let late = world.dial(addr);
+    late.send(b"y\n");
+    assert!(world.run_for(SECOND / 10).is_continue());
+    assert_eq!(world.stats().open, 1);
+    world.handle().drain(5 * SECOND);
+    assert!(world.run_for(SECOND / 2).is_continue());
+    hog.read(Reading::AtOnce);
+    let _ended = world.run_for(6 * SECOND);
+    assert_eq!((hog.received().len(), hog.ending()), (60_000, Some(Ending::Fin)));
+    assert_eq!((late.received().len(), late.ending()), (60_000, Some(Ending::Fin)));
+}
+
+#[test]
+fn row_45_a_peer_that_waits_to_be_read_is_not_starved_by_long_pipelines() {
+    let config = Config::new().queue_budget(200_000);
+    let mut world = World::new(1, config, Answers(1)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 100_000, ..Faults::none() });
+    let hog = world.dial(addr);
+    hog.read(Reading::Never);
+    assert!(world.run_until_still().is_continue());
+    let floods = [world.dial(addr), world.dial(addr)];
+    let polite = world.dial(addr);
+    assert!(world.run_until_still().is_continue());
+    let id = world.reactor().context().ids().next().unwrap();
+    let lines = b"f\n".repeat(40_000);
+    floods.iter().for_each(|flood| assert!(flood.send(&lines)));
+    // Each has a part of its lines in the server, and is owed calls.
+    run_until(&mut world, "both floods are read", || {
+        floods.iter().all(|flood| flood.unread_by_server() < lines.len())
+    });
+    world.reactor().with(id, |_, conn, ()| conn.send(&vec![b'h'; 400_000])).unwrap();
+    polite.send(b"p\n");
+    assert!(world.run_for(SECOND / 10).is_continue());
+    assert_eq!(polite.unread_by_server(), 2, "there is no memory");
+    hog.read(Reading::AtOnce);
+    run_until(&mut world, "there is memory", || hog.received().len() > 300_000);
+    for _ in 0..20 {
+        assert!(world.turn(SECOND / 1_000).is_continue());
+    }
+    assert_eq!(polite.unread_by_server(), 0, "it is read in its turn");
+    assert!(floods.iter().all(|flood| flood.received().len() < 20_000), "the floods go on");
+}
+
+/// Ticks ten times a second, and counts that.
+struct Ticks(Rc<RefCell<usize>>);
+
+impl Handler for Ticks {
+    type State = ();
+
+    fn on_start(&mut self, reactor: &mut Context<'_>) {
+        reactor.set_timer(SECOND / 10, TimerKey(0));
+    }
+
+    fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
+        *self.0.borrow_mut() += 1;
+        reactor.set_timer(SECOND / 10, key);
+    }
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        if input.take_until(b"\n").is_some() {
+            conn.send(&[b'a'; 30_000]);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn row_45_timers_and_newcomers_get_their_turn_while_others_use_the_memory_up_again_and_again() {
+    let ticks = Rc::new(RefCell::new(0));
+    let config = Config::new().queue_budget(60_000);
+    let mut world = World::new(1, config, Ticks(Rc::clone(&ticks))).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 2_000, latency: SECOND / 1_000, ..Faults::none() });
+    let clients: Vec<Peer> = (0..200).map(|_| world.dial(addr)).collect();
+    assert!(world.run_until_still().is_continue());
+    for client in &clients {
+        client.send(&b"q\n".repeat(300));
+    }
+    assert!(world.run_for(SECOND).is_continue());
+    let before = *ticks.borrow();
+    let late = world.dial(addr);
+    late.send(b"q\n");
+    assert!(world.run_for(5 * SECOND).is_continue());
+    let ticked = *ticks.borrow() - before;
+    assert!(ticked > 25, "{ticked} ticks of 50");
+    assert_eq!(world.stats().open, 201, "the newcomer is in");
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use readyloop::Config;
 
-use crate::util::{Server, wait_until};
+use crate::util::{DEADLINE, Server, wait_until};
 
 #[path = "../../examples/bulk.rs"]
 mod bulk;
@@ -89,4 +89,13 @@ fn row_47_a_client_that_reads_a_long_answer_for_longer_than_the_idle_timeout_may
     ask(&mut client, 5);
     expect(&mut client, 5);
     assert_eq!(server.stop().shed, 0);
+}
+
+#[test]
+fn row_45_a_handler_is_replaced_while_the_memory_budget_is_used_up() {
+    let server = Server::start(Config::new().queue_budget(MIB), Bulk);
+    let mut hog = server.connect();
+    ask(&mut hog, 32 * MIB);
+    wait_until("memory is used up", || server.stats().waiting_bytes > MIB as u64);
+    assert_eq!(server.handle.replace(|_| Bulk, |_, ()| None, DEADLINE), Ok(()));
 }
