@@ -12,7 +12,7 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 use crate::stats::Expired;
-use crate::table::Owner;
+use crate::table::{Entry, Owner};
 
 /// How often a connection is read from before its lingering is over, each time within the read budget: with
 /// the default one, this is as much as a receive buffer of Linux holds by default (tcp(7), `tcp_rmem`).
@@ -24,6 +24,9 @@ const LATER: u64 = 20;
 /// While the memory budget is used up stalled connections are looked for this often.
 const BETWEEN_SHEDDINGS: Duration = Duration::from_millis(250);
 
+/// After this time a peer that takes nothing is tried once more.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
+
 /// A peer that takes nothing for so long stalls, or for a quarter of the write timeout if that is less.
 const STALL: Duration = Duration::from_secs(15);
 
@@ -34,7 +37,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
     pub(super) fn expire(&mut self) {
         let now = self.table.passed();
-        for _ in 0..self.held_timers.len() {
+        let budget = self.table.config().timer_budget;
+        for _ in 0..self.held_timers.len().min(budget) {
             if self.table.memory.is_used_up() {
                 break;
             }
@@ -171,14 +175,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         has_moved
     }
 
-    /// After a sleep, a FIN may stand behind more than one turn reads: what is here is read first.
-    fn linger_timed_out(&mut self, id: ConnId) {
+    /// Reads as much as a receive buffer commonly holds.
+    pub(super) fn read_to_the_end(&mut self, id: ConnId) {
         for _ in 0..LAST_READS {
             if !self.table.entry(id).wants_read() {
                 break;
             }
             self.read(id);
         }
+    }
+
+    /// After a sleep, a FIN may stand behind more than one turn reads: what is here is read first.
+    fn linger_timed_out(&mut self, id: ConnId) {
+        self.read_to_the_end(id);
         let entry = self.table.entry(id);
         if entry.phase.is_closed() {
             return;
@@ -208,6 +217,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if now.saturating_sub(self.last_shedding) > 2 * STALL {
             self.sheddings = 0;
         }
+        self.probe_the_stalled();
         let shed_before = self.table.stats.get().shed;
         for id in self.table.stalled(millis(self.longest_stall())) {
             let memory = &self.table.memory;
@@ -226,6 +236,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.last_shedding = now;
         }
         self.reap();
+    }
+
+    /// Offers the kernel more for each peer that has begun to stall: what it has room for without telling would
+    /// pass for a peer that reads when its time is over.
+    fn probe_the_stalled(&mut self) {
+        let first = millis(FIRST_PROBE);
+        for id in self.table.stalled(first) {
+            let stalled_for =
+                |entry: &Entry| self.table.stamp().saturating_sub(entry.stalled_since());
+            let is_due = |entry: &Entry| stalled_for(entry) < first + millis(BETWEEN_SHEDDINGS);
+            if self.table.get(id).is_some_and(is_due) {
+                self.has_moved(id);
+            }
+        }
     }
 
     /// How long a peer may take nothing while others wait for memory. Many peers that never read would take turns

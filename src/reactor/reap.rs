@@ -106,7 +106,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let entry = self.table.entry(id);
             match entry.phase {
                 Phase::Lingering => {
-                    self.read(id); // what is unread would make a RST of the end, and may be a request
+                    // What is unread would make a RST of the end, and may be a request.
+                    self.table.entry(id).readable = true;
+                    self.read_to_the_end(id);
                     let entry = self.table.entry(id);
                     entry.phase = entry.phase.after_linger();
                 }

@@ -275,7 +275,7 @@ impl Entry {
     }
 
     /// Since when nothing of what it holds has moved.
-    pub(super) fn stalled_since(&self) -> u64 {
+    pub(crate) fn stalled_since(&self) -> u64 {
         match &self.extra {
             Some(extra) if !extra.outbox.is_empty() => extra.stalled,
             _ => self.since(),

@@ -374,7 +374,16 @@ impl Table {
     /// The alarm of a timer rings. Returns the timer if it is due.
     pub(crate) fn ring(&mut self, slot: u32) -> Option<(Owner, TimerKey)> {
         let ringing = self.timers.ring(slot, self.passed);
-        ringing.map_err(|time| self.alarms.set(slot, time)).ok() // it was too far ahead
+        match ringing {
+            Ok(timer) => {
+                self.alarms.unset(slot); // it may have been moved while it waited for memory
+                Some(timer)
+            }
+            Err(time) => {
+                self.alarms.set(slot, time); // it was too far ahead
+                None
+            }
+        }
     }
 
     /// Brings the sum of what is held up to date with one connection.

@@ -965,3 +965,52 @@ fn row_45_timers_and_newcomers_get_their_turn_while_others_use_the_memory_up_aga
     assert!(ticked > 25, "{ticked} ticks of 50");
     assert_eq!(world.stats().open, 201, "the newcomer is in");
 }
+
+/// Counts its timers.
+struct Counts(Rc<RefCell<usize>>);
+
+impl Handler for Counts {
+    type State = ();
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
+        conn.set_timer(SECOND / 10, TimerKey(0));
+        Ok(())
+    }
+
+    fn on_timer(&mut self, _: &mut Conn<'_>, (): &mut (), _: TimerKey) -> Result<(), BoxError> {
+        *self.0.borrow_mut() += 1;
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        _: &mut Conn<'_>,
+        (): &mut (),
+        _: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn row_45_a_timer_that_waits_for_memory_may_be_moved() {
+    for late in 1..200 {
+        let count = Rc::new(RefCell::new(0));
+        let config = Config::new().queue_budget(50_000);
+        let mut world = World::new(1, config, Counts(Rc::clone(&count))).unwrap();
+        let addr = world.listen(ADDR).unwrap();
+        world.set_faults(Faults { buffer: 20_000, ..Faults::none() });
+        let hog = world.dial(addr);
+        hog.read(Reading::Never);
+        assert!(world.run_for(SECOND / 20).is_continue());
+        let id = world.reactor().context().ids().next().unwrap();
+        world.reactor().with(id, |_, conn, ()| conn.send(&vec![b'h'; 100_000])).unwrap();
+        assert!(world.run_for(SECOND / 5).is_continue());
+        assert_eq!(*count.borrow(), 0, "there is no memory");
+        world.reactor().with(id, |_, conn, ()| conn.set_timer(SECOND / 20, TimerKey(0))).unwrap();
+        hog.read(Reading::AtOnce);
+        world.clock().pass(late * SECOND / 1_000);
+        assert!(world.run_for(SECOND).is_continue());
+        assert_eq!(*count.borrow(), 1);
+    }
+}
