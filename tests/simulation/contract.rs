@@ -1014,3 +1014,25 @@ fn row_45_a_timer_that_waits_for_memory_may_be_moved() {
         assert_eq!(*count.borrow(), 1);
     }
 }
+
+#[test]
+fn row_45_a_peer_that_stalls_is_shed_in_time_though_the_kernel_has_room_that_it_does_not_tell_of() {
+    let config = Config::new().queue_budget(50_000);
+    let mut world = World::new(1, config, Answers(200_000)).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 30_000, ..Faults::none() });
+    let hog = world.dial(addr);
+    hog.read(Reading::Never);
+    hog.send(b"x\n");
+    assert!(world.run_until_still().is_continue());
+    // The room of one small read is less than a third of the buffer, which no event tells of.
+    hog.read(Reading::Slowly { bytes: 5_000, every: SECOND / 100 });
+    assert!(world.run_for(SECOND / 64).is_continue());
+    hog.read(Reading::Never);
+    let late = world.dial(addr);
+    late.send(b"y\n");
+    assert!(world.run_for(17 * SECOND).is_continue());
+    assert_eq!(hog.received().len(), 5_000);
+    assert_eq!(world.stats().shed, 1);
+    assert_eq!(late.received().len(), 200_000);
+}
