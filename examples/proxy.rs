@@ -65,13 +65,13 @@ impl Handler for Proxy {
         let sent = others.send(*other, input.take());
         match sent.and_then(|()| others.is_above_high_water(*other)) {
             Ok(false) => {}
-            Ok(true) => conn.pause(), // the other's on_drained resumes this one
+            Ok(true) => conn.pause(), // the other's on_low_water resumes this one
             Err(Gone) => conn.abort(), // what it cannot pass on must not look whole
         }
         Ok(())
     }
 
-    fn on_drained(&mut self, conn: &mut Conn<'_>, other: &mut ConnId) -> Result<(), BoxError> {
+    fn on_low_water(&mut self, conn: &mut Conn<'_>, other: &mut ConnId) -> Result<(), BoxError> {
         let _ = conn.others().resume(*other); // it may have ended: then nothing more comes
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Handler for Proxy {
         other: &mut ConnId,
         _input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
-        let _ = conn.others().finish(*other); // it may have ended before
+        let _ = conn.others().shutdown_write(*other); // it may have ended before
         Ok(())
     }
 

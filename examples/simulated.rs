@@ -50,7 +50,7 @@ fn every_number_is_added_once(run: &mut Run) {
         }
         assert!(world.run_for(Duration::from_millis(50)).is_continue(), "the reactor has stopped");
     }
-    clients.iter().for_each(Peer::finish);
+    clients.iter().for_each(Peer::shutdown_write);
     world.calm(); // what is owed must arrive now
     let _ = world.run_for(Duration::from_secs(3_600));
 

@@ -159,7 +159,7 @@ impl Config {
     }
 
     /// Once the queue of a paused connection has fallen to this many bytes, reading goes on and
-    /// [`on_drained`](crate::Handler::on_drained) is called. Default a quarter of `high_water`, and
+    /// [`on_low_water`](crate::Handler::on_low_water) is called. Default a quarter of `high_water`, and
     /// at most that.
     #[must_use]
     pub const fn low_water(mut self, bytes: usize) -> Self {

@@ -72,7 +72,7 @@ impl<'a> Conn<'a> {
     ///
     /// This never fails. If more than [`queue_limit`](crate::Config::queue_limit) bytes are queued already,
     /// the connection ends with [`CloseReason::OutboxOverflow`]; [`try_send`](Self::try_send) leaves that
-    /// decision to the caller. After [`close`](Self::close) or [`finish`](Self::finish) it does nothing.
+    /// decision to the caller. After [`close`](Self::close) or [`finish`](Self::shutdown_write) it does nothing.
     pub fn send(&mut self, bytes: &[u8]) {
         // Gone means closed or cut off: then nobody is there to get the bytes, and on_close says so.
         let _ = self.table.send(self.id, bytes, Some(self.id));
@@ -83,8 +83,8 @@ impl<'a> Conn<'a> {
     /// # Errors
     /// [`SendError::Full`] if bytes are queued, and with these they would be more than
     /// [`queue_limit`](crate::Config::queue_limit); or if the [`queue_budget`](crate::Config::queue_budget) is
-    /// used up (no [`on_drained`](crate::Handler::on_drained) follows if nothing is queued here);
-    /// [`SendError::Gone`] if the connection is closed or [finished](Self::finish), or its peer is gone.
+    /// used up (no [`on_low_water`](crate::Handler::on_low_water) follows if nothing is queued here);
+    /// [`SendError::Gone`] if the connection is closed or [finished](Self::shutdown_write), or its peer is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.table.try_send(self.id, bytes, Some(self.id))
     }
@@ -96,7 +96,7 @@ impl<'a> Conn<'a> {
     }
 
     /// Whether so much is queued that a considerate handler sends no more until
-    /// [`on_drained`](crate::Handler::on_drained), which follows if this says so. When the whole reactor holds much, little is so much:
+    /// [`on_low_water`](crate::Handler::on_low_water), which follows if this says so. When the whole reactor holds much, little is so much:
     /// see [`queue_budget`](crate::Config::queue_budget). Also true when nothing can be sent any more, so
     /// that a loop like the one below always ends.
     ///
@@ -126,7 +126,7 @@ impl<'a> Conn<'a> {
     /// ```
     /// # use readyloop::{BoxError, Conn, ConnId, Input};
     /// /// What one side sends goes to the other, no faster than that one takes it. The other side's
-    /// /// `on_drained` calls `conn.others().resume(…)`.
+    /// /// `on_low_water` calls `conn.others().resume(…)`.
     /// fn relay(conn: &mut Conn<'_>, to: ConnId, input: &mut Input<'_>) -> Result<(), BoxError> {
     ///     conn.others().send(to, input.take())?;
     ///     if conn.others().is_above_high_water(to)? {
@@ -195,7 +195,7 @@ impl<'a> Conn<'a> {
     /// Says that nothing more is sent: all that is queued goes out, then a FIN (a half-close, `SHUT_WR` of
     /// shutdown(2)). The peer is heard on, until it finishes too; then the connection ends, after
     /// [`on_eof`](crate::Handler::on_eof). If it has finished already this is [`close`](Self::close).
-    /// [`on_drained`](crate::Handler::on_drained) comes no more. A [drain](crate::Reactor::drain) waits for the
+    /// [`on_low_water`](crate::Handler::on_low_water) comes no more. A [drain](crate::Reactor::drain) waits for the
     /// peer's end until its deadline.
     ///
     /// # Examples
@@ -203,11 +203,11 @@ impl<'a> Conn<'a> {
     /// # use readyloop::Conn;
     /// fn ask(server: &mut Conn<'_>) {
     ///     server.send(b"everything that you know\n");
-    ///     server.finish(); // on_data gets the answer, on_eof its end
+    ///     server.shutdown_write(); // on_data gets the answer, on_eof its end
     /// }
     /// ```
-    pub fn finish(&mut self) {
-        self.entry_mut().finish();
+    pub fn shutdown_write(&mut self) {
+        self.entry_mut().shutdown_write();
     }
 
     /// Closes the connection in order: all that is queued is sent, then a FIN; input that still
@@ -344,7 +344,7 @@ pub enum SendError {
     /// The queue of the connection is at its limit, or all queues together are at the
     /// [`queue_budget`](crate::Config::queue_budget).
     Full,
-    /// The connection has ended, is about to, is not open yet, or was [finished](Conn::finish).
+    /// The connection has ended, is about to, is not open yet, or was [finished](Conn::shutdown_write).
     Gone,
 }
 

@@ -137,13 +137,13 @@ impl<'a> Context<'a> {
         self.change(id, |entry| entry.close(CloseReason::Closed))
     }
 
-    /// Says that nothing more is sent to a connection, as [`Conn::finish`](crate::Conn::finish) does.
+    /// Says that nothing more is sent to a connection, as [`Conn::shutdown_write`](crate::Conn::shutdown_write) does.
     ///
     /// # Errors
     /// [`Gone`] if it has ended, is about to, or has been finished.
-    pub fn finish(&mut self, id: ConnId) -> Result<(), Gone> {
+    pub fn shutdown_write(&mut self, id: ConnId) -> Result<(), Gone> {
         self.check(id)?;
-        self.change(id, Entry::finish)
+        self.change(id, Entry::shutdown_write)
     }
 
     /// Resets a connection, as [`Conn::abort`](crate::Conn::abort) does.
@@ -157,14 +157,14 @@ impl<'a> Context<'a> {
     /// What is queued for a connection, in bytes: as [`Conn::queued`](crate::Conn::queued).
     ///
     /// # Errors
-    /// [`Gone`] if it has ended, is about to, or was [finished](Self::finish).
+    /// [`Gone`] if it has ended, is about to, or was [finished](Self::shutdown_write).
     pub fn queued(&self, id: ConnId) -> Result<usize, Gone> {
         self.check(id)?;
         Ok(self.table.queued(id, self.current))
     }
 
     /// Whether a connection has so much queued that it is better sent no more, until its
-    /// [`on_drained`](crate::Handler::on_drained): as [`Conn::is_above_high_water`](crate::Conn::is_above_high_water).
+    /// [`on_low_water`](crate::Handler::on_low_water): as [`Conn::is_above_high_water`](crate::Conn::is_above_high_water).
     ///
     /// # Errors
     /// [`Gone`] if it has ended, or is about to.

@@ -290,7 +290,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// # Errors
     /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more;
     /// then nothing changes.
-    pub fn set_limits(&self, config: &Config) -> Result<(), Error> {
+    pub fn reconfigure(&self, config: &Config) -> Result<(), Error> {
         config.validate()?;
         if self.group.order_config(config) { Ok(()) } else { Err(Error::Stopped) }
     }

@@ -12,7 +12,7 @@ use crate::input::Input;
 /// it must not block, because nobody else is served meanwhile. What it wants of a connection it says
 /// through [`Conn`]; the reactor acts when the callback has returned.
 ///
-/// For each connection the calls come in this order: `on_open` once, then `on_data`, `on_drained` and
+/// For each connection the calls come in this order: `on_open` once, then `on_data`, `on_low_water` and
 /// `on_timer` as it happens, `on_eof` at most once, and `on_close` once, last. Nothing comes after `on_close`,
 /// and nothing but `on_close` after the handler has closed or aborted the connection.
 ///
@@ -122,7 +122,11 @@ pub trait Handler {
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
-    fn on_drained(&mut self, conn: &mut Conn<'_>, state: &mut Self::State) -> Result<(), BoxError> {
+    fn on_low_water(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut Self::State,
+    ) -> Result<(), BoxError> {
         let _ = (conn, state);
         Ok(())
     }
@@ -150,7 +154,11 @@ pub trait Handler {
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
-    fn on_drain(&mut self, conn: &mut Conn<'_>, state: &mut Self::State) -> Result<(), BoxError> {
+    fn on_shutdown(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut Self::State,
+    ) -> Result<(), BoxError> {
         let _ = (conn, state);
         Ok(())
     }
@@ -237,8 +245,8 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
         (**self).on_eof(conn, state, input)
     }
 
-    fn on_drained(&mut self, conn: &mut Conn<'_>, state: &mut H::State) -> Result<(), BoxError> {
-        (**self).on_drained(conn, state)
+    fn on_low_water(&mut self, conn: &mut Conn<'_>, state: &mut H::State) -> Result<(), BoxError> {
+        (**self).on_low_water(conn, state)
     }
 
     fn on_timer(
@@ -250,8 +258,8 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
         (**self).on_timer(conn, state, key)
     }
 
-    fn on_drain(&mut self, conn: &mut Conn<'_>, state: &mut H::State) -> Result<(), BoxError> {
-        (**self).on_drain(conn, state)
+    fn on_shutdown(&mut self, conn: &mut Conn<'_>, state: &mut H::State) -> Result<(), BoxError> {
+        (**self).on_shutdown(conn, state)
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, state: H::State, reason: &CloseReason) {

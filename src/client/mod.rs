@@ -209,7 +209,7 @@ impl Client {
     /// # std::thread::spawn(move || reactor.run());
     /// let mut client = Client::connect(addr, Duration::from_secs(10))?;
     /// client.send(b"hello")?;
-    /// client.shutdown()?;
+    /// client.shutdown_write()?;
     /// let mut echoed = Vec::new();
     /// loop {
     ///     let bytes = client.receive()?;
@@ -301,7 +301,7 @@ impl Client {
     /// # std::thread::spawn(move || reactor.run());
     /// let mut client = Client::connect(addr, Duration::from_secs(10))?;
     /// client.send(b"that is all")?;
-    /// client.shutdown()?;
+    /// client.shutdown_write()?;
     /// assert_eq!(client.receive_to_end()?, b"that is all");
     /// # Ok(())
     /// # }
@@ -359,7 +359,7 @@ impl Client {
     ///
     /// # Examples
     /// See [`receive_to_end`](Self::receive_to_end).
-    pub fn shutdown(&mut self) -> io::Result<()> {
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
         if self.is_shut_down {
             return Ok(());
         }
@@ -389,7 +389,7 @@ impl Client {
     /// See [above](Self#examples).
     pub fn close(mut self) -> io::Result<()> {
         let mut patience = Patience::new(self.timeout);
-        self.shutdown()?;
+        self.shutdown_write()?;
         loop {
             self.kept = Kept::default();
             let is_more = self
@@ -474,7 +474,7 @@ impl Client {
 
     fn send_within(&mut self, bytes: &[u8], patience: &mut Patience) -> io::Result<()> {
         if self.is_shut_down {
-            let text = "nothing can be sent after shutdown, which has told the server so";
+            let text = "nothing can be sent after shutdown_write, which has told the server so";
             return Err(explained(ErrorKind::BrokenPipe, text));
         }
         let mut sent = 0;

@@ -116,7 +116,7 @@ pub trait Net: sealed::Sealed {
     ///
     /// # Errors
     /// As shutdown(2).
-    fn finish(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
+    fn shutdown_write(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
 
     /// Closes the socket; what the kernel holds of it is still sent.
     fn close(&mut self, stream: Self::Stream);

@@ -169,7 +169,7 @@ impl Net for Os {
         stream.take_error()
     }
 
-    fn finish(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+    fn shutdown_write(&mut self, stream: &mut TcpStream) -> io::Result<()> {
         stream.shutdown(Shutdown::Write)
     }
 

@@ -30,7 +30,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     ///
     /// 1. Who waits in the backlog is taken in, as far as there is room and that is not
     ///    [suspended](Self::suspend), and the listeners are closed: nobody else comes in.
-    /// 2. [`on_drain`](Handler::on_drain) tells each connection's handler, once.
+    /// 2. [`on_shutdown`](Handler::on_shutdown) tells each connection's handler, once.
     /// 3. A connection is closed in order as soon as nothing waits for it (no output, no input that is
     ///    unread or of which the rest is missing), and its peer has been quiet for
     ///    [`drain_quiet`](crate::Config::drain_quiet). Until then it is served as before. While it is
@@ -114,7 +114,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         drain.ends.or(drain.deadline)
     }
 
-    /// `on_drain` may send, so that it waits while the memory budget is used up, unless this is the last chance.
+    /// `on_shutdown` may send, so that it waits while the memory budget is used up, unless this is the last chance.
     fn tell(&mut self, is_last_chance: bool) {
         let budget = self.table.config().timer_budget;
         for _ in 0..if is_last_chance { usize::MAX } else { budget } {
@@ -123,7 +123,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             let next = self.drain.as_mut().and_then(|drain| drain.to_tell.pop_front());
             let Some(id) = next else { return };
-            self.visit(id, |handler, conn, state| handler.on_drain(conn, state));
+            self.visit(id, |handler, conn, state| handler.on_shutdown(conn, state));
         }
     }
 

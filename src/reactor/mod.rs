@@ -460,7 +460,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Tells this reactor something else, and all that run beside it: these with their next turns, as by
-    /// [`Handle::set_limits`]. If there are none, everything takes effect at once; who is connected stays, even
+    /// [`Handle::reconfigure`]. If there are none, everything takes effect at once; who is connected stays, even
     /// above a limit that is lower now. Deadlines change for everybody, which takes time in proportion to
     /// their number.
     ///

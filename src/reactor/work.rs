@@ -123,7 +123,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if is_used_up {
                 entry.throttled = true; // so that it is still owed the call
             } else {
-                self.callback(id, |handler, conn, state| handler.on_drained(conn, state));
+                self.callback(id, |handler, conn, state| handler.on_low_water(conn, state));
             }
         }
         // What could go on reading or writing has used up a budget of its own.
@@ -191,7 +191,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn send_fin(&mut self, id: ConnId) {
         let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
-        let finished = uninterrupted(|| self.net.finish(&mut socket.stream));
+        let finished = uninterrupted(|| self.net.shutdown_write(&mut socket.stream));
         let now = self.table.stamp();
         let entry = self.table.entry(id);
         match finished {

@@ -45,13 +45,13 @@ impl Handler for Chargen {
         Ok(())
     }
 
-    fn on_drained(&mut self, conn: &mut Conn<'_>, start: &mut u8) -> Result<(), BoxError> {
+    fn on_low_water(&mut self, conn: &mut Conn<'_>, start: &mut u8) -> Result<(), BoxError> {
         conn.keep_alive(); // who reads is not idle
         fill(conn, start);
         Ok(())
     }
 
-    fn on_drain(&mut self, conn: &mut Conn<'_>, _start: &mut u8) -> Result<(), BoxError> {
+    fn on_shutdown(&mut self, conn: &mut Conn<'_>, _start: &mut u8) -> Result<(), BoxError> {
         conn.close(); // there is always more to say
         Ok(())
     }

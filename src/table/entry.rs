@@ -315,7 +315,7 @@ impl Entry {
     }
 
     /// Sends a FIN as soon as everything queued has been sent, and goes on hearing the peer.
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn shutdown_write(&mut self) {
         if self.phase == Phase::PeerFinished {
             let _unused = self.note(CloseReason::Closed);
         }

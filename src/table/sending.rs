@@ -31,7 +31,7 @@ impl Table {
         is_above
     }
 
-    /// The same for any connection. Who is told so waits for `on_drained`, so it is owed from now on.
+    /// The same for any connection. Who is told so waits for `on_low_water`, so it is owed from now on.
     pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: Option<ConnId>) -> bool {
         let is_above = self.is_above_high_water(id, current);
         if let Some(entry) = self.get_mut(id).filter(|_| is_above && Some(id) != current) {

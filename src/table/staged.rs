@@ -18,7 +18,7 @@ pub(crate) struct Staged {
     part: Range<usize>,
     /// What comes after that.
     copied: Vec<u8>,
-    /// The callback has asked, and was told that it is above high water: so it waits for `on_drained`.
+    /// The callback has asked, and was told that it is above high water: so it waits for `on_low_water`.
     is_told: Cell<bool>,
 }
 

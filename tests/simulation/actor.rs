@@ -94,7 +94,7 @@ impl Life {
         }
     }
 
-    fn finish(&mut self) {
+    fn shutdown_write(&mut self) {
         (self.has_finished, self.owed_a_drain) = (true, false);
         self.asked_to_close |= self.finished;
     }
@@ -431,11 +431,11 @@ impl Actor {
             }
             Reaction::Finish => {
                 self.note(id, Life::finish);
-                conn.finish();
+                conn.shutdown_write();
             }
             Reaction::FinishOther { other } => {
                 if let Some(other) = self.choose(other)
-                    && conn.others().finish(other).is_ok()
+                    && conn.others().shutdown_write(other).is_ok()
                 {
                     self.note(other, Life::finish);
                 }
@@ -702,14 +702,14 @@ impl Handler for Actor {
         Ok(())
     }
 
-    fn on_drained(&mut self, conn: &mut Conn<'_>, _state: &mut State) -> Result<(), BoxError> {
-        self.enter(conn, "on_drained");
-        self.check_memory(conn, "on_drained");
+    fn on_low_water(&mut self, conn: &mut Conn<'_>, _state: &mut State) -> Result<(), BoxError> {
+        self.enter(conn, "on_low_water");
+        self.check_memory(conn, "on_low_water");
         let now = conn.now();
         // It was not read from until now, so that its silence counts from now on.
         self.note(conn.id(), |life| life.heard_at = Some(now));
         let roomy = conn.queued() <= self.limits.high_water;
-        self.ledger.borrow_mut().expect(roomy, conn.id(), "on_drained above high water");
+        self.ledger.borrow_mut().expect(roomy, conn.id(), "on_low_water above high water");
         self.note(conn.id(), |life| life.owed_a_drain = false);
         let reaction = self.next();
         let result = self.react(conn, reaction);
@@ -771,14 +771,14 @@ impl Handler for Actor {
         ledger.expect(gone, id, "it has failed, and can be used");
     }
 
-    fn on_drain(&mut self, conn: &mut Conn<'_>, state: &mut State) -> Result<(), BoxError> {
-        self.enter(conn, "on_drain");
+    fn on_shutdown(&mut self, conn: &mut Conn<'_>, state: &mut State) -> Result<(), BoxError> {
+        self.enter(conn, "on_shutdown");
         let id = conn.id();
         {
             let mut ledger = self.ledger.borrow_mut();
             let (drains, twice) = (ledger.draining.is_some(), ledger.lives[&id].told_to_drain);
-            ledger.expect(drains, id, "on_drain though nobody drains");
-            ledger.expect(!twice, id, "on_drain twice");
+            ledger.expect(drains, id, "on_shutdown though nobody drains");
+            ledger.expect(!twice, id, "on_shutdown twice");
             self.check_state(&mut ledger, id, state);
         }
         self.note(id, |life| life.told_to_drain = true);

@@ -103,7 +103,7 @@ fn who_is_called_is_served_like_anybody_else() {
     assert_eq!(peer.received(), b"hello");
     let info = world.reactor().context().info(id).unwrap();
     assert_eq!((info.direction, info.listener, info.peer), (Direction::Outbound, None, remote(1)));
-    peer.finish();
+    peer.shutdown_write();
     let _ = world.run_until_still();
     assert_eq!(peer.ending(), Some(Ending::Fin));
     assert_eq!(diary.take(), ["#1 open out 10.0.0.1", "#1 close: the peer finished"]);
@@ -420,13 +420,13 @@ fn a_drain_waits_for_the_answer_to_a_question_that_is_whole() {
     world.answer(remote(1), Answer::Takes);
     let client = world.dial(addr);
     client.send(b"question");
-    client.finish();
+    client.shutdown_write();
     let _ = world.run_for(SECOND);
     world.reactor().drain(60 * SECOND);
     let _ = world.run_for(10 * SECOND);
     let server = world.called().pop().unwrap();
     server.send(b"answer");
-    server.finish();
+    server.shutdown_write();
     let _ = world.run_for(10 * SECOND);
     assert_eq!((client.received(), client.ending()), (b"answer".to_vec(), Some(Ending::Fin)));
     let report = world.report().expect("it has ended");
@@ -553,7 +553,7 @@ fn a_proxy_passes_every_byte_both_ways_and_each_half_close_whatever_goes_wrong()
         let client = world.dial(addr);
         client.read(Reading::Slowly { bytes: 2_000, every: SECOND / 20 });
         client.send(&question);
-        client.finish();
+        client.shutdown_write();
         let _ = world.run_for(2 * SECOND);
         let server = world.called().pop().expect("it calls within its time");
         server.send(&answer); // when it has seen the end of the question, and then finishes
@@ -561,7 +561,7 @@ fn a_proxy_passes_every_byte_both_ways_and_each_half_close_whatever_goes_wrong()
         assert!(world.stats().waiting_bytes < 5_000, "seed {seed}");
         assert!(server.received() == question, "seed {seed}: {} bytes", server.received().len());
         assert_eq!(server.ending(), Some(Ending::Fin), "seed {seed}: the half-close went through");
-        server.finish();
+        server.shutdown_write();
         world.calm();
         let _ = world.run_for(600 * SECOND);
         assert!(client.received() == answer, "seed {seed}: {} bytes", client.received().len());
@@ -628,14 +628,14 @@ fn a_half_close_goes_through_a_proxy_long_after_the_last_byte() {
     let client = world.dial(addr);
     client.send(b"question");
     let _ = world.run_for(60 * SECOND);
-    client.finish();
+    client.shutdown_write();
     let _ = world.run_for(60 * SECOND);
     let server = world.called().pop().unwrap();
     assert_eq!((server.received(), server.ending()), (b"question".to_vec(), Some(Ending::Fin)));
     server.send(b"answer");
     let _ = world.run_for(60 * SECOND);
     assert_eq!((client.received(), client.ending()), (b"answer".to_vec(), None));
-    server.finish();
+    server.shutdown_write();
     let _ = world.run_for(60 * SECOND);
     assert_eq!(client.ending(), Some(Ending::Fin));
     assert_eq!(world.stats().open, 0);

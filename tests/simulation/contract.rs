@@ -460,7 +460,7 @@ fn row_48_requests_that_are_left_at_the_end_of_the_stream_are_offered_again_afte
         world.set_faults(harmless(seed));
         let client = world.dial(addr);
         client.send(b"a\nb\nc\n");
-        client.finish();
+        client.shutdown_write();
         assert!(world.run_for(20 * SECOND).is_continue());
         assert_eq!(client.received(), answers(b"a\nb\nc\n", 10), "seed {seed}");
         assert_eq!(client.ending(), Some(Ending::Fin), "seed {seed}");
@@ -564,7 +564,7 @@ fn row_49_a_queue_limit_below_one_read_resets_no_client_that_reads() {
             let client = world.dial(addr);
             client.read(Reading::Slowly { bytes: 5_000, every: SECOND / 100 });
             client.send(&[b'x'; 200_000]);
-            client.finish();
+            client.shutdown_write();
             run_until(&mut world, &format!("seed {seed}: all came back"), || {
                 client.ending().is_some()
             });
@@ -630,7 +630,7 @@ fn row_49_to_send_nothing_resets_nobody() {
     let addr = world.listen(ADDR).unwrap();
     world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
     let client = world.dial(addr);
-    client.finish();
+    client.shutdown_write();
     assert!(world.run_until_still().is_continue());
     assert_eq!((client.received().len(), client.ending()), (50_000, Some(Ending::Fin)));
 }

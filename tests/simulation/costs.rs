@@ -14,7 +14,7 @@ fn a_connection_that_has_closed_costs_no_further_turn() {
     let addr = world.listen(ADDR).unwrap();
     let peer = world.dial(addr);
     peer.send(b"hello");
-    peer.finish();
+    peer.shutdown_write();
     while world.stats().closed == 0 {
         let after = world.next_move().expect("it is not over yet");
         assert!(world.turn(after).is_continue());
@@ -32,7 +32,7 @@ fn an_echo_costs_one_read_and_one_write() {
         assert!(world.run_until_still().is_continue());
         assert_eq!(world.calls(), (echoes, echoes));
     }
-    peer.finish();
+    peer.shutdown_write();
     assert!(world.run_until_still().is_continue());
     assert_eq!(world.calls(), (11, 10), "and the end one read");
 }
@@ -207,7 +207,7 @@ fn an_error_that_panics_when_it_is_shown_or_dropped_ends_only_its_connection() {
     for request in ["fail", "abort"] {
         let peer = world.dial(addr);
         peer.send(request.as_bytes());
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_until_still().is_continue());
         assert!(peer.ending().is_some(), "{request}");
     }
@@ -257,7 +257,7 @@ impl Handler for Verbose {
         Ok(())
     }
 
-    fn on_drained(&mut self, _: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
+    fn on_low_water(&mut self, _: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
         self.drained += 1;
         Ok(())
     }

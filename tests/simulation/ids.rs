@@ -43,7 +43,7 @@ fn is_refused_everywhere(context: &mut Context<'_>, id: ConnId) {
     assert_eq!(context.pause(id), Err(Gone));
     assert_eq!(context.resume(id), Err(Gone));
     assert_eq!(context.resume_for(id, 1), Err(Gone));
-    assert_eq!(context.finish(id), Err(Gone));
+    assert_eq!(context.shutdown_write(id), Err(Gone));
     assert_eq!(context.close(id), Err(Gone));
     assert_eq!(context.abort(id), Err(Gone));
 }

@@ -154,7 +154,7 @@ fn timers_come_in_their_order_move_and_can_be_taken_back() {
 fn a_timer_goes_with_its_connection_and_that_of_the_reactor_stays() {
     let (mut world, peer, journal) = alarms();
     peer.send(b"s5\nr6\nx0\n");
-    peer.finish();
+    peer.shutdown_write();
     let _ = world.run_for(SECOND);
     assert_eq!(world.stats().open, 0);
     // Another has its slot now.
@@ -508,7 +508,7 @@ impl Handler for Polite {
         Ok(())
     }
 
-    fn on_drain(&mut self, conn: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
+    fn on_shutdown(&mut self, conn: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
         self.0.note(format!("drain {}", conn.id()));
         conn.send(b"goodbye");
         Ok(())
@@ -615,7 +615,7 @@ fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both()
     let _ = world.run_for(SECOND);
     world.reactor().drain(60 * SECOND);
     let _ = world.run_for(SECOND);
-    reads.finish();
+    reads.shutdown_write();
     let _ = world.run_for(SECOND);
     world.handle().stop();
     assert!(world.run_for(SECOND).is_break());
@@ -845,8 +845,8 @@ fn limits_change_for_all_reactors_at_once() {
     let mut world = World::of_many(1, Config::new(), 2, |_| Echo).unwrap();
     let addr = world.listen(ADDR).unwrap();
     let handle = world.handle();
-    assert!(handle.set_limits(&Config::new().max_connections(0)).is_err());
-    handle.set_limits(&Config::new().max_connections(5).idle_timeout(Some(SECOND))).unwrap();
+    assert!(handle.reconfigure(&Config::new().max_connections(0)).is_err());
+    handle.reconfigure(&Config::new().max_connections(5).idle_timeout(Some(SECOND))).unwrap();
     let _ = world.run_until_still();
     let _peers: Vec<Peer> = (0..10).map(|_| world.dial(addr)).collect();
     let _ = world.run_until_still();
@@ -874,7 +874,7 @@ fn room_that_one_reactor_makes_wakes_the_one_that_accepts() {
         let second = world.dial(addr);
         second.send(b"hello");
         let _ = world.run_until_still();
-        world.handle().set_limits(&Config::new().max_connections(3)).unwrap();
+        world.handle().reconfigure(&Config::new().max_connections(3)).unwrap();
         let _ = world.run_until_still();
         assert_eq!(second.received(), b"hello", "seed {seed}");
     }

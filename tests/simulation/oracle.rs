@@ -156,7 +156,7 @@ impl Run {
             }
             Step::Finish { peer } => self.with_peer(peer, |peer, did| {
                 did.finished = true;
-                peer.peer.finish();
+                peer.peer.shutdown_write();
             }),
             Step::Close { peer } => self.with_peer(peer, |peer, did| {
                 (did.finished, did.broke) = (true, true);

@@ -139,7 +139,7 @@ fn whoever_is_held_back_is_not_blamed_for_silence_while_its_bytes_wait() {
     // A thousand bytes take 20 seconds, and so long nothing is read.
     peer.read(Reading::Slowly { bytes: 50, every: SECOND });
     peer.send(&[b'x'; 20_000]);
-    peer.finish();
+    peer.shutdown_write();
     assert!(world.run_for(500 * SECOND).is_continue());
     assert_eq!((peer.received().len(), peer.ending()), (20_000, Some(Ending::Fin)));
     assert_eq!(ends.reasons(), ["the peer finished"]);
@@ -177,7 +177,7 @@ fn a_slow_reader_of_whose_progress_no_event_tells_is_asked_once_more() {
     let peer = world.dial(addr);
     peer.read(Reading::Slowly { bytes: 100, every: SECOND });
     peer.send(&[b'x'; 30_000]);
-    peer.finish();
+    peer.shutdown_write();
     assert!(world.run_for(400 * SECOND).is_continue());
     assert_eq!((peer.received().len(), peer.ending()), (30_000, Some(Ending::Fin)));
     assert_eq!(world.stats().expired.write, 0);
@@ -523,7 +523,7 @@ fn a_relay_that_was_told_to_wait_under_pressure_is_told_to_go_on() {
             }
             Ok(())
         }
-        fn on_drained(&mut self, conn: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
+        fn on_low_water(&mut self, conn: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
             self.0.borrow_mut().push(conn.id().to_string());
             Ok(())
         }
@@ -592,7 +592,7 @@ fn row_08_with_one_place_free_at_a_time_each_listener_gets_its_turn() {
     let lonely = world.dial(other);
     crowd.iter().chain([&lonely]).for_each(|peer| {
         peer.send(b"x");
-        peer.finish();
+        peer.shutdown_write();
     });
     while lonely.ending().is_none() {
         assert!(world.turn(SECOND).is_continue());
@@ -610,7 +610,7 @@ fn row_08_nobody_is_turned_away_from_a_place_that_has_just_become_free() {
     let mut last = world.dial(addr);
     assert!(world.run_until_still().is_continue());
     for _ in 0..20 {
-        last.finish();
+        last.shutdown_write();
         last = world.dial(addr);
         assert!(world.run_until_still().is_continue());
     }
@@ -764,7 +764,7 @@ fn row_25_many_connections_in_a_row_leave_nothing_behind() {
         peer.send(b"x");
         assert!(world.run_until_still().is_continue());
         match round % 3 {
-            0 => peer.finish(),
+            0 => peer.shutdown_write(),
             1 => peer.close(),
             _ => peer.reset(),
         }
@@ -906,7 +906,7 @@ fn a_relay_passes_on_no_faster_than_the_other_side_takes_it() {
             }
             Ok(())
         }
-        fn on_drained(
+        fn on_low_water(
             &mut self,
             conn: &mut Conn<'_>,
             _: &mut Option<ConnId>,

@@ -57,7 +57,7 @@ fn ten_echoes(faults: &Faults) {
         let peers: Vec<Peer> = (0..10).map(|_| world.dial(addr)).collect();
         for peer in &peers {
             assert!(peer.send(&bytes));
-            peer.finish();
+            peer.shutdown_write();
         }
         assert!(world.run_for(60 * SECOND).is_continue());
         for peer in &peers {
@@ -293,7 +293,7 @@ fn row_08_at_the_cap_those_who_wait_are_served_as_room_appears_and_none_is_lost(
                 12 - served,
                 "seed {seed}: nobody is turned away"
             );
-            now[0].finish();
+            now[0].shutdown_write();
             served += 1;
             assert!(world.run_until_still().is_continue());
         }
@@ -371,7 +371,7 @@ fn row_08_an_address_has_its_share_and_others_theirs() {
     let in_place = peers.iter().filter(|peer| peer.ending().is_none()).count();
     assert_eq!((in_place, other.ending()), (2, None));
     // One leaves, one may come.
-    peers[0].finish();
+    peers[0].shutdown_write();
     assert!(world.run_until_still().is_continue());
     let again = dial(&mut world, "192.0.2.1", 6);
     assert_eq!((again.ending(), world.stats().refused_per_ip), (None, 3));
@@ -404,7 +404,7 @@ fn row_09_an_event_for_a_slots_former_tenant_reaches_nobody() {
             assert!(world.run_for(SECOND).is_continue());
             peer.send(b"x");
             assert!(world.run_for(SECOND).is_continue());
-            peer.finish();
+            peer.shutdown_write();
             assert!(world.run_for(SECOND).is_continue());
             assert_eq!((peer.received(), peer.ending()), (b"x".to_vec(), Some(Ending::Fin)));
         }
@@ -432,7 +432,7 @@ fn row_10_a_stale_id_is_an_error() {
     for _ in 0..20 {
         let peer = world.dial(addr);
         peer.send(b"x");
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_until_still().is_continue());
         assert_eq!((peer.received(), peer.ending()), (vec![], Some(Ending::Fin)));
     }
@@ -515,7 +515,7 @@ fn row_14_a_reset_after_the_peers_fin_is_seen_without_a_write() {
     let mut world = World::new(1, Config::new(), Patient).unwrap();
     let addr = world.listen(ADDR).unwrap();
     let peer = world.dial(addr);
-    peer.finish();
+    peer.shutdown_write();
     assert!(world.run_until_still().is_continue());
     assert_eq!(world.stats().open, 1);
     peer.reset();
@@ -531,7 +531,7 @@ fn row_15_final_bytes_and_the_fin_in_one_event_are_both_delivered() {
         world.set_faults(always(|faults| faults.delayed = 255));
         let peer = world.dial(addr);
         peer.send(b"last words");
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_until_still().is_continue());
         assert_eq!((peer.received(), peer.ending()), (b"last words".to_vec(), Some(Ending::Fin)));
         assert_eq!(diary.borrow().last().unwrap(), "close the peer finished", "seed {seed}");
@@ -561,7 +561,7 @@ fn row_18_a_half_closed_slow_reader_gets_every_byte_and_then_a_fin() {
         let peer = world.dial(addr);
         peer.read(Reading::Slowly { bytes: 50, every: SECOND });
         peer.send(&noise(10_000));
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_until_still().is_continue());
         assert_eq!(
             (peer.received(), peer.ending()),
@@ -579,7 +579,7 @@ fn row_19_a_reset_while_flushing_ends_the_connection_once() {
         let peer = world.dial(addr);
         peer.read(Reading::Never);
         peer.send(&[b'x'; 90]);
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_for(SECOND).is_continue());
         peer.reset();
         assert!(world.run_until_still().is_continue());
@@ -605,7 +605,7 @@ fn row_20_closing_with_unread_input_loses_no_answer() {
         world.set_faults(always(|faults| (faults.buffer, faults.reset_destroys) = (100, 255)));
         let peer = world.dial(addr);
         peer.send(&[b'x'; 10_000]); // far more than is looked at
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_until_still().is_continue());
         assert_eq!((peer.received(), peer.ending()), (expected, Some(Ending::Fin)), "seed {seed}");
     });
@@ -647,7 +647,7 @@ impl Handler for Fragile {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
         conn.send(input.take());
-        let _waits = conn.is_above_high_water(); // for on_drained
+        let _waits = conn.is_above_high_water(); // for on_low_water
         self.reach("data", conn);
         Ok(())
     }
@@ -663,7 +663,7 @@ impl Handler for Fragile {
         Ok(())
     }
 
-    fn on_drained(&mut self, conn: &mut Conn<'_>, _: &mut FragileState) -> Result<(), BoxError> {
+    fn on_low_water(&mut self, conn: &mut Conn<'_>, _: &mut FragileState) -> Result<(), BoxError> {
         self.reach("drained", conn);
         Ok(())
     }
@@ -687,7 +687,7 @@ fn row_26_a_panic_in_any_callback_ends_only_its_own_connection() {
             peer.send(b"something");
         }
         assert!(world.run_until_still().is_continue());
-        victim.finish();
+        victim.shutdown_write();
         assert!(world.run_until_still().is_continue());
         neighbour.send(b" and more");
         assert!(world.run_until_still().is_continue());
@@ -797,7 +797,7 @@ fn row_35_sleep_past_the_lingering(bytes: usize, faults: &Faults) {
         world.set_faults(faults.clone());
         // Unread, these turn a close into a RST, which destroys the answer on its way.
         peer.send(&vec![b'y'; bytes]);
-        peer.finish();
+        peer.shutdown_write();
         for _ in 0..20 {
             assert!(world.turn(SECOND).is_continue());
         }
@@ -850,7 +850,7 @@ fn row_35_after_a_long_sleep_input_is_read_before_deadlines_are_judged() {
         world.set_faults(always(|faults| faults.time_jump = 255));
         let peer = world.dial(addr);
         peer.send(b"before the sleep");
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_until_still().is_continue());
         assert_eq!(peer.received(), b"before the sleep", "seed {seed}");
         assert_eq!(diary.borrow().last().unwrap(), "close the peer finished", "seed {seed}");

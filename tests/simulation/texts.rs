@@ -92,7 +92,7 @@ impl Handler for Evil {
         self.act(Place::Timer)
     }
 
-    fn on_drain(&mut self, _: &mut Conn<'_>, _: &mut ()) -> Result<(), BoxError> {
+    fn on_shutdown(&mut self, _: &mut Conn<'_>, _: &mut ()) -> Result<(), BoxError> {
         self.act(Place::Drain)
     }
 
@@ -136,7 +136,7 @@ fn run(place: Place, panics: bool) -> (Vec<String>, Vec<String>) {
             world.reactor().drain(SECOND);
         }
         let _ = world.run_for(SECOND);
-        peer.finish();
+        peer.shutdown_write();
         let _ = world.run_for(SECOND);
         world.handle().stop();
         let _ = world.run_for(SECOND);

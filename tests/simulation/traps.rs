@@ -93,7 +93,7 @@ fn the_world_is_not_still_while_an_acceptor_pauses() {
         world.fail_accepts(&[EMFILE; 6]);
         let peer = world.dial(addr);
         peer.send(b"hello");
-        peer.finish();
+        peer.shutdown_write();
         assert!(world.run_until_still().is_continue());
         assert_eq!(peer.received(), b"hello", "{reactors} reactors");
         assert_eq!(peer.ending(), Some(Ending::Fin), "{reactors} reactors");
@@ -105,7 +105,7 @@ fn echoes(world: &mut World<Echo>, bytes: &[u8]) -> Peer {
     let addr = world.listen(ADDR).unwrap();
     let peer = world.dial(addr);
     peer.send(bytes);
-    peer.finish();
+    peer.shutdown_write();
     let _ = world.run_for(600 * SECOND);
     peer
 }

@@ -173,7 +173,7 @@ fn a_reset_is_an_error_and_stays_one() {
     }
     let error = client.receive_exact(7).unwrap_err();
     assert_eq!(error.to_string(), "the connection was reset after 0 of 7 bytes");
-    assert_eq!(client.shutdown().unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(client.shutdown_write().unwrap_err().kind(), ErrorKind::ConnectionReset);
     let error = client.close().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     server.join();
@@ -215,8 +215,8 @@ fn a_half_closed_client_still_receives_and_sends_no_more() {
     let mut client = Client::connect(server.addr, DEADLINE).unwrap();
     let bytes = noise(100_000);
     client.send(&bytes).unwrap();
-    client.shutdown().unwrap();
-    client.shutdown().unwrap();
+    client.shutdown_write().unwrap();
+    client.shutdown_write().unwrap();
     let error = client.send(b"more").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe, "{error}");
     assert!(client.receive_to_end().unwrap() == bytes);

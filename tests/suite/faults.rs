@@ -336,7 +336,7 @@ impl Handler for Fragile {
         Ok(())
     }
 
-    fn on_drained(
+    fn on_low_water(
         &mut self,
         _conn: &mut Conn<'_>,
         _state: &mut FragileState,

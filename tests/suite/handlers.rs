@@ -245,10 +245,10 @@ impl Handler for Producer {
     ) -> Result<(), BoxError> {
         input.take();
         *remaining = 1_000;
-        self.on_drained(conn, remaining)
+        self.on_low_water(conn, remaining)
     }
 
-    fn on_drained(&mut self, conn: &mut Conn<'_>, remaining: &mut usize) -> Result<(), BoxError> {
+    fn on_low_water(&mut self, conn: &mut Conn<'_>, remaining: &mut usize) -> Result<(), BoxError> {
         self.drained.send(conn.queued())?;
         while *remaining > 0 && !conn.is_above_high_water() {
             conn.send(&[b'x'; 10_000]);

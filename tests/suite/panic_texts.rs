@@ -64,8 +64,8 @@ impl Handler for Clumsy {
         Ok(())
     }
 
-    fn on_drained(&mut self, _conn: &mut Conn<'_>, _state: &mut u8) -> Result<(), BoxError> {
-        self.panic("on_drained")
+    fn on_low_water(&mut self, _conn: &mut Conn<'_>, _state: &mut u8) -> Result<(), BoxError> {
+        self.panic("on_low_water")
     }
 
     fn on_timer(
@@ -130,7 +130,7 @@ fn row_60_a_panic_of_several_lines_in_any_callback_or_closure_is_one_escaped_lin
         lines.retain(|line| line.contains(tag));
         lines
     };
-    let expected = ["on_open", "on_data", "on_eof", "on_drained", "on_timer", "on_close"];
+    let expected = ["on_open", "on_data", "on_eof", "on_low_water", "on_timer", "on_close"];
     let expected = [&expected[..], &["on_connect_failed", "on_start", "on_tick", "closure"]];
     let expected = expected.concat();
     wait_until("all have panicked", || lines().len() >= expected.len());

@@ -163,7 +163,7 @@ impl Script {
         conn.cancel_timer(OVERDUE);
         if client.sent == self.plan.count {
             client.is_done = true;
-            conn.finish(); // what else the server has to say is heard
+            conn.shutdown_write(); // what else the server has to say is heard
             conn.set_timer(self.plan.timeout, OVERDUE);
             return Ok(());
         }

@@ -209,7 +209,7 @@ impl Kernel {
         self.links[id].error.take().map(io::Error::from_raw_os_error)
     }
 
-    pub(super) fn finish(&mut self, id: LinkId) -> io::Result<()> {
+    pub(super) fn shutdown_write(&mut self, id: LinkId) -> io::Result<()> {
         self.note(5, id as u64);
         if self.links[id].is_reset {
             return Err(io::ErrorKind::NotConnected.into());

@@ -44,7 +44,7 @@ use crate::handler::Handler;
 ///     let words = ["to be", "or not", "to be"];
 ///     let word = words[run.rng().size_below(words.len())];
 ///     peer.send(word.as_bytes());
-///     peer.finish();
+///     peer.shutdown_write();
 ///     let _ = world.run_for(Duration::from_secs(60));
 ///     assert_eq!(peer.received(), word.to_uppercase().as_bytes());
 /// });

@@ -30,7 +30,7 @@
 //!     let addr = world.listen("10.0.0.1:7000").unwrap();
 //!     let peer = world.dial(addr);
 //!     peer.send(b"one\nthree\n\nunfinished");
-//!     peer.finish();
+//!     peer.shutdown_write();
 //!     let _ = world.run_for(Duration::from_secs(60));
 //!     assert_eq!(peer.received(), b"3\n5\n0\n");
 //!     assert_eq!(peer.ending(), Some(Ending::Fin));
@@ -248,8 +248,8 @@ impl Net for Sim {
         Ok(self.kernel.borrow_mut().take_error(stream.0))
     }
 
-    fn finish(&mut self, stream: &mut SimStream) -> io::Result<()> {
-        self.kernel.borrow_mut().finish(stream.0)
+    fn shutdown_write(&mut self, stream: &mut SimStream) -> io::Result<()> {
+        self.kernel.borrow_mut().shutdown_write(stream.0)
     }
 
     fn close(&mut self, stream: SimStream) {

@@ -40,7 +40,7 @@ use crate::stats::Stats;
 /// let addr = world.listen("10.0.0.1:7")?;
 /// let peer = world.dial(addr);
 /// peer.send(b"hello");
-/// peer.finish();
+/// peer.shutdown_write();
 /// let _ = world.run_until_still();
 /// assert_eq!(peer.received(), b"hello");
 /// assert_eq!(peer.ending(), Some(Ending::Fin));
@@ -555,7 +555,7 @@ impl Peer {
     }
 
     /// Sends a FIN after all bytes, and goes on reading.
-    pub fn finish(&self) {
+    pub fn shutdown_write(&self) {
         self.kernel.borrow_mut().peer_finishes(self.link);
     }
 

@@ -73,7 +73,7 @@ impl Driver {
             Load::Churn => {
                 // Not `close`: what a server says, and does, after its answer is to be seen.
                 self.places[place].finished = Some(now);
-                conn.finish();
+                conn.shutdown_write();
             }
         }
         self.finish_if_done(&mut conn.others());
