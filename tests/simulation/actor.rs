@@ -430,14 +430,14 @@ impl Actor {
                 conn.read_above_high_water(reads);
             }
             Reaction::Finish => {
-                self.note(id, Life::finish);
+                self.note(id, Life::shutdown_write);
                 conn.shutdown_write();
             }
             Reaction::FinishOther { other } => {
                 if let Some(other) = self.choose(other)
                     && conn.others().shutdown_write(other).is_ok()
                 {
-                    self.note(other, Life::finish);
+                    self.note(other, Life::shutdown_write);
                 }
             }
             Reaction::SendAndClose(count) => {
