@@ -27,14 +27,14 @@ impl Handler for Room {
                 None => format!("* {} comes in\n", name.insert(line.to_owned())),
                 Some(name) => format!("{name}: {line}\n"),
             };
-            conn.others().broadcast(news.as_bytes());
+            conn.reactor().broadcast(news.as_bytes());
         }
         Ok(())
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, name: Self::State, _reason: &CloseReason) {
         if let Some(name) = name {
-            conn.others().broadcast(format!("* {name} has left\n").as_bytes());
+            conn.reactor().broadcast(format!("* {name} has left\n").as_bytes());
         }
     }
 }

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Gone, Handler,
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
     Input, Reactor,
 };
 
@@ -35,14 +35,15 @@ impl Handler for Proxy {
         if conn.direction() == Direction::Outbound {
             let client = self.clients.remove(&conn.id()).ok_or("nobody has asked for it")?;
             conn.read_above_high_water(true);
-            if conn.others().resume(client).is_err() {
-                conn.abort(); // the client has gone meanwhile
+            match conn.reactor().get(client) {
+                Some(mut client) => client.resume(),
+                None => conn.abort(), // the client has gone meanwhile
             }
             return Ok(client);
         }
         conn.pause(); // until there is somebody to send to
         conn.read_above_high_water(true); // each direction has a pace of its own
-        let server = conn.others().connect(&self.server, &ConnectOptions::new());
+        let server = conn.reactor().connect(&self.server, &ConnectOptions::new());
         self.clients.insert(server, conn.id());
         Ok(server)
     }
@@ -50,7 +51,9 @@ impl Handler for Proxy {
     fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
         if let Some(client) = self.clients.remove(&id) {
             eprintln!("no server for {client}: {reason}");
-            let _ = reactor.abort(client); // it may have gone by itself
+            if let Some(mut client) = reactor.get(client) {
+                client.abort();
+            }
         }
     }
 
@@ -60,19 +63,23 @@ impl Handler for Proxy {
         other: &mut ConnId,
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
-        let mut others = conn.others();
-        let _ = others.keep_alive(*other); // what one side says keeps both
-        let sent = others.send(*other, input.take());
-        match sent.and_then(|()| others.is_above_high_water(*other)) {
-            Ok(false) => {}
-            Ok(true) => conn.pause(), // the other's on_low_water resumes this one
-            Err(Gone) => conn.abort(), // what it cannot pass on must not look whole
+        let mut reactor = conn.reactor();
+        let Some(mut other) = reactor.get(*other).filter(Conn::is_writable) else {
+            conn.abort(); // what it cannot pass on must not look whole
+            return Ok(());
+        };
+        other.keep_alive(); // what one side says keeps both
+        other.send(input.take());
+        if other.is_above_high_water() {
+            conn.pause(); // the other's on_low_water resumes this one
         }
         Ok(())
     }
 
     fn on_low_water(&mut self, conn: &mut Conn<'_>, other: &mut ConnId) -> Result<(), BoxError> {
-        let _ = conn.others().resume(*other); // it may have ended: then nothing more comes
+        if let Some(mut other) = conn.reactor().get(*other) {
+            other.resume();
+        }
         Ok(())
     }
 
@@ -83,20 +90,24 @@ impl Handler for Proxy {
         other: &mut ConnId,
         _input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
-        let _ = conn.others().shutdown_write(*other); // it may have ended before
+        if let Some(mut other) = conn.reactor().get(*other) {
+            other.shutdown_write();
+        }
         Ok(())
     }
 
     /// The two end together, whether the other is open or still being opened: what fails on one side ends in a
     /// reset on the other, and never looks whole there.
     fn on_close(&mut self, conn: &mut Conn<'_>, other: ConnId, reason: &CloseReason) {
-        let _ = match reason {
+        let mut reactor = conn.reactor();
+        let Some(mut other) = reactor.get(other) else { return };
+        match reason {
             CloseReason::PeerFinished
             | CloseReason::Closed
             | CloseReason::Drained
-            | CloseReason::MaxAge { .. } => conn.others().close(other),
-            _ => conn.others().abort(other),
-        };
+            | CloseReason::MaxAge { .. } => other.close(),
+            _ => other.abort(),
+        }
     }
 }
 

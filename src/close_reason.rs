@@ -7,23 +7,7 @@ use std::time::Duration;
 
 use crate::connect_error::ConnectError;
 use crate::one_line::{Escaped, OneLine};
-
-/// What a handler's callback may fail with: any error that can be shown.
-///
-/// # Examples
-/// ```
-/// use readyloop::BoxError;
-///
-/// fn parse(line: &[u8]) -> Result<u32, BoxError> {
-///     let number: u32 = std::str::from_utf8(line)?.parse()?;
-///     if number == 0 {
-///         return Err("zero is not a valid order".into());
-///     }
-///     Ok(number)
-/// }
-/// # assert!(parse(b"0").is_err() && parse(b"x").is_err() && parse(b"7").is_ok());
-/// ```
-pub type BoxError = Box<dyn Error + Send + Sync>;
+use crate::result::BoxError;
 
 /// Why a connection ended, as [`on_close`](crate::Handler::on_close) learns it.
 ///

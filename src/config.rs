@@ -405,7 +405,7 @@ impl Config {
     /// less 64 for listeners, logs and the like and 2 for each further reactor, or half of it, if that is
     /// more. A greater number is lowered to it with a warning in the log: beyond it `accept` would fail, and
     /// [`overflow`](Self::overflow) would never act.
-    /// [`config_in_force`](crate::Reactor::config_in_force) tells the number in force. On a system without
+    /// [`config_in_force`](crate::Context::config_in_force) tells the number in force. On a system without
     /// such a limit there is no limit by default.
     ///
     /// What a connection costs: 116 bytes and the handler's state while it is idle.

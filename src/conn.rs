@@ -1,160 +1,216 @@
-//! What a callback sees of its connection.
+//! A handler's view of one connection.
 
+use std::any::type_name;
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use std::{error, fmt};
 
 use crate::close_reason::CloseReason;
-use crate::context::Context;
+use crate::conn_info::{ConnInfo, Direction};
 use crate::handler::TimerKey;
 use crate::id::ConnId;
+use crate::send_error::SendError;
 use crate::stats::Counters;
-use crate::table::{Entry, Owner, Table};
+use crate::table::{Entry, Owner};
+use crate::view::View;
 
-/// The connection that a callback is about.
+/// A handler's view of one connection: of the one that a callback is about, or of another that
+/// [`Context::get`](crate::Context::get) has found.
 ///
-/// It records what the callback wants; the reactor acts right after the callback has returned, in
-/// the order in which it was said.
+/// It records what the handler wants. The reactor acts when the callback has returned, in the order of the calls. For
+/// another connection it acts in this turn, or in the next one, which starts at once.
+///
+/// `Conn` is an [`io::Write`], so that `write!(conn, …)?` works. Writing never fails, and does what
+/// [`send`](Self::send) does.
 ///
 /// # Examples
 /// ```
-/// use readyloop::{BoxError, Conn, Input};
+/// use std::io::Write;
+/// use readyloop::{Conn, Input, Result};
 ///
-/// fn on_data(conn: &mut Conn<'_>, input: &mut Input<'_>) -> Result<(), BoxError> {
-///     if let Some(line) = input.take_until(b"\n") {
-///         match line {
-///             b"quit" => conn.close(),
-///             b"stop the server" => conn.stop_reactor(),
-///             other => conn.send(other),
-///         }
+/// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
+///     match input.take_until(b"\n") {
+///         Some(b"quit") => conn.close(),
+///         Some(b"stop the server") => conn.reactor().stop(),
+///         Some(line) => writeln!(conn, "you said {} bytes", line.len())?,
+///         None => {} // the line is not complete yet
 ///     }
 ///     Ok(())
 /// }
 /// ```
 pub struct Conn<'a> {
-    table: &'a mut Table,
+    pub(crate) view: View<'a>,
     id: ConnId,
 }
 
 impl<'a> Conn<'a> {
-    pub(crate) fn new(table: &'a mut Table, id: ConnId) -> Self {
-        Self { table, id }
+    /// `id` holds a slot of the table.
+    pub(crate) fn new(view: View<'a>, id: ConnId) -> Self {
+        Self { view, id }
     }
 
-    /// The name of this connection.
+    /// The id of this connection.
     #[must_use]
     pub fn id(&self) -> ConnId {
         self.id
     }
 
-    /// Whether it came in or was opened outward.
+    /// Which side has opened the connection.
     #[must_use]
     pub fn direction(&self) -> Direction {
         self.entry().direction()
     }
 
-    /// The address of the peer: as `accept` told it, or that which was connected to.
+    /// The address of the peer: as `accept` returned it, or the address that was connected to.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.entry().peer()
     }
 
     /// The address of the listener that accepted this connection, as
-    /// [`listen`](crate::Reactor::listen) returned it: a handler with several listeners tells them
-    /// apart by it. `None` for one that was opened outward.
+    /// [`listen`](crate::Reactor::listen) returned it. `None` for a connection that was opened outward.
     #[must_use]
     pub fn listener_addr(&self) -> Option<SocketAddr> {
-        self.table.listener_of(self.entry())
+        self.view.table.listener_of(self.entry())
+    }
+
+    /// Whether the connection is open for the handler: it has been opened, and is neither closed nor closing. Until then
+    /// callbacks other than [`on_close`](crate::Handler::on_close) may follow.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.entry().phase.is_before_the_end()
+    }
+
+    /// Whether the connection can be sent to. False once it is closed or closing, before an outward connection is
+    /// open, and after [`shutdown_write`](Self::shutdown_write).
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.entry().phase.sends()
+    }
+
+    /// The state that the handler keeps for this connection. This is how a callback of one connection reaches the
+    /// state of another.
+    ///
+    /// `None` if the callback at hand has this state as its argument, and before
+    /// [`on_open`](crate::Handler::on_open) has returned one.
+    ///
+    /// # Panics
+    /// If `S` is not the [`State`](crate::Handler::State) of the reactor's handler.
+    ///
+    /// # Examples
+    /// ```
+    /// use readyloop::{Conn, ConnId};
+    ///
+    /// struct Player { score: u32 }
+    ///
+    /// /// What an `on_data` may call: one player takes a point from another.
+    /// fn take_point(conn: &mut Conn, player: &mut Player, from: ConnId) {
+    ///     let mut reactor = conn.reactor();
+    ///     let Some(mut other) = reactor.get(from) else { return };
+    ///     if let Some(loser) = other.state::<Player>().filter(|loser| loser.score > 0) {
+    ///         loser.score -= 1;
+    ///         player.score += 1;
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn state<S: 'static>(&mut self) -> Option<&mut S> {
+        let state = self.view.owned.state(self.id.slot)?.downcast_mut();
+        Some(state.unwrap_or_else(|| {
+            panic!("the handler's State is another type than {}", type_name::<S>())
+        }))
     }
 
     /// Queues bytes for the peer. They are sent when the callback returns, together with all else
-    /// that it sends; what the kernel does not take then goes out as the peer reads.
+    /// that it sends. What the kernel does not take then is sent as the peer reads.
     ///
     /// This never fails. If more than [`queue_limit`](crate::Config::queue_limit) bytes are queued already,
     /// the connection ends with [`CloseReason::OutboxOverflow`]; [`try_send`](Self::try_send) leaves that
-    /// decision to the caller. After [`close`](Self::close) or [`finish`](Self::shutdown_write) it does nothing.
+    /// decision to the caller. If the connection is [not writable](Self::is_writable), the bytes are discarded.
     pub fn send(&mut self, bytes: &[u8]) {
-        // Gone means closed or cut off: then nobody is there to get the bytes, and on_close says so.
-        let _ = self.table.send(self.id, bytes, Some(self.id));
+        let _ = self.view.table.send(self.id, bytes, self.view.current); // closed: on_close tells
     }
 
-    /// Queues bytes as [`send`](Self::send) does, or takes none of them and says why.
+    /// Queues bytes as [`send`](Self::send) does, or queues none of them and returns why.
     ///
     /// # Errors
     /// [`SendError::Full`] if bytes are queued, and with these they would be more than
     /// [`queue_limit`](crate::Config::queue_limit); or if the [`queue_budget`](crate::Config::queue_budget) is
-    /// used up (no [`on_low_water`](crate::Handler::on_low_water) follows if nothing is queued here);
-    /// [`SendError::Gone`] if the connection is closed or [finished](Self::shutdown_write), or its peer is gone.
+    /// used up (no [`on_low_water`](crate::Handler::on_low_water) follows if nothing is queued for this connection).
+    /// [`SendError::Closed`] if the connection is [not writable](Self::is_writable).
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        self.table.try_send(self.id, bytes, Some(self.id))
+        self.view.table.try_send(self.id, bytes, self.view.current)
     }
 
-    /// How many bytes wait to be sent, in bytes.
+    /// How many bytes are queued.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.table.queued(self.id, Some(self.id))
+        self.view.table.queued(self.id, self.view.current)
     }
 
-    /// Whether so much is queued that a considerate handler sends no more until
-    /// [`on_low_water`](crate::Handler::on_low_water), which follows if this says so. When the whole reactor holds much, little is so much:
-    /// see [`queue_budget`](crate::Config::queue_budget). Also true when nothing can be sent any more, so
-    /// that a loop like the one below always ends.
+    /// Whether so many bytes are queued that the handler should send no more until
+    /// [`on_low_water`](crate::Handler::on_low_water). If this returns true, `on_low_water` follows.
+    ///
+    /// The mark is [`high_water`](crate::Config::high_water), or an eighth of it under memory pressure: see
+    /// [`queue_budget`](crate::Config::queue_budget). Also true if the connection is
+    /// [not writable](Self::is_writable), so that a loop like the one below always ends.
     ///
     /// # Examples
     /// ```
     /// # use readyloop::Conn;
-    /// fn produce(conn: &mut Conn<'_>) {
+    /// fn produce(conn: &mut Conn) {
     ///     while !conn.is_above_high_water() {
     ///         conn.send(b"all work and no play makes jack a dull boy\n");
     ///     }
     /// }
     /// ```
     #[must_use]
-    pub fn is_above_high_water(&self) -> bool {
-        self.table.is_above_high_water(self.id, Some(self.id))
+    pub fn is_above_high_water(&mut self) -> bool {
+        self.view.table.waits_to_drain(self.id, self.view.current)
     }
 
-    /// Stops offering input to the handler, and reading from the peer, until
-    /// [`resume`](Self::resume): TCP then holds the peer back. From
-    /// [`on_open`](crate::Handler::on_open) on if it is said there. What was read already is kept.
+    /// Stops reading from the peer, and offering input to the handler, until [`resume`](Self::resume). TCP then holds
+    /// the peer back. Unread input is kept. May be called from [`on_open`](crate::Handler::on_open) on.
     ///
-    /// A paused connection has no idle deadline, and does not learn that its peer has finished. That it
-    /// was reset, it does: if it is not resumed within the
-    /// [`linger_timeout`](crate::Config::linger_timeout), it ends.
+    /// A paused connection has no idle deadline, and does not notice that its peer has finished sending. It does
+    /// notice a reset: if it is not resumed within the [`linger_timeout`](crate::Config::linger_timeout) after one, it
+    /// ends.
     ///
     /// # Examples
     /// ```
-    /// # use readyloop::{BoxError, Conn, ConnId, Input};
-    /// /// What one side sends goes to the other, no faster than that one takes it. The other side's
-    /// /// `on_low_water` calls `conn.others().resume(…)`.
-    /// fn relay(conn: &mut Conn<'_>, to: ConnId, input: &mut Input<'_>) -> Result<(), BoxError> {
-    ///     conn.others().send(to, input.take())?;
-    ///     if conn.others().is_above_high_water(to)? {
+    /// # use readyloop::{Conn, ConnId, Input, Result};
+    /// /// Sends the input of one connection to another, no faster than the other takes it. The
+    /// /// `on_low_water` of the other resumes this one.
+    /// fn relay(conn: &mut Conn, to: ConnId, input: &mut Input) -> Result {
+    ///     let mut reactor = conn.reactor();
+    ///     let mut to = reactor.get(to).ok_or("the other side has gone")?;
+    ///     to.send(input.take());
+    ///     if to.is_above_high_water() {
     ///         conn.pause();
     ///     }
     ///     Ok(())
     /// }
     /// ```
     pub fn pause(&mut self) {
-        self.entry_mut().pause();
+        self.view.change_reading(self.id, Entry::pause);
     }
 
-    /// Goes on after [`pause`](Self::pause), without end. Input that the handler has left is offered again, also if
-    /// the connection was not paused.
+    /// Ends a [`pause`](Self::pause). Unread input is offered to the handler again, also if the connection was not
+    /// paused.
     pub fn resume(&mut self) {
-        let now = self.table.stamp();
-        self.entry_mut().resume(None, now);
+        let now = self.view.table.stamp();
+        self.view.change_reading(self.id, |entry| entry.resume(None, now));
     }
 
-    /// Goes on for so many calls of [`on_data`](crate::Handler::on_data), and pauses then. With 1 it is
-    /// the `{active, once}` of Erlang's `inet`, with more the `{active, N}`: a handler that can use one
-    /// message at a time asks for the next when it is ready. It replaces what was left of an earlier
-    /// number; 0 is a pause, and `u16::MAX` is without end.
+    /// Resumes for so many calls of [`on_data`](crate::Handler::on_data), then pauses. A handler that can use one
+    /// message at a time asks for the next when it is ready. 1 is the `{active, once}` of Erlang's `inet`, more is
+    /// its `{active, N}`. The number replaces what was left of an earlier one. 0 pauses, and `u16::MAX` has no end.
     ///
     /// # Examples
     /// ```
-    /// # use readyloop::{BoxError, Conn, Input};
-    /// fn on_data(conn: &mut Conn<'_>, input: &mut Input<'_>) -> Result<(), BoxError> {
+    /// # use readyloop::{Conn, Input, Result};
+    /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
     ///     match input.take_until(b"\n") {
     ///         Some(job) => start(job), // which resumes this connection when it is done
     ///         None => conn.resume_for(1), // not a whole message yet
@@ -164,61 +220,61 @@ impl<'a> Conn<'a> {
     /// # fn start(_: &[u8]) {}
     /// ```
     pub fn resume_for(&mut self, calls: u16) {
-        let now = self.table.stamp();
-        self.entry_mut().resume(Some(calls), now);
+        let now = self.view.table.stamp();
+        self.view.change_reading(self.id, |entry| entry.resume(Some(calls), now));
     }
 
-    /// Whether input waits for [`resume`](Self::resume).
+    /// Whether the connection is paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.entry().is_paused()
     }
 
-    /// Whether the peer is read from also while more is queued for it than high water. False until it is set:
-    /// whoever answers what it reads has to stop reading when its answers are not taken.
+    /// Whether the connection is read from also while more than high water is queued for its peer. Default false: a
+    /// handler that answers its input has to stop reading when its answers are not taken.
     ///
-    /// A relay, which sends on to another what it reads here, has to set it, or a peer that sends much before it
-    /// reads would stand still; it bounds the *other's* queue, with [`pause`](Self::pause).
+    /// A relay sends its input to another connection, so it sets this, and bounds the queue of the *other* connection
+    /// with [`pause`](Self::pause). Else a peer that sends much before it reads would stall.
     /// `cargo run --example proxy` does so.
     pub fn read_above_high_water(&mut self, reads: bool) {
-        self.entry_mut().reads_above = reads;
+        self.view.change(self.id, |entry| entry.reads_above = reads);
     }
 
-    /// Has the idle deadline count from now on, as if something had come from the peer: for protocols in
-    /// which a silent peer is a good peer, and the handler knows by other means that it is there. The
-    /// deadline for the first byte counts from now on, too.
+    /// Restarts the idle deadline, as if the peer had sent something: for protocols in which a peer may be silent, and
+    /// the handler knows by other means that it is there. Restarts the deadline of the first byte, too.
     pub fn keep_alive(&mut self) {
-        let now = self.table.stamp();
-        self.entry_mut().heard_of(now);
+        let now = self.view.table.stamp();
+        self.view.change_reading(self.id, |entry| entry.heard_of(now));
     }
 
-    /// Says that nothing more is sent: all that is queued goes out, then a FIN (a half-close, `SHUT_WR` of
-    /// shutdown(2)). The peer is heard on, until it finishes too; then the connection ends, after
-    /// [`on_eof`](crate::Handler::on_eof). If it has finished already this is [`close`](Self::close).
-    /// [`on_low_water`](crate::Handler::on_low_water) comes no more. A [drain](crate::Reactor::drain) waits for the
-    /// peer's end until its deadline.
+    /// Closes the sending direction: the queued bytes are sent, then a FIN (`SHUT_WR` of shutdown(2)). Input is
+    /// delivered until the peer finishes too; then the connection ends, after
+    /// [`on_eof`](crate::Handler::on_eof). If the peer has finished already, this is [`close`](Self::close).
+    /// [`on_low_water`](crate::Handler::on_low_water) is not called any more. A [drain](crate::Reactor::drain) waits
+    /// for the peer's end until its deadline.
     ///
     /// # Examples
     /// ```
     /// # use readyloop::Conn;
-    /// fn ask(server: &mut Conn<'_>) {
+    /// fn ask(server: &mut Conn) {
     ///     server.send(b"everything that you know\n");
     ///     server.shutdown_write(); // on_data gets the answer, on_eof its end
     /// }
     /// ```
     pub fn shutdown_write(&mut self) {
-        self.entry_mut().shutdown_write();
+        self.view.change(self.id, Entry::shutdown_write);
     }
 
-    /// Closes the connection in order: all that is queued is sent, then a FIN; input that still
-    /// comes is thrown away. No callback but `on_close` follows.
+    /// Closes the connection in order: the queued bytes are sent, then a FIN. Input that still arrives is discarded.
+    /// No callback but [`on_close`](crate::Handler::on_close) follows. An outward connection that is not open yet is
+    /// given up.
     pub fn close(&mut self) {
-        self.entry_mut().close(CloseReason::Closed);
+        self.view.change(self.id, |entry| entry.close(CloseReason::Closed));
     }
 
-    /// Ends the connection at once. The peer sees a reset (RST), and what is queued is lost.
+    /// Ends the connection at once. The peer sees a reset (RST). Queued bytes are lost.
     pub fn abort(&mut self) {
-        self.entry_mut().cut(CloseReason::Aborted, true);
+        self.view.change(self.id, |entry| entry.cut(CloseReason::Aborted, true));
     }
 
     /// The traffic of this connection so far.
@@ -227,32 +283,37 @@ impl<'a> Conn<'a> {
         self.entry().counters()
     }
 
-    /// How long ago the connection was accepted or connected.
+    /// For how long the connection has been open.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.table.since(self.entry().opened())
+        self.view.table.since(self.entry().opened())
     }
 
-    /// The time of this turn. It costs no system call, and under a simulated network it is virtual.
+    /// All that is known of this connection.
+    #[must_use]
+    pub fn info(&self) -> ConnInfo {
+        self.view.info(self.id, self.entry())
+    }
+
+    /// The time of this turn. It costs no system call, and is virtual on a simulated network.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.table.now()
+        self.view.table.now()
     }
 
-    /// Has [`on_timer`](crate::Handler::on_timer) called for this connection after a time, with this key. A
-    /// connection may have any number of timers; setting one whose key is set already moves it.
+    /// Sets a timer: [`on_timer`](crate::Handler::on_timer) is called for this connection after the given time, with
+    /// this key. A connection may have any number of timers. Setting a timer whose key is set already moves it.
     ///
-    /// A timer is kept to two milliseconds and what a turn takes, is never early, and ends with its
-    /// connection.
+    /// A timer is never early. It is late by two milliseconds and a turn at most, and ends with its connection.
     ///
     /// # Examples
     /// ```
     /// use std::time::Duration;
-    /// use readyloop::{BoxError, Conn, TimerKey};
+    /// use readyloop::{Conn, Result, TimerKey};
     ///
     /// const PING: TimerKey = TimerKey(1);
     ///
-    /// fn on_timer(conn: &mut Conn<'_>, key: TimerKey) -> Result<(), BoxError> {
+    /// fn on_timer(conn: &mut Conn, key: TimerKey) -> Result {
     ///     if key == PING {
     ///         conn.send(b"are you there?\n");
     ///         conn.set_timer(Duration::from_secs(30), PING);
@@ -261,39 +322,32 @@ impl<'a> Conn<'a> {
     /// }
     /// ```
     pub fn set_timer(&mut self, after: Duration, key: TimerKey) {
-        self.table.set_timer(Owner::Conn(self.id.slot), after, key);
+        if self.is_open() {
+            self.view.table.set_timer(Owner::Conn(self.id.slot), after, key);
+        }
     }
 
-    /// Takes a timer back. Returns whether it was set; then it does not come any more.
+    /// Cancels a timer. Returns whether it was set.
     pub fn cancel_timer(&mut self, key: TimerKey) -> bool {
-        self.table.cancel_timer(Owner::Conn(self.id.slot), key)
-    }
-
-    /// The other connections of this reactor, and what else belongs to none of them alone.
-    ///
-    /// # Examples
-    /// ```
-    /// # use readyloop::Conn;
-    /// fn tell_everybody(conn: &mut Conn<'_>, news: &[u8]) {
-    ///     conn.others().broadcast(news);
-    /// }
-    /// ```
-    pub fn others(&mut self) -> Context<'_> {
-        Context::new(self.table, Some(self.id))
-    }
-
-    /// Stops the reactor at the end of this turn, and all that run beside it; [`run`](crate::Reactor::run)
-    /// returns. [`Context::drain`] finishes the work first.
-    pub fn stop_reactor(&mut self) {
-        self.table.stopping = true;
+        self.view.table.cancel_timer(Owner::Conn(self.id.slot), key)
     }
 
     fn entry(&self) -> &Entry {
-        self.table.get(self.id).expect("a callback's connection holds its slot until it returns")
+        // Slots are freed by the reactor alone, between callbacks.
+        self.view.table.get(self.id).expect("a connection holds its slot while it is borrowed")
+    }
+}
+
+/// Writing is [`send`](Conn::send): it never fails, and takes all bytes at once.
+impl io::Write for Conn<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes);
+        Ok(bytes.len())
     }
 
-    fn entry_mut(&mut self) -> &mut Entry {
-        self.table.entry(self.id)
+    /// Does nothing: the bytes are sent when the callback returns.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -302,82 +356,3 @@ impl fmt::Debug for Conn<'_> {
         f.debug_struct("Conn").field("id", &self.id).field("peer", &self.peer_addr()).finish()
     }
 }
-
-/// Who has opened a connection.
-///
-/// # Examples
-/// ```
-/// use readyloop::{Conn, Direction};
-///
-/// fn greet(conn: &mut Conn<'_>) {
-///     match conn.direction() {
-///         Direction::Outbound => conn.send(b"hello, server\n"),
-///         _ => conn.send(b"hello, client\n"),
-///     }
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Direction {
-    /// The peer: a listener has accepted it.
-    Inbound,
-    /// This side: [`Reactor::connect`](crate::Reactor::connect) and the like.
-    Outbound,
-}
-
-/// Why [`try_send`](Conn::try_send) took nothing.
-///
-/// # Examples
-/// ```
-/// use readyloop::{Conn, SendError};
-///
-/// fn send_if_there_is_room(conn: &mut Conn<'_>, news: &[u8]) {
-///     match conn.try_send(news) {
-///         Err(SendError::Full) => {} // a slow reader misses this one
-///         _ => {}
-///     }
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The queue of the connection is at its limit, or all queues together are at the
-    /// [`queue_budget`](crate::Config::queue_budget).
-    Full,
-    /// The connection has ended, is about to, is not open yet, or was [finished](Conn::shutdown_write).
-    Gone,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("there is no room in the queue"),
-            Self::Gone => Gone.fmt(f),
-        }
-    }
-}
-
-impl error::Error for SendError {}
-
-/// There is no such connection: the one that an id names has ended, or the id is of another reactor.
-///
-/// # Examples
-/// ```
-/// use readyloop::{ConnId, Context, Gone};
-///
-/// fn kick(others: &mut Context<'_>, id: ConnId) {
-///     if let Err(Gone) = others.close(id) {
-///         // It went by itself.
-///     }
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no such connection here: it has ended, or is another reactor's")
-    }
-}
-
-impl error::Error for Gone {}

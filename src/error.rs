@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::{error, fmt, io};
 
-use crate::close_reason::BoxError;
 use crate::net::StepError;
 use crate::one_line::OneLine;
 use crate::refusal::CallError;
 use crate::report::Report;
+use crate::result::BoxError;
 
 /// Why a reactor could not be made, could not listen, or could not go on.
 ///

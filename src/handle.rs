@@ -1,37 +1,43 @@
 //! A server, as seen from other threads.
 
+use std::any::{Any, TypeId};
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::ballot::Ballot;
+use crate::call::{Answerer, Call};
 use crate::config::Config;
-use crate::context::ConnInfo;
+use crate::conn_info::ConnInfo;
+use crate::context::Context;
 #[cfg(feature = "sim")]
 use crate::core::admission::Balance;
 use crate::core::mailbox::NotTaken;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{ConnectOptions, Net, Os};
-use crate::reactor::group::{Group, Job};
-use crate::reactor::{Reactor, Suspension};
+use crate::net::ConnectOptions;
+use crate::reactor::Suspension;
+use crate::reactor::group::{Group, Job, Remotable, Replacement, WithContext, WithReactor};
 use crate::refusal::{CallError, Refusal, Refused, ReplaceError};
 use crate::stats::Stats;
 use crate::sync::PoisonError;
 
-/// Reaches a reactor, or all reactors of a [`Server`](crate::Server), from other threads; made by
-/// [`Reactor::handle`](crate::Reactor::handle) or [`Server::handle`](crate::Server::handle).
+/// Reaches a server from other threads: all reactors of a [`Server`](crate::Server), or a single
+/// [`Reactor`](crate::Reactor).
 ///
-/// What it sends waits in the mailbox of a reactor, in order, until that has a turn; many messages cost one
-/// wake-up. The mailbox is bounded ([`mailbox_limit`](Config::mailbox_limit)), and what it does not take
-/// comes back; a closure that it has taken is run, even if the reactor stops. (Only a reactor that fails, or
-/// never runs, drops it.) A handler's own worker threads answer by it, too.
+/// [`Server::handle`](crate::Server::handle), [`Reactor::handle`](crate::Reactor::handle) and
+/// [`Context::handle`] make one. It can be cloned, and sent to any thread: a handler's worker threads answer by it.
+///
+/// Messages wait in the mailbox of a reactor, in order, until its next turn. Many messages cost one
+/// wake-up. The mailbox is bounded ([`mailbox_limit`](Config::mailbox_limit)); a message that it does not take comes
+/// back. A closure that it has taken runs, even if the reactor stops. (If the reactor fails, or never runs, the closure is
+/// dropped.)
 ///
 /// # Examples
-/// A server that is asked something while it runs:
+/// A question to a server that runs:
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
@@ -41,7 +47,7 @@ use crate::sync::PoisonError;
 /// reactor.listen("127.0.0.1:0")?;
 /// let handle = reactor.handle();
 /// let asker = std::thread::spawn(move || {
-///     let open = handle.call(|reactor| reactor.stats().open, Duration::from_secs(10));
+///     let open = handle.call(|reactor| reactor.stats().open).wait(Duration::from_secs(10));
 ///     handle.stop();
 ///     open
 /// });
@@ -50,14 +56,14 @@ use crate::sync::PoisonError;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Handle<H: Handler, N: Net = Os> {
-    group: Arc<Group<H, N>>,
+pub struct Handle {
+    group: Arc<Group>,
     /// Of the group, which counts its handles by it. `None` only while this is dropped.
     counted: Option<Arc<()>>,
 }
 
-impl<H: Handler, N: Net> Handle<H, N> {
-    pub(crate) fn new(group: Arc<Group<H, N>>) -> Self {
+impl Handle {
+    pub(crate) fn new(group: Arc<Group>) -> Self {
         let counted = Some(Arc::clone(&group.handles));
         Self { group, counted }
     }
@@ -67,30 +73,28 @@ impl<H: Handler, N: Net> Handle<H, N> {
         self.group.set_balance(balance);
     }
 
-    /// How many reactors there are. They are numbered from 0.
+    /// How many reactors the server has. They are numbered from 0.
     #[must_use]
     pub fn reactors(&self) -> usize {
         self.group.remotes.len()
     }
 
-    /// Runs a closure on the thread of the first reactor, between two callbacks: Erlang's `cast`. All that
-    /// the reactor has is at hand: its connections ([`Reactor::with`], [`Reactor::context`]), its handler,
-    /// its listeners.
+    /// Runs a closure on the thread of the first reactor, between two callbacks: Erlang's `cast`. The closure reaches
+    /// connections ([`Context::get`]) and the handler ([`Context::with_handler`]).
     ///
-    /// The closure must not block, or everybody waits; and it must leave the reactor in its place, instead of
-    /// swapping it for another. If it panics that is logged and counted, and the reactor goes on.
+    /// The closure must not block: no connection is served meanwhile. If it panics, the panic is logged and counted, and
+    /// the reactor goes on.
     ///
     /// # Errors
-    /// [`Refused`], with the closure, if the mailbox is full or the reactor has stopped. A closure that was
-    /// taken runs, at the latest when the reactor stops; unless that fails or never ran.
+    /// [`Refused`], with the closure, if the mailbox is full or the reactor has stopped.
     ///
     /// # Examples
     /// ```
-    /// # use readyloop::{Handle, Refusal, services::Echo};
-    /// fn tell_everybody(handle: &Handle<Echo>, news: &'static [u8]) -> Result<(), Refusal> {
+    /// # use readyloop::{Handle, Refusal};
+    /// fn tell_all(handle: &Handle, news: &'static [u8]) -> Result<(), Refusal> {
     ///     for reactor in 0..handle.reactors() {
     ///         handle
-    ///             .post_to(reactor, move |reactor| reactor.context().broadcast(news))
+    ///             .post_to(reactor, move |reactor| reactor.broadcast(news))
     ///             .map_err(|refused| refused.why)?;
     ///     }
     ///     Ok(())
@@ -98,12 +102,12 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// ```
     pub fn post<F>(&self, closure: F) -> Result<(), Refused<F>>
     where
-        F: FnOnce(&mut Reactor<H, N>) + Send + 'static,
+        F: FnOnce(&mut Context<'_>) + Send + 'static,
     {
         self.post_to(0, closure)
     }
 
-    /// Which reactor serves the connection that an id names, or did; `None` if the id is of another server.
+    /// The number of the reactor that serves a connection, or did. `None` if the id is of another server.
     #[must_use]
     pub fn reactor_of(&self, id: ConnId) -> Option<usize> {
         self.group.numbers.reactor_of(id)
@@ -112,37 +116,40 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// Runs a closure as [`post`](Self::post) does, on the reactor with this number.
     ///
     /// # Errors
-    /// As [`post`](Self::post). A reactor that there is not is one that has stopped.
+    /// As [`post`](Self::post). If there is no reactor with this number, the error is that it has stopped.
     pub fn post_to<F>(&self, reactor: usize, closure: F) -> Result<(), Refused<F>>
     where
-        F: FnOnce(&mut Reactor<H, N>) + Send + 'static,
+        F: FnOnce(&mut Context<'_>) + Send + 'static,
     {
         // Boxed before: there may be a flood of these, so nothing is allocated under the mailbox's lock.
-        let wrap = |closure: Box<F>| -> Job<H, N> { closure };
-        self.push(Some(reactor), Box::new(closure), 0, wrap)
-            .map_err(|refused| Refused { returned: *refused.returned, why: refused.why })
+        let wrap = |task: Box<WithContext<F>>| -> Job { task };
+        self.push(Some(reactor), Box::new(WithContext(closure)), 0, wrap)
+            .map_err(|refused| Refused { returned: refused.returned.0, why: refused.why })
     }
 
     /// Runs a closure as [`post`](Self::post) does, on the reactor that serves a connection. The connection may
-    /// have ended when the closure runs: [`Reactor::with`] tells.
+    /// have ended when the closure runs: [`Context::get`] tells.
     ///
     /// # Errors
     /// As [`post`](Self::post); and [`Refused`], with the closure, if the id is of another server.
     ///
     /// # Examples
     /// ```
-    /// # use readyloop::{ConnId, Handle, Refusal, services::Echo};
-    /// /// A worker thread has the answer to what a connection asked.
-    /// fn answer(handle: &Handle<Echo>, id: ConnId, answer: Vec<u8>) -> Result<(), Refusal> {
-    ///     let tell = move |reactor: &mut readyloop::Reactor<Echo>| {
-    ///         let _ = reactor.with(id, |_echo, conn, _state| conn.send(&answer)); // it may be gone
+    /// # use readyloop::{ConnId, Context, Handle, Refusal};
+    /// /// A worker thread has the answer to a request.
+    /// fn answer(handle: &Handle, id: ConnId, answer: Vec<u8>) -> Result<(), Refusal> {
+    ///     let tell = move |reactor: &mut Context| {
+    ///         if let Some(mut conn) = reactor.get(id) {
+    ///             conn.send(&answer);
+    ///             conn.resume(); // it was paused meanwhile
+    ///         }
     ///     };
     ///     handle.post_for(id, tell).map_err(|refused| refused.why)
     /// }
     /// ```
     pub fn post_for<F>(&self, id: ConnId, closure: F) -> Result<(), Refused<F>>
     where
-        F: FnOnce(&mut Reactor<H, N>) + Send + 'static,
+        F: FnOnce(&mut Context<'_>) + Send + 'static,
     {
         match self.reactor_of(id) {
             Some(reactor) => self.post_to(reactor, closure),
@@ -150,62 +157,57 @@ impl<H: Handler, N: Net> Handle<H, N> {
         }
     }
 
-    /// Runs a closure as [`post`](Self::post) does, and waits for what it returns: Erlang's `call`.
+    /// Runs a closure as [`post`](Self::post) does, and returns what it returns as a [`Call`], which can be waited for or
+    /// awaited: Erlang's `call`.
     ///
-    /// Not from the thread that makes the reactor's turns: inside of a turn that is an error, and between
-    /// turns the time runs out.
+    /// If the closure is refused or panics, the `Call` has the error.
     ///
-    /// # Errors
-    /// [`CallError`]. After [`CallError::TimedOut`] the closure may still run; what it returns is dropped.
-    pub fn call<R, F>(&self, closure: F, timeout: Duration) -> Result<R, CallError>
+    /// # Examples
+    /// See [`Handle`].
+    pub fn call<R, F>(&self, closure: F) -> Call<R>
     where
         R: Send + 'static,
-        F: FnOnce(&mut Reactor<H, N>) -> R + Send + 'static,
+        F: FnOnce(&mut Context<'_>) -> R + Send + 'static,
     {
-        self.call_to(0, closure, timeout)
+        self.call_to(0, closure)
     }
 
     /// Calls as [`call`](Self::call) does, the reactor with this number.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call).
-    pub fn call_to<R, F>(
-        &self,
-        reactor: usize,
-        closure: F,
-        timeout: Duration,
-    ) -> Result<R, CallError>
+    pub fn call_to<R, F>(&self, reactor: usize, closure: F) -> Call<R>
     where
         R: Send + 'static,
-        F: FnOnce(&mut Reactor<H, N>) -> R + Send + 'static,
+        F: FnOnce(&mut Context<'_>) -> R + Send + 'static,
     {
-        if self.group.is_in_turn_here() {
-            return Err(CallError::OwnThread);
-        }
-        let (sender, answer) = mpsc::sync_channel(1);
-        self.post_to(reactor, move |reactor| {
-            let _ = sender.send(closure(reactor)); // nobody waits any more
-        })?;
-        answer.recv_timeout(timeout).map_err(|error| match error {
-            RecvTimeoutError::Timeout => CallError::TimedOut,
-            RecvTimeoutError::Disconnected => CallError::NoAnswer,
+        self.ask(reactor, |answerer| {
+            Box::new(WithContext(move |reactor: &mut Context<'_>| {
+                answerer.finish(Ok(closure(reactor)));
+            }))
         })
     }
 
-    /// Begins to open a connection outward, as [`Reactor::connect_with`] does, on one reactor after the other.
-    /// The handler there learns what becomes of it. Who needs its [`ConnId`] posts a closure that calls
-    /// [`Reactor::connect_with`].
+    /// Posts a question. A refusal is its answer.
+    fn ask<R>(&self, reactor: usize, question: impl FnOnce(Answerer<R>) -> Job) -> Call<R> {
+        let (call, answerer) = Call::new(Arc::clone(&self.group));
+        if let Err(refused) = self.push(Some(reactor), answerer, 0, question) {
+            refused.returned.finish(Err(refused.why.into()));
+        }
+        call
+    }
+
+    /// Begins to open a connection outward, as [`Context::connect`] does, on one reactor after the other.
+    /// The handler there learns the outcome. A caller that needs the [`ConnId`] calls [`Context::connect`] in a posted
+    /// closure.
     ///
-    /// Addresses, and no names, so that nothing blocks: `"example.org:80".to_socket_addrs()` gives them.
+    /// The arguments are addresses and no names, so that nothing blocks: `"example.org:80".to_socket_addrs()` resolves a
+    /// name.
     ///
     /// # Errors
-    /// [`Refused`], with the addresses, if the mailbox is full or the reactor has stopped. If it is about to
-    /// stop when it comes to this, nothing follows.
+    /// [`Refused`], with the addresses, if the mailbox is full or the reactor has stopped.
     ///
     /// # Examples
     /// ```
-    /// # use readyloop::{ConnectOptions, Handle, Refusal, services::Echo};
-    /// fn dial(handle: &Handle<Echo>) -> Result<(), Refusal> {
+    /// # use readyloop::{ConnectOptions, Handle, Refusal};
+    /// fn dial(handle: &Handle) -> Result<(), Refusal> {
     ///     let upstream = [([192, 0, 2, 1], 7000).into(), ([192, 0, 2, 2], 7000).into()];
     ///     handle.connect(upstream, &ConnectOptions::new()).map_err(|refused| refused.why)
     /// }
@@ -220,10 +222,10 @@ impl<H: Handler, N: Net> Handle<H, N> {
         // One may have drained before the others.
         for _ in 0..self.reactors() {
             let options = options.clone();
-            let dial = |addrs: Vec<SocketAddr>| -> Job<H, N> {
-                Box::new(move |reactor| {
-                    let _ = reactor.connect_with(&addrs[..], &options); // unless it is about to stop
-                })
+            let dial = |addrs: Vec<SocketAddr>| -> Job {
+                Box::new(WithContext(move |reactor: &mut Context<'_>| {
+                    reactor.connect(&addrs, &options);
+                }))
             };
             match self.push(Some(self.group.next_to_dial()), addrs, 0, dial) {
                 Ok(()) => return Ok(()),
@@ -236,56 +238,64 @@ impl<H: Handler, N: Net> Handle<H, N> {
         Err(Refused { returned: addrs, why })
     }
 
-    /// Queues bytes for a connection, as [`Conn::send`](crate::Conn::send) does. If the connection has ended
-    /// when they come to it they go where all goes that is sent to somebody who has just left.
+    /// Queues bytes for a connection, as [`Conn::send`](crate::Conn::send) does. If the connection has ended when its
+    /// reactor takes them from the mailbox, they are discarded.
     ///
     /// # Errors
-    /// [`Refused`], with the bytes, if the mailbox is full, has so many bytes waiting in it that these would go
-    /// over the reactor's part of the [`queue_budget`](Config::queue_budget), the reactor has stopped, or the id
+    /// [`Refused`], with the bytes, if the mailbox is full, if so many bytes wait in it that these would exceed
+    /// the reactor's part of the [`queue_budget`](Config::queue_budget), if the reactor has stopped, or if the id
     /// is of another server.
     pub fn send(&self, id: ConnId, bytes: impl Into<Vec<u8>>) -> Result<(), Refused<Vec<u8>>> {
         let bytes = bytes.into();
         let weight = bytes.len();
         self.push(self.reactor_of(id), bytes, weight, |bytes| {
-            Box::new(move |reactor| {
-                let _ = reactor.context().send(id, &bytes); // it may be gone
-            })
+            Box::new(WithContext(move |reactor: &mut Context<'_>| {
+                if let Some(mut conn) = reactor.get(id) {
+                    conn.send(&bytes);
+                }
+            }))
         })
     }
 
-    /// Closes a connection in order, as [`Conn::close`](crate::Conn::close) does; after what was sent to it
-    /// by this handle before. If it has ended there is nothing to do.
+    /// Closes a connection in order, as [`Conn::close`](crate::Conn::close) does, after all that this handle has sent to
+    /// it before. If the connection has ended, nothing happens.
     ///
     /// # Errors
     /// [`Refused`] if the mailbox is full, the reactor has stopped, or the id is of another server.
     pub fn close(&self, id: ConnId) -> Result<(), Refused<ConnId>> {
         self.push(self.reactor_of(id), id, 0, |id| {
-            Box::new(move |reactor| {
-                let _ = reactor.context().close(id); // it may be gone
-            })
+            Box::new(WithContext(move |reactor: &mut Context<'_>| {
+                if let Some(mut conn) = reactor.get(id) {
+                    conn.close();
+                }
+            }))
         })
     }
 
-    /// All connections, those of each reactor as of one moment, in no particular order. It takes the
-    /// reactors time in proportion to their number.
+    /// What is known of all connections, in no particular order. The connections of one reactor are as of one moment.
+    /// It takes each reactor time in proportion to their number.
     ///
     /// # Errors
     /// [`CallError`], if one of the reactors does not answer in time.
     pub fn connections(&self, timeout: Duration) -> Result<Vec<ConnInfo>, CallError> {
-        let list = |reactor: &mut Reactor<H, N>| reactor.context().infos().collect::<Vec<_>>();
+        let list = |reactor: &mut dyn Remotable| {
+            let mut infos = Vec::new();
+            reactor.with_context(&mut |context| infos = context.infos());
+            infos
+        };
         Ok(self.call_all(list, timeout)?.concat())
     }
 
-    /// What was counted so far, over all reactors: as of the end of the last turn of each. It costs the
-    /// reactors nothing, whether they answer or not.
+    /// What all reactors have counted, each as of the end of its last turn. It costs the reactors nothing, and does not
+    /// wait for them.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.group.stats()
     }
 
-    /// Tells all reactors something else, as [`Reactor::reconfigure`] does: each at its next turn, however
-    /// full its mailbox is. What is not said is as by default; to change one thing begin with what there is,
-    /// `handle.call(|reactor| reactor.config().clone(), timeout)`.
+    /// Changes the settings of all reactors, as [`Reactor::reconfigure`](crate::Reactor::reconfigure) does: each at its
+    /// next turn, however full its mailbox is. What `config` does not set is as by default. To change one setting, begin
+    /// with those in force: `handle.call(|reactor| reactor.config().clone())`.
     ///
     /// # Errors
     /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more;
@@ -295,7 +305,8 @@ impl<H: Handler, N: Net> Handle<H, N> {
         if self.group.order_config(config) { Ok(()) } else { Err(Error::Stopped) }
     }
 
-    /// Takes nobody in from now on, as [`Reactor::suspend`] does; when this returns it is done.
+    /// Stops accepting on all listeners, as [`Reactor::suspend`](crate::Reactor::suspend) does. When this returns, all
+    /// reactors have stopped accepting.
     ///
     /// # Errors
     /// [`CallError`], if one of the reactors does not answer in time.
@@ -303,37 +314,36 @@ impl<H: Handler, N: Net> Handle<H, N> {
         self.call_all(move |reactor| reactor.suspend(how), timeout).map(drop)
     }
 
-    /// Goes on taking newcomers in, as [`Reactor::resume`] does.
+    /// Accepts again, as [`Reactor::resume`](crate::Reactor::resume) does.
     ///
     /// # Errors
-    /// As [`Reactor::resume`]; [`Error::Call`] if one of the reactors does not answer in time.
+    /// As [`Reactor::resume`](crate::Reactor::resume); [`Error::Call`] if one of the reactors does not answer in time.
     pub fn resume(&self, timeout: Duration) -> Result<(), Error> {
         self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect()
     }
 
-    /// Begins an end that finishes the work, on all reactors: see [`Reactor::drain`]. That cannot be refused.
+    /// Begins to drain all reactors: see [`Reactor::drain`](crate::Reactor::drain). It cannot be refused.
     pub fn drain(&self, timeout: Duration) {
         self.group.order_drain(timeout);
     }
 
-    /// Stops all reactors at the end of their turn, waking those that wait. To stop what has stopped already
-    /// does nothing.
+    /// Stops all reactors, each at the end of its turn. If they have stopped already, nothing happens.
     pub fn stop(&self) {
         self.group.stop();
     }
 
-    /// Puts another handler in place of the one that runs: Erlang's `code_change`. Each reactor makes its new
-    /// one by calling `new` with its number, and shows the state of each of its connections to `migrate`,
-    /// which returns the one to have from now on, or `None` if that is the same. Then all take over, between
+    /// Replaces the handler while the server runs: Erlang's `code_change`. Each reactor makes its new
+    /// handler by calling `new` with its number, and calls `migrate` with the state of each of its connections.
+    /// `migrate` returns the new state, or `None` to keep the old one. Then all reactors take the new handler, between
     /// two callbacks, or none does. Connections, queued bytes, input and timers stay.
     ///
-    /// To change from one type of handler to another, have a reactor of `Box<dyn Handler<State = S>>` (with
-    /// `+ Send`, if it is to be made in one thread and to run in another).
+    /// `H` is the type of the server's handler. To change from one type to another, make the server with a
+    /// `Box<dyn Handler<State = S>>` (with `+ Send`, if it is made in one thread and runs in another).
     ///
-    /// Reactors wait for each other with it, at most for `timeout`.
+    /// The reactors wait for each other, for at most `timeout`.
     ///
     /// # Errors
-    /// [`ReplaceError`]; then the old handlers go on, everywhere.
+    /// [`ReplaceError`]; then the old handlers go on, in all reactors.
     ///
     /// # Examples
     /// ```
@@ -358,7 +368,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn replace(
+    pub fn replace<H: Handler>(
         &self,
         new: impl Fn(usize) -> H + Send + Sync + 'static,
         migrate: impl Fn(ConnId, &H::State) -> Option<H::State> + Send + Sync + 'static,
@@ -369,20 +379,17 @@ impl<H: Handler, N: Net> Handle<H, N> {
         }
         let ballot = Ballot::new(self.reactors(), timeout);
         let with = Arc::new((new, migrate));
+        let of = |index| Successor { index, with: Arc::clone(&with), handler: PhantomData };
         // Two that change all must come to all in the same order, or they would wait for each other.
         let in_concert = self.group.in_concert.lock().unwrap_or_else(PoisonError::into_inner);
         let is_replacing = self.group.replaces();
         for index in 0..self.reactors() {
-            let (voter, with) = (ballot.voter(), Arc::clone(&with));
-            let change = move |reactor: &mut Reactor<H, N>| {
-                let successor = reactor.prepare(|| (with.0)(index), &with.1);
-                reactor.take_over(successor, voter);
-            };
-            match self.post_to(index, change) {
+            let (voter, successor) = (ballot.voter(), of(index));
+            match self.tell(index, move |reactor| reactor.replace(&successor, voter)) {
                 Ok(()) => {}
                 // It has drained before the others, and has nobody left to serve.
-                Err(Refused { why: Refusal::Stopped, .. }) => ballot.is_absent(),
-                Err(Refused { why, .. }) => ballot.reject(CallError::from(why).into()),
+                Err(Refusal::Stopped) => ballot.is_absent(),
+                Err(why) => ballot.reject(CallError::from(why).into()),
             }
         }
         drop(in_concert);
@@ -395,17 +402,35 @@ impl<H: Handler, N: Net> Handle<H, N> {
     /// Calls all reactors that run, and waits for all answers. One may have drained before the others.
     fn call_all<R: Send + 'static>(
         &self,
-        closure: impl Fn(&mut Reactor<H, N>) -> R + Clone + Send + 'static,
+        closure: impl Fn(&mut dyn Remotable) -> R + Clone + Send + 'static,
         timeout: Duration,
     ) -> Result<Vec<R>, CallError> {
         const STOPPED: CallError = CallError::Refused(Refusal::Stopped);
         let give_up = Instant::now().checked_add(timeout);
         let left = || give_up.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
         let answers = (0..self.reactors())
-            .map(|index| self.call_to(index, closure.clone(), left()))
+            .map(|index| {
+                let closure = closure.clone();
+                let ask = |answerer: Answerer<R>| -> Job {
+                    Box::new(WithReactor(move |reactor: &mut dyn Remotable| {
+                        answerer.finish(Ok(closure(reactor)));
+                    }))
+                };
+                self.ask(index, ask).wait(left())
+            })
             .filter(|answer| !matches!(answer, Err(STOPPED)))
             .collect::<Result<Vec<_>, _>>()?;
         if answers.is_empty() { Err(STOPPED) } else { Ok(answers) }
+    }
+
+    /// Has something done to a reactor itself.
+    fn tell(
+        &self,
+        reactor: usize,
+        closure: impl FnOnce(&mut dyn Remotable) + Send + 'static,
+    ) -> Result<(), Refusal> {
+        self.push(Some(reactor), Box::new(WithReactor(closure)), 0, |task| -> Job { task })
+            .map_err(|refused| refused.why)
     }
 
     /// `None` stands for the reactor of an id that is not of this server.
@@ -414,7 +439,7 @@ impl<H: Handler, N: Net> Handle<H, N> {
         reactor: Option<usize>,
         item: I,
         weight: usize,
-        wrap: impl FnOnce(I) -> Job<H, N>,
+        wrap: impl FnOnce(I) -> Job,
     ) -> Result<(), Refused<I>> {
         let Some(reactor) = reactor else {
             return Err(Refused { returned: item, why: Refusal::OtherServer });
@@ -432,20 +457,79 @@ impl<H: Handler, N: Net> Handle<H, N> {
     }
 }
 
-impl<H: Handler, N: Net> Clone for Handle<H, N> {
+impl Context<'_> {
+    /// A handle to this server, for other threads: what a handler gives to its workers.
+    ///
+    /// # Examples
+    /// ```
+    /// use readyloop::{Conn, Handle, Handler, Input, Result};
+    ///
+    /// struct Hasher { workers: std::sync::mpsc::Sender<(readyloop::ConnId, Vec<u8>, Handle)> }
+    ///
+    /// impl Handler for Hasher {
+    ///     type State = ();
+    ///
+    ///     fn on_open(&mut self, _: &mut Conn) -> Result {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn on_data(&mut self, conn: &mut Conn, _: &mut (), input: &mut Input) -> Result {
+    ///         let Some(line) = input.take_until(b"\n") else { return Ok(()) };
+    ///         conn.pause(); // until a worker has answered, by `Handle::post_for`
+    ///         let handle = conn.reactor().handle();
+    ///         self.workers.send((conn.id(), line.to_vec(), handle))?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        let group = Arc::clone(&self.view.table.shared).downcast();
+        Handle::new(group.expect("the reactor has put its group there"))
+    }
+}
+
+/// The handler of one reactor that is to take over.
+struct Successor<H, W> {
+    index: usize,
+    with: Arc<W>,
+    handler: PhantomData<fn() -> H>,
+}
+
+impl<H, F, M> Replacement for Successor<H, (F, M)>
+where
+    H: Handler,
+    F: Fn(usize) -> H,
+    M: Fn(ConnId, &H::State) -> Option<H::State>,
+{
+    fn handler_type(&self) -> TypeId {
+        TypeId::of::<H>()
+    }
+
+    fn make(&self) -> Box<dyn Any> {
+        Box::new((self.with.0)(self.index))
+    }
+
+    fn migrate(&self, id: ConnId, state: &dyn Any) -> Option<Box<dyn Any>> {
+        let state = state.downcast_ref().expect("a handler of this type has such states");
+        Some(Box::new((self.with.1)(id, state)?))
+    }
+}
+
+impl Clone for Handle {
     fn clone(&self) -> Self {
         Self::new(Arc::clone(&self.group))
     }
 }
 
-impl<H: Handler, N: Net> Drop for Handle<H, N> {
+impl Drop for Handle {
     fn drop(&mut self) {
         self.counted = None; // before the reactor counts
         self.group.handle_ended();
     }
 }
 
-impl<H: Handler, N: Net> fmt::Debug for Handle<H, N> {
+impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("reactors", &self.reactors()).finish_non_exhaustive()
     }

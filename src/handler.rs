@@ -1,10 +1,11 @@
 //! The business logic: what a user of this crate writes.
 
-use crate::close_reason::{BoxError, CloseReason};
+use crate::close_reason::CloseReason;
 use crate::conn::Conn;
 use crate::context::Context;
 use crate::id::ConnId;
 use crate::input::Input;
+use crate::result::BoxError;
 
 /// The business logic of a server.
 ///
@@ -57,9 +58,9 @@ use crate::input::Input;
 /// # Ok(())
 /// # }
 /// ```
-pub trait Handler {
+pub trait Handler: 'static {
     /// What the handler keeps for each connection. It lives in the reactor's table: no allocation.
-    type State;
+    type State: 'static;
 
     /// A connection was accepted, or one that was [dialled](crate::Reactor::connect) is there:
     /// [`Conn::direction`]. Returns the state to keep for it.
@@ -166,7 +167,7 @@ pub trait Handler {
     /// The connection has ended. Called exactly once for each `on_open` that returned a state.
     ///
     /// The socket is closed already: what is sent to `conn` goes nowhere, but its counters and
-    /// addresses are there, and [`others`](Conn::others) can be reached. So for a connection that was closed from
+    /// addresses are there, and [`others`](Conn::reactor) can be reached. So for a connection that was closed from
     /// this side it comes when its peer has finished too, or after the
     /// [`linger_timeout`](crate::Config::linger_timeout), and not as soon as all is sent: only then is it known
     /// whether the peer has reset the connection, or was cut off with a request that came too late.
@@ -306,14 +307,14 @@ impl<F> std::fmt::Debug for FromFn<F> {
 /// ```
 pub fn from_fn<F>(on_data: F) -> FromFn<F>
 where
-    F: FnMut(&mut Conn<'_>, &mut Input<'_>),
+    F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
 {
     FromFn(on_data)
 }
 
 impl<F> Handler for FromFn<F>
 where
-    F: FnMut(&mut Conn<'_>, &mut Input<'_>),
+    F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
 {
     type State = ();
 

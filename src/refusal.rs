@@ -9,8 +9,8 @@ use crate::one_line::Escaped;
 ///
 /// # Examples
 /// ```
-/// # use readyloop::{Handle, Refusal, services::Echo};
-/// fn is_alive(handle: &Handle<Echo>) -> bool {
+/// # use readyloop::{Handle, Refusal};
+/// fn is_alive(handle: &Handle) -> bool {
 ///     !matches!(handle.post(|_| ()), Err(refused) if refused.why == Refusal::Stopped)
 /// }
 /// ```
@@ -41,9 +41,9 @@ impl error::Error for Refusal {}
 ///
 /// # Examples
 /// ```
-/// # use readyloop::{ConnId, Handle, services::Echo};
+/// # use readyloop::{ConnId, Handle};
 /// /// Returns what has to be tried again.
-/// fn send(handle: &Handle<Echo>, id: ConnId, bytes: Vec<u8>) -> Option<Vec<u8>> {
+/// fn send(handle: &Handle, id: ConnId, bytes: Vec<u8>) -> Option<Vec<u8>> {
 ///     handle.send(id, bytes).err().map(|refused| refused.returned)
 /// }
 /// ```
@@ -74,8 +74,8 @@ impl<T> error::Error for Refused<T> {}
 /// # Examples
 /// ```
 /// # use std::time::Duration;
-/// # use readyloop::{CallError, Handle, services::Echo};
-/// fn open(handle: &Handle<Echo>) -> Option<usize> {
+/// # use readyloop::{CallError, Handle};
+/// fn open(handle: &Handle) -> Option<usize> {
 ///     match handle.connections(Duration::from_secs(1)) {
 ///         Ok(all) => Some(all.len()),
 ///         Err(CallError::Refused(_)) => None, // it is not there any more, or has too much to do
@@ -142,6 +142,9 @@ pub enum ReplaceError {
     Call(CallError),
     /// `new` or `migrate` has panicked, with this message.
     Panicked(String),
+    /// The caller's fault: the server's handler is of another type than the new one. Make the server with a
+    /// `Box<dyn Handler<State = S>>` to change from one type to another.
+    OtherType,
 }
 
 impl From<CallError> for ReplaceError {
@@ -154,6 +157,9 @@ impl fmt::Display for ReplaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(error) => error.fmt(f),
+            Self::OtherType => {
+                f.write_str("the handler was not replaced: the new one is of another type")
+            }
             Self::Panicked(message) => {
                 let message = Escaped(message);
                 write!(f, "the new handler or the migration of a state panicked: {message}")

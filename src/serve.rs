@@ -16,7 +16,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Serves an address for ever, with a closure that is called with the bytes that arrive.
 ///
 /// Everything else is as by default: see [`Config`] and [`ListenOptions`](crate::ListenOptions). If its listener
-/// dies it drains for ten seconds and fails, as [`Config::drain_without_listeners`] says. The closure can stop the server with [`Conn::stop_reactor`]; then this returns.
+/// dies it drains for ten seconds and fails, as [`Config::drain_without_listeners`] says. The closure can stop the server with [`Context::stop`](crate::Context::stop); then this returns.
 ///
 /// # Errors
 /// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].
@@ -35,7 +35,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// ```
 pub fn serve<F>(addr: impl ToSocketAddrs, on_data: F) -> Result<(), Error>
 where
-    F: FnMut(&mut Conn<'_>, &mut Input<'_>),
+    F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
 {
     let config = Config::new().drain_without_listeners(Some(DRAIN));
     let mut reactor = Reactor::new(config, from_fn(on_data))?;

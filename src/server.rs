@@ -7,18 +7,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use crate::close_reason::BoxError;
 use crate::config::Config;
 use crate::core::admission::Balance;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::id::draw_numbers;
-use crate::net::{ListenOptions, Os};
+use crate::net::{ListenOptions, Net, Os};
 use crate::one_line::OneLine;
 use crate::reactor::Reactor;
+use crate::reactor::arrivals::Arrivals;
 use crate::reactor::group::{Group, Remote};
 use crate::report::Report;
+use crate::result::BoxError;
+
+type Stream = <Os as Net>::Stream;
 
 /// Several reactors that serve together, each on a thread of its own with a handler of its own.
 ///
@@ -48,7 +51,8 @@ use crate::report::Report;
 pub struct Server<H: Handler> {
     first: Reactor<H>,
     others: Vec<Os>,
-    group: Arc<Group<H, Os>>,
+    group: Arc<Group>,
+    arrivals: Arc<Arrivals<Stream>>,
     make: Arc<dyn Fn(usize) -> H + Send + Sync>,
 }
 
@@ -73,8 +77,10 @@ impl<H: Handler> Server<H> {
         let group = Group::new(&config, &nets, draw_numbers(reactors));
         let others = nets.split_off(1);
         let net = nets.pop().expect("there is at least one");
-        let first = Reactor::member(Arc::clone(&group), 0, net, config, make(0));
-        Ok(Self { first, others, group, make: Arc::new(make) })
+        let arrivals = Arc::new(Arrivals::new(reactors));
+        let shared = (Arc::clone(&group), Arc::clone(&arrivals));
+        let first = Reactor::member(shared.0, shared.1, 0, net, config, make(0));
+        Ok(Self { first, others, group, arrivals, make: Arc::new(make) })
     }
 
     /// Which reactor gets a newcomer. Default [`Balance::Fewest`].
@@ -104,7 +110,7 @@ impl<H: Handler> Server<H> {
 
     /// A handle to all reactors.
     #[must_use]
-    pub fn handle(&self) -> Handle<H> {
+    pub fn handle(&self) -> Handle {
         self.first.handle()
     }
 
@@ -125,6 +131,7 @@ impl<H: Handler> Server<H> {
                 let member = Member {
                     index,
                     group: Arc::clone(&self.group),
+                    arrivals: Arc::clone(&self.arrivals),
                     make: Arc::clone(&self.make),
                     config: config.clone(),
                 };
@@ -134,11 +141,13 @@ impl<H: Handler> Server<H> {
                     Err(error) => {
                         self.group.stop();
                         self.group.remotes[index].discard();
+                        self.arrivals.discard(index);
                         failure.get_or_insert(Error::Setup(error));
                     }
                 }
             }
-            let first = (0, contained(0, &self.group, || self.first.run_to_end()));
+            let first = || self.first.run_to_end();
+            let first = (0, contained(0, &self.group, &self.arrivals, first));
             let mut report = Report::default();
             let results = running.into_iter().map(|(index, thread)| {
                 (index, thread.join().unwrap_or_else(|payload| Err(describe(payload))))
@@ -162,24 +171,28 @@ impl<H: Handler> Server<H> {
 /// One of the other reactors, before it has a thread.
 struct Member<H: Handler> {
     index: usize,
-    group: Arc<Group<H, Os>>,
+    group: Arc<Group>,
+    arrivals: Arc<Arrivals<Stream>>,
     make: Arc<dyn Fn(usize) -> H + Send + Sync>,
     config: Config,
 }
 
 impl<H: Handler> Member<H> {
     fn run(self, net: Os) -> Result<Report, BoxError> {
-        contained(self.index, &Arc::clone(&self.group), || {
+        let (group, arrivals) = (Arc::clone(&self.group), Arc::clone(&self.arrivals));
+        contained(self.index, &group, &arrivals, || {
             let handler = (self.make)(self.index);
-            Reactor::member(self.group, self.index, net, self.config, handler).run_to_end()
+            let Self { group, arrivals, index, config, .. } = self;
+            Reactor::member(group, arrivals, index, net, config, handler).run_to_end()
         })
     }
 }
 
 /// Whatever makes one reactor fail, all end, and nobody waits for this one.
-fn contained<H: Handler>(
+fn contained(
     index: usize,
-    group: &Group<H, Os>,
+    group: &Group,
+    arrivals: &Arrivals<Stream>,
     run: impl FnOnce() -> Result<Report, Error>,
 ) -> Result<Report, BoxError> {
     let result = match catch_unwind(AssertUnwindSafe(run)) {
@@ -190,6 +203,7 @@ fn contained<H: Handler>(
         log::error!("reactor {index} has failed, so all stop: {}", OneLine(&**error));
         group.stop(); // first of all
         group.remotes[index].discard();
+        arrivals.discard(index);
     }
     result
 }
@@ -202,6 +216,7 @@ impl<H: Handler> Drop for Server<H> {
     /// What was posted to reactors that never ran is dropped; nothing more is taken in.
     fn drop(&mut self) {
         self.group.remotes.iter().for_each(Remote::discard);
+        (0..self.group.remotes.len()).for_each(|index| self.arrivals.discard(index));
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use readyloop::{Handle, Handler, Reactor};
+use readyloop::{Context, Handle};
 
 use super::failure::{CUT, Failure};
 use super::logging::{self, Reopen};
@@ -68,12 +68,7 @@ impl Signals {
     }
 
     /// The start is over: this server is there to be told.
-    pub(crate) fn serve<H: Handler + 'static>(
-        &self,
-        handle: Handle<H>,
-        drain: Duration,
-        log: Reopen,
-    ) {
+    pub(crate) fn serve(&self, handle: Handle, drain: Duration, log: Reopen) {
         let told = self.clone();
         let act = move |signal| match signal {
             SIGHUP => {
@@ -125,10 +120,7 @@ impl Signals {
 }
 
 /// On the first reactor that takes it: one may have drained before the others, or have too much to do.
-fn post_to_any<H: Handler>(
-    handle: &Handle<H>,
-    closure: impl FnOnce(&mut Reactor<H>) + Send + 'static,
-) {
+fn post_to_any(handle: &Handle, closure: impl FnOnce(&mut Context<'_>) + Send + 'static) {
     let mut closure = Some(closure);
     for reactor in 0..handle.reactors() {
         if let Some(wanted) = closure.take() {

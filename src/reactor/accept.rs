@@ -4,9 +4,10 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::arrivals::Arrival;
 use super::callback::guarded;
-use super::group::Arrival;
 use super::laps::Served;
+use super::owned::Others;
 use super::rate_limited_log::Notice;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
@@ -18,6 +19,7 @@ use crate::core::backoff::Backoff;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::{ListenOptions, Net, Token};
+use crate::view::View;
 
 /// A listener and what is known of it.
 pub(super) struct Acceptor<L> {
@@ -202,7 +204,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let kept = if to == self.index {
             Some(arrival)
         } else {
-            self.group.remotes[to].hand_over(arrival).inspect(|arrival| {
+            self.arrivals.hand_over(&self.group, to, arrival).inspect(|arrival| {
                 self.table.door().moves(to, self.index, arrival.peer.ip(), arrival.evicts);
             })
         };
@@ -276,11 +278,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn open(&mut self, id: ConnId) {
         log::debug!("{id} {} opened", self.table.entry(id).peer());
         self.lap(Served::Conn(id));
-        let handler = &mut self.handler;
+        let handler = &mut self.program.handler;
         let (table, log) = (&mut self.table, &mut self.log);
-        let state = guarded(table, log, id, |table| handler.on_open(&mut Conn::new(table, id)));
+        let owned = &mut Others::all(&mut self.program.sockets);
+        let state = guarded(table, log, id, |table| {
+            handler.on_open(&mut Conn::new(View { table, owned, current: Some(id) }, id))
+        });
         self.table.stats.count().refused += u64::from(state.is_none());
-        if let Some(socket) = &mut self.sockets[id.slot as usize] {
+        if let Some(socket) = &mut self.program.sockets[id.slot as usize] {
             socket.state = state;
         }
         self.begin(id);
@@ -291,13 +296,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// `None` if it has none: one that is being opened has none between two addresses.
     pub(super) fn take_socket(&mut self, id: ConnId) -> Option<Socket<N::Stream, H::State>> {
-        self.sockets.get_mut(id.slot as usize)?.take()
+        self.program.sockets.get_mut(id.slot as usize)?.take()
     }
 
     pub(super) fn put_socket(&mut self, slot: usize, socket: Socket<N::Stream, H::State>) {
-        if slot >= self.sockets.len() {
-            self.sockets.resize_with(slot + 1, || None);
+        if slot >= self.program.sockets.len() {
+            self.program.sockets.resize_with(slot + 1, || None);
         }
-        self.sockets[slot] = Some(socket);
+        self.program.sockets[slot] = Some(socket);
     }
 }

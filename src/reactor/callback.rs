@@ -5,15 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
 use super::laps::Served;
+use super::owned::Others;
 use super::rate_limited_log::{Notice, RateLimitedLog};
-use crate::close_reason::{BoxError, CloseReason};
+use crate::close_reason::CloseReason;
 use crate::conn::Conn;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 use crate::one_line::{Escaped, OneLine};
+use crate::result::BoxError;
 use crate::table::Table;
+use crate::view::View;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Runs one callback of a connection, and does what it asked for. Unread input is offered again after it:
@@ -35,11 +38,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         id: ConnId,
         call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
     ) {
-        let socket = self.sockets[id.slot as usize].as_mut();
-        let Some(state) = socket.and_then(|socket| socket.state.as_mut()) else { return };
-        let handler = &mut self.handler;
+        let (before, rest) = self.program.sockets.split_at_mut(id.slot as usize);
+        let [Some(socket), after @ ..] = rest else { return };
+        let Some(state) = &mut socket.state else { return };
+        let (handler, owned) = (&mut self.program.handler, &mut Others { before, after });
         let (table, log) = (&mut self.table, &mut self.log);
-        guarded(table, log, id, |table| call(handler, &mut Conn::new(table, id), state));
+        guarded(table, log, id, |table| {
+            let view = View { table, owned, current: Some(id) };
+            call(handler, &mut Conn::new(view, id), state)
+        });
     }
 
     /// Runs a callback that is not for anything the peer has done, unless the connection is about to end.
@@ -63,9 +70,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     pub(super) fn call_on_close(&mut self, id: ConnId, state: H::State, reason: &CloseReason) {
-        let handler = &mut self.handler;
+        let (handler, owned) =
+            (&mut self.program.handler, &mut Others::all(&mut self.program.sockets));
         guarded(&mut self.table, &mut self.log, id, |table| {
-            handler.on_close(&mut Conn::new(table, id), state, reason);
+            let view = View { table, owned, current: Some(id) };
+            handler.on_close(&mut Conn::new(view, id), state, reason);
             Ok(())
         });
     }
@@ -79,8 +88,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Runs a callback that belongs to no connection, so that a panic has none to end.
     pub(super) fn callback_of_reactor(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>)) {
-        let (handler, table) = (&mut self.handler, &mut self.table);
-        let run = || call(handler, &mut Context::new(table, None));
+        let (handler, table) = (&mut self.program.handler, &mut self.table);
+        let owned = &mut Others::all(&mut self.program.sockets);
+        let run = || call(handler, &mut Context { view: View { table, owned, current: None } });
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             self.table.stats.count().panics += 1;
             log::error!("the handler panicked: {}", Escaped(panic_message(payload)));

@@ -138,7 +138,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Something has happened to a connection that is being opened.
     pub(super) fn see_whether_connected(&mut self, id: ConnId) {
         // None while the next address has yet to be tried: an event may be about the last one.
-        let socket = self.sockets.get_mut(id.slot as usize).and_then(Option::as_mut);
+        let socket = self.program.sockets.get_mut(id.slot as usize).and_then(Option::as_mut);
         let is_connected = socket.map_or(Ok(false), |socket| {
             uninterrupted(|| self.net.is_connected(&mut socket.stream))
         });

@@ -186,6 +186,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         // In this order: each turn asks, and hardly ever is one draining.
         self.drain.is_some()
             && self.table.stats.get().open == 0
-            && !self.remote().arrivals.has_some()
+            && !self.arrivals.of(self.index).has_some()
     }
 }

@@ -1,5 +1,9 @@
 //! What the reactors of a server share, and what other threads reach of them.
+//!
+//! It has no type parameters, so that a [`Handle`](crate::Handle) has none either: a closure that is posted meets
+//! the reactor as a [`Remotable`].
 
+use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -7,24 +11,76 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Reactor;
 use super::callback::contain;
+use super::listen::Suspension;
+use crate::ballot::Voter;
 use crate::config::Config;
+use crate::context::Context;
 use crate::core::admission::{Admission, Balance, Idle};
 use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::core::memory::Budget;
 use crate::error::Error;
-use crate::handler::Handler;
-use crate::id::Numbers;
+use crate::id::{ConnId, Numbers};
 use crate::net::{Net, Wake};
 use crate::report::Report;
 use crate::stats::{FIGURES, Stats, Tally};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
 use crate::table;
 
-/// What is run on a reactor's thread for another one.
-pub(crate) type Job<H, N> = Box<dyn FnOnce(&mut Reactor<H, N>) + Send>;
+/// What is run on a reactor's thread for another one. It is boxed before a mailbox is locked: there may be a flood of
+/// these.
+pub(crate) type Job = Box<dyn Task + Send>;
+
+/// What a [`Job`] does.
+pub(crate) trait Task {
+    fn run(self: Box<Self>, reactor: &mut dyn Remotable);
+}
+
+/// A task that needs no more than the reactor's context.
+pub(crate) struct WithContext<F>(pub(crate) F);
+
+impl<F: FnOnce(&mut Context<'_>)> Task for WithContext<F> {
+    fn run(self: Box<Self>, reactor: &mut dyn Remotable) {
+        let mut closure = Some(self.0);
+        reactor.with_context(&mut |context| {
+            if let Some(closure) = closure.take() {
+                closure(context);
+            }
+        });
+    }
+}
+
+/// A task for the reactor itself.
+pub(crate) struct WithReactor<F>(pub(crate) F);
+
+impl<F: FnOnce(&mut dyn Remotable)> Task for WithReactor<F> {
+    fn run(self: Box<Self>, reactor: &mut dyn Remotable) {
+        (self.0)(reactor);
+    }
+}
+
+/// A reactor, as a task meets it: whatever its handler and its network are.
+pub(crate) trait Remotable {
+    /// Shows its context, once.
+    fn with_context(&mut self, act: &mut dyn FnMut(&mut Context<'_>));
+
+    fn suspend(&mut self, how: Suspension);
+
+    fn resume(&mut self) -> Result<(), Error>;
+
+    /// Puts another handler in the place of its own, if all other reactors do so too.
+    fn replace(&mut self, replacement: &dyn Replacement, voter: Voter);
+}
+
+/// A handler that is to take over, and how. Types are checked when it is used.
+pub(crate) trait Replacement {
+    fn handler_type(&self) -> TypeId;
+
+    fn make(&self) -> Box<dyn Any>;
+
+    fn migrate(&self, id: ConnId, state: &dyn Any) -> Option<Box<dyn Any>>;
+}
 
 thread_local! {
     /// The group whose turn is being made on this thread, by its address; 0 if none is.
@@ -32,8 +88,8 @@ thread_local! {
 }
 
 /// The reactors of a server, most often one, as all threads see them.
-pub(crate) struct Group<H: Handler, N: Net> {
-    pub(crate) remotes: Box<[Remote<H, N>]>,
+pub(crate) struct Group {
+    pub(crate) remotes: Box<[Remote]>,
     pub(super) door: Arc<Mutex<Admission>>,
     /// What the queues of all of them may hold.
     pub(super) budget: Arc<Budget>,
@@ -66,11 +122,8 @@ impl Drop for Replacing<'_> {
 }
 
 /// One reactor, as other threads see it.
-pub(crate) struct Remote<H: Handler, N: Net> {
-    pub(crate) mailbox: Mailbox<Job<H, N>>,
-    /// Bounded by the limit on connections, twice: they count as open, and no more come in the place of others
-    /// than there are.
-    pub(super) arrivals: Mailbox<Arrival<N::Stream>>,
+pub(crate) struct Remote {
+    pub(crate) mailbox: Mailbox<Job>,
     is_stopping: AtomicBool,
     has_orders: AtomicBool,
     orders: Mutex<Orders>,
@@ -98,26 +151,14 @@ pub(super) struct Orders {
     pub(super) drain: Option<Duration>,
 }
 
-/// A connection that one reactor has accepted for another.
-pub(super) struct Arrival<S> {
-    pub(super) stream: S,
-    pub(super) peer: SocketAddr,
-    pub(super) listener: SocketAddr,
-    /// The idlest has to go for it.
-    pub(super) evicts: bool,
-}
-
-impl<H: Handler, N: Net> Group<H, N> {
+impl Group {
     /// A group of as many reactors as there are nets; the first one's clock counts. Their numbers begin with
     /// `number`.
-    pub(crate) fn new<'a>(
+    pub(crate) fn new<'a, N: Net + 'a>(
         config: &Config,
         nets: impl IntoIterator<Item = &'a N>,
         number: u32,
-    ) -> Arc<Self>
-    where
-        N: 'a,
-    {
+    ) -> Arc<Self> {
         let nets: Vec<&N> = nets.into_iter().collect();
         let first = nets.first().expect("a group has at least one reactor");
         let descriptors = first.descriptor_limit();
@@ -260,11 +301,10 @@ impl Drop for InTurn {
     }
 }
 
-impl<H: Handler, N: Net> Remote<H, N> {
+impl Remote {
     fn new(config: &Config, reactors: usize, waker: Arc<dyn Wake>) -> Self {
         Self {
             mailbox: Mailbox::new(config.mailbox_limit, config.mailbox_budget(reactors)),
-            arrivals: Mailbox::new(usize::MAX, usize::MAX),
             is_stopping: AtomicBool::new(false),
             has_orders: AtomicBool::new(false),
             orders: Mutex::default(),
@@ -280,7 +320,7 @@ impl<H: Handler, N: Net> Remote<H, N> {
         &self,
         item: I,
         weight: usize,
-        wrap: impl FnOnce(I) -> Job<H, N>,
+        wrap: impl FnOnce(I) -> Job,
     ) -> Result<(), (I, NotTaken)> {
         self.put(&self.mailbox, item, weight, wrap)
     }
@@ -301,14 +341,8 @@ impl<H: Handler, N: Net> Remote<H, N> {
         })
     }
 
-    /// Hands a connection over, or returns it if the reactor has stopped.
-    pub(super) fn hand_over(&self, arrival: Arrival<N::Stream>) -> Option<Arrival<N::Stream>> {
-        let refused = self.put(&self.arrivals, arrival, 0, |arrival| arrival).err();
-        refused.map(|(arrival, _)| arrival)
-    }
-
     /// Puts something in, and wakes the reactor if that is needed.
-    fn put<I, T>(
+    pub(super) fn put<I, T>(
         &self,
         mailbox: &Mailbox<T>,
         item: I,
@@ -333,15 +367,13 @@ impl<H: Handler, N: Net> Remote<H, N> {
     /// Takes nothing in any more.
     pub(crate) fn close(&self) {
         self.mailbox.close();
-        self.arrivals.close();
     }
 
     /// Takes nothing in any more, and drops what it has: there is no reactor to do it.
     pub(crate) fn discard(&self) {
         self.close();
-        let (mut jobs, mut arrivals) = (Vec::new(), Vec::new());
+        let mut jobs = Vec::new();
         self.mailbox.take(usize::MAX, &mut jobs);
-        self.arrivals.take(usize::MAX, &mut arrivals);
         for job in jobs {
             contain(|| drop(job)); // it holds what is the user's
         }
@@ -370,7 +402,7 @@ impl<H: Handler, N: Net> Remote<H, N> {
     }
 }
 
-impl<H: Handler, N: Net> fmt::Debug for Group<H, N> {
+impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("reactors", &self.remotes.len()).finish_non_exhaustive()
     }

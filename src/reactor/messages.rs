@@ -1,16 +1,22 @@
 //! What other threads want.
 
+use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
+use super::Suspension;
 use super::callback::panic_message;
-use super::group::Job;
+use super::group::{Job, Remotable, Replacement};
 use super::laps::Served;
-use crate::conn::{Conn, Gone};
+use crate::ballot::Voter;
+use crate::conn::Conn;
+use crate::context::Context;
+use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 use crate::one_line::Escaped;
+use crate::refusal::ReplaceError;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.
@@ -33,7 +39,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Takes in the connections that others have accepted for this reactor.
     #[inline]
     pub(super) fn receive(&mut self) {
-        if !self.remote().arrivals.has_some() {
+        if !self.arrivals.of(self.index).has_some() {
             return;
         }
         let mut arrivals = Vec::new();
@@ -41,7 +47,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if self.table.memory.is_used_up() {
                 return; // `on_open` may send
             }
-            self.remote().arrivals.take(1, &mut arrivals);
+            self.arrivals.of(self.index).take(1, &mut arrivals);
             let Some(arrival) = arrivals.pop() else { return };
             self.take_in(arrival);
         }
@@ -79,11 +85,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.jobs = jobs;
     }
 
-    fn run_job(&mut self, job: Job<H, N>) {
+    fn run_job(&mut self, job: Job) {
         self.table.stats.count().messages += 1;
         self.lap(Served::Message);
         // The reactor is in order whenever user's code runs, and whatever that throws.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(self))) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run(self))) {
             self.table.stats.count().panics += 1;
             let message = Escaped(panic_message(payload));
             log::error!("a closure that was posted to the reactor panicked: {message}");
@@ -93,21 +99,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does something to one connection as its callbacks do: with its handler, its [`Conn`] and its state.
     /// What the closure sends goes out when it returns. If it panics, that ends the connection.
     ///
-    /// # Errors
-    /// [`Gone`] if the connection has ended or is about to, or if the closure panics.
+    /// Returns `None` if the connection has ended or is about to, or if the closure panics.
     ///
     /// # Examples
     /// ```
-    /// # use readyloop::{ConnId, Gone, Reactor, Handler};
+    /// # use readyloop::{Conn, ConnId, Handler, Input, Reactor, Result};
     /// struct Account { name: String }
     /// # struct Bank;
     /// # impl Handler for Bank {
     /// #     type State = Account;
-    /// #     fn on_open(&mut self, _: &mut readyloop::Conn<'_>) -> Result<Account, readyloop::BoxError> { Err("".into()) }
-    /// #     fn on_data(&mut self, _: &mut readyloop::Conn<'_>, _: &mut Account, _: &mut readyloop::Input<'_>) -> Result<(), readyloop::BoxError> { Ok(()) }
+    /// #     fn on_open(&mut self, _: &mut Conn) -> Result<Account> { Err("".into()) }
+    /// #     fn on_data(&mut self, _: &mut Conn, _: &mut Account, _: &mut Input) -> Result { Ok(()) }
     /// # }
     ///
-    /// fn rename(reactor: &mut Reactor<Bank>, id: ConnId, name: &str) -> Result<(), Gone> {
+    /// fn rename(reactor: &mut Reactor<Bank>, id: ConnId, name: &str) -> Option<()> {
     ///     reactor.with(id, |_bank, conn, account| {
     ///         account.name = name.to_owned();
     ///         conn.send(b"you have a new name\n");
@@ -118,13 +123,40 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         &mut self,
         id: ConnId,
         act: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> R,
-    ) -> Result<R, Gone> {
+    ) -> Option<R> {
         self.refresh();
-        let mut result = Err(Gone);
+        let mut result = None;
         self.visit(id, |handler, conn, state| {
-            result = Ok(act(handler, conn, state));
+            result = Some(act(handler, conn, state));
             Ok(())
         });
         result
+    }
+}
+
+impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
+    fn with_context(&mut self, act: &mut dyn FnMut(&mut Context<'_>)) {
+        act(&mut self.context());
+    }
+
+    fn suspend(&mut self, how: Suspension) {
+        self.suspend(how);
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        self.resume()
+    }
+
+    fn replace(&mut self, replacement: &dyn Replacement, voter: Voter) {
+        if replacement.handler_type() != TypeId::of::<H>() {
+            return voter.reject(ReplaceError::OtherType);
+        }
+        let new = || *replacement.make().downcast().expect("its type was looked at");
+        let migrate = |id, state: &H::State| {
+            let migrated = replacement.migrate(id, state)?;
+            Some(*migrated.downcast().expect("a handler of this type has such states"))
+        };
+        let successor = self.prepare(new, migrate);
+        self.take_over(successor, voter);
     }
 }

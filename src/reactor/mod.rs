@@ -1,6 +1,7 @@
 //! The loop.
 
 mod accept;
+pub(crate) mod arrivals;
 mod callback;
 mod connect;
 mod drain;
@@ -10,6 +11,7 @@ mod laps;
 mod listen;
 mod lost;
 mod messages;
+mod owned;
 mod preview;
 mod rate_limited_log;
 mod reap;
@@ -36,12 +38,15 @@ use crate::report::Report;
 use crate::stats::Stats;
 use crate::sync::Ordering;
 use crate::table::{self, Table};
+use crate::view::View;
 use accept::Acceptor;
+use arrivals::Arrivals;
 pub(crate) use callback::panic_message;
 use drain::Drain;
 use group::{Group, Job, LISTENS, Remote};
 use laps::Laps;
 pub use listen::Suspension;
+use owned::Program;
 use rate_limited_log::RateLimitedLog;
 
 /// All connections read into this one buffer. Messages of this size cost a seventh less processor time than
@@ -83,17 +88,17 @@ const BLIND_TURNS: u32 = 100;
 /// `shutdown` if it is closed from here first.
 pub struct Reactor<H: Handler, N: Net = Os> {
     net: N,
-    handler: H,
     table: Table,
-    /// What belongs to the table's slots and depends on `N` and `H`.
-    sockets: Vec<Option<Socket<N::Stream, H::State>>>,
+    program: Program<H, N::Stream>,
     acceptors: Vec<Acceptor<N::Listener>>,
     log: RateLimitedLog,
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
     /// All reactors of this server, and which of them this is.
-    group: Arc<Group<H, N>>,
+    group: Arc<Group>,
     index: usize,
+    /// What they have accepted for each other.
+    arrivals: Arc<Arrivals<N::Stream>>,
     drain: Option<Drain>,
     /// The listener that died last, while it is not known to matter: where it listened, and why.
     lost: Option<(SocketAddr, io::Error)>,
@@ -123,7 +128,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// Kept from turn to turn for their capacity.
     events: Vec<Event>,
     working: Vec<ConnId>,
-    jobs: Vec<Job<H, N>>,
+    jobs: Vec<Job>,
 }
 
 struct Socket<T, S> {
@@ -148,12 +153,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// A reactor of its own. `config` is valid.
     pub(crate) fn on(net: N, config: Config, handler: H) -> Self {
         let group = Group::new(&config, [&net], draw_numbers(1));
-        Self::member(group, 0, net, config, handler)
+        Self::member(group, Arc::new(Arrivals::new(1)), 0, net, config, handler)
     }
 
     /// One of the reactors of a group.
     pub(crate) fn member(
-        group: Arc<Group<H, N>>,
+        group: Arc<Group>,
+        arrivals: Arc<Arrivals<N::Stream>>,
         index: usize,
         net: N,
         config: Config,
@@ -162,17 +168,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let now = net.now();
         let Group { door, budget, numbers, epoch, .. } = &*group;
         let (budget, count) = (Arc::clone(budget), group.remotes.len());
-        let table = Table::new(config, door, budget, numbers, count, *epoch, index);
+        let mut table = Table::new(config, door, budget, numbers, count, *epoch, index);
+        table.shared = Arc::clone(&group) as _;
         Self {
             net,
-            handler,
             table,
-            sockets: Vec::with_capacity(table::RESERVED),
+            program: Program { handler, sockets: Vec::with_capacity(table::RESERVED) },
             acceptors: Vec::new(),
             log: RateLimitedLog::default(),
             closed: Vec::new(),
             group,
             index,
+            arrivals,
             drain: None,
             lost: None,
             report: Report::default(),
@@ -197,7 +204,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Serves until it has drained ([`drain`](Self::drain)) or is stopped: by a [`Handle`], or by a handler
-    /// with [`stop_reactor`](crate::Conn::stop_reactor). When it is stopped every connection is closed at
+    /// with [`stop_reactor`](crate::Context::stop). When it is stopped every connection is closed at
     /// once. Those that lose queued bytes by it see a RST, and so do those whose input was not read yet.
     ///
     /// What other threads have posted until then is still run.
@@ -291,7 +298,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         if self.is_drained() {
             // What comes from now on goes back to who has accepted it; what has come is still served.
-            self.remote().arrivals.close();
+            self.arrivals.of(self.index).close();
         }
         if self.is_stopping() || self.is_drained() {
             self.shut_down();
@@ -310,7 +317,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// This reactor, as other threads see it.
-    fn remote(&self) -> &Remote<H, N> {
+    fn remote(&self) -> &Remote {
         &self.group.remotes[self.index]
     }
 
@@ -382,7 +389,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// A handle to this reactor, and to all that run beside it, for other threads.
     #[must_use]
-    pub fn handle(&self) -> Handle<H, N> {
+    pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.group))
     }
 
@@ -395,27 +402,21 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// The handler.
     #[must_use]
     pub fn handler(&self) -> &H {
-        &self.handler
+        &self.program.handler
     }
 
     /// The handler, to change it between turns.
     #[must_use]
     pub fn handler_mut(&mut self) -> &mut H {
-        &mut self.handler
+        &mut self.program.handler
     }
 
-    /// All its connections, and what else belongs to none of them alone.
+    /// A view of the reactor, as its handler's callbacks have it: all connections, timers, the handler.
     #[must_use]
     pub fn context(&mut self) -> Context<'_> {
         self.refresh();
-        Context::new(&mut self.table, None)
-    }
-
-    /// The handler, and all that a callback of the reactor itself reaches: both at once.
-    #[must_use]
-    pub fn handler_and_context(&mut self) -> (&mut H, Context<'_>) {
-        self.refresh();
-        (&mut self.handler, Context::new(&mut self.table, None))
+        let view = View { table: &mut self.table, owned: &mut self.program, current: None };
+        Context { view }
     }
 
     /// Between turns the time of the last one is long gone.
@@ -450,13 +451,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     #[must_use]
     pub fn config(&self) -> &Config {
         self.table.config()
-    }
-
-    /// What is in force now: as [`config`](Self::config), with what follows from other settings or from the
-    /// system in the place of what was not said.
-    #[must_use]
-    pub fn config_in_force(&self) -> Config {
-        self.table.config().in_force(self.table.door().most_connections())
     }
 
     /// Tells this reactor something else, and all that run beside it: these with their next turns, as by
@@ -601,7 +595,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn holds_new_work(&self) -> bool {
         self.holds_messages
             || !self.held_timers.is_empty()
-            || self.remote().arrivals.has_some()
+            || self.arrivals.of(self.index).has_some()
             || self.can_accept()
     }
 

@@ -138,6 +138,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.table.stopping = true;
         self.remote().close();
+        self.arrivals.of(self.index).close();
         self.run_jobs(usize::MAX);
         self.acceptors.clear();
         self.turn_away_arrivals();
@@ -151,7 +152,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn turn_away_arrivals(&mut self) {
         let mut arrivals = Vec::new();
-        self.remote().arrivals.take(usize::MAX, &mut arrivals);
+        self.arrivals.of(self.index).take(usize::MAX, &mut arrivals);
         for arrival in arrivals {
             self.net.reset(arrival.stream);
             self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);

@@ -58,7 +58,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let make = || {
             handler = Some(new());
             for id in self.table.ids() {
-                let socket = self.sockets.get(id.slot as usize); // none if it is being opened
+                let socket = self.program.sockets.get(id.slot as usize); // none if it is being opened
                 let state =
                     socket.and_then(Option::as_ref).and_then(|socket| socket.state.as_ref());
                 if let Some(migrated) = state.and_then(|state| migrate(id, state)) {
@@ -102,12 +102,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn hand_to(&mut self, successor: Successor<H>) -> H {
         for (id, state) in successor.states {
-            if let Some(socket) = &mut self.sockets[id.slot as usize] {
+            if let Some(socket) = &mut self.program.sockets[id.slot as usize] {
                 let former = socket.state.replace(state);
                 contain(|| drop(former));
             }
         }
-        std::mem::replace(&mut self.handler, successor.handler)
+        std::mem::replace(&mut self.program.handler, successor.handler)
     }
 }
 

@@ -190,7 +190,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn send_fin(&mut self, id: ConnId) {
-        let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
+        let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return };
         let finished = uninterrupted(|| self.net.shutdown_write(&mut socket.stream));
         let now = self.table.stamp();
         let entry = self.table.entry(id);
@@ -247,7 +247,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         };
         let asked: usize = slices.iter().map(|slice| slice.len()).sum();
-        let Some(socket) = &mut self.sockets[id.slot as usize] else { return 0 };
+        let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return 0 };
         let result = match uninterrupted(|| self.net.write(&mut socket.stream, slices)) {
             Ok(0) => Err(ErrorKind::WriteZero.into()),
             other => other,
@@ -297,7 +297,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 entry.throttled = true;
                 return;
             }
-            let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
+            let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return };
             let into = &mut self.buffer[..room];
             match uninterrupted(|| self.net.read(&mut socket.stream, into)) {
                 Ok(0) => self.peer_finished(id),
@@ -328,7 +328,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn look_for_reset(&mut self, id: ConnId) {
-        let Some(socket) = &mut self.sockets[id.slot as usize] else { return };
+        let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return };
         let pending = self.net.take_error(&mut socket.stream);
         let now = self.table.stamp();
         let entry = self.table.entry(id);

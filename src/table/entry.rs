@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::dial::Dial;
 use crate::close_reason::CloseReason;
-use crate::conn::Direction;
+use crate::conn_info::Direction;
 use crate::core::deadlines::Standing;
 use crate::core::kept::Kept;
 use crate::core::memory::Held;

@@ -12,6 +12,7 @@ mod sending;
 mod staged;
 mod timers;
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::config::Config;
-use crate::conn::Direction;
+use crate::conn_info::Direction;
 use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, Timeouts, millis};
 use crate::core::memory::{Budget, Memory};
@@ -77,6 +78,8 @@ pub(crate) struct Table {
     reactors: usize,
     /// Which of them this is.
     reactor: usize,
+    /// What is shared with other threads, for [`Context::handle`](crate::Context::handle). Its type is known there.
+    pub(crate) shared: Arc<dyn Any + Send + Sync>,
     /// Which numbers they have in this process.
     numbers: Arc<Numbers>,
     /// A place has become free that another reactor was waiting for.
@@ -125,6 +128,7 @@ impl Table {
     ) -> Self {
         Self {
             door: Arc::clone(door),
+            shared: Arc::new(()),
             numbers: Arc::clone(numbers),
             reactors,
             reactor,
@@ -480,9 +484,9 @@ fn id_of(slot: usize, entry: &Entry) -> ConnId {
 mod tests {
     use super::*;
     use crate::close_reason::CloseReason;
-    use crate::conn::SendError;
     use crate::id::draw_numbers;
     use crate::net::{Event, Token};
+    use crate::send_error::SendError;
     use std::net::Ipv4Addr;
 
     const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
@@ -524,7 +528,7 @@ mod tests {
         let second = insert(&mut table);
         assert_eq!(first.slot, second.slot, "the slot is used again");
         assert!(table.get(first).is_none());
-        assert_eq!(table.try_send(first, b"x", Some(second)), Err(SendError::Gone));
+        assert_eq!(table.try_send(first, b"x", Some(second)), Err(SendError::Closed));
         table.remove(first);
         assert!(table.get(second).is_some(), "a stale id removes nobody");
     }
@@ -536,7 +540,7 @@ mod tests {
         assert_eq!((here.slot, here.tag()), (elsewhere.slot, elsewhere.tag()));
         assert_ne!(here, elsewhere);
         assert!(one.get(elsewhere).is_none() && other.get(here).is_none());
-        assert_eq!(one.try_send(elsewhere, b"x", Some(here)), Err(SendError::Gone));
+        assert_eq!(one.try_send(elsewhere, b"x", Some(here)), Err(SendError::Closed));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use super::{Entry, Table, id_of};
-use crate::conn::Direction;
+use crate::conn_info::Direction;
 use crate::core::admission::{Admission, Limits};
 use crate::core::recency::Recency;
 use crate::id::ConnId;

@@ -3,8 +3,8 @@
 use super::{Entry, HOLDS_A_SLOT, Staged, Table};
 use crate::close_reason::CloseReason;
 use crate::config::DEFAULT_QUEUE_LIMIT;
-use crate::conn::SendError;
 use crate::id::ConnId;
+use crate::send_error::SendError;
 use crate::stats::Tally;
 
 /// So much may be sent to a connection before the kernel is offered it, whatever its
@@ -48,7 +48,7 @@ impl Table {
         current: Option<ConnId>,
     ) -> Result<(), SendError> {
         if !self.sends(id) {
-            return Err(SendError::Gone);
+            return Err(SendError::Closed);
         }
         let queued = self.queued(id, current);
         // Where nothing waits one message may be of any length, or it never could be sent.
@@ -70,7 +70,7 @@ impl Table {
         current: Option<ConnId>,
     ) -> Result<(), SendError> {
         if !self.sends(id) {
-            return Err(SendError::Gone);
+            return Err(SendError::Closed);
         }
         if bytes.is_empty() || self.has_room(id, current) {
             self.push(id, bytes, current);

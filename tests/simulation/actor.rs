@@ -271,14 +271,17 @@ impl Actor {
     }
 
     /// What a posted closure does to a connection.
-    pub(crate) fn posted(&self, conn: &mut Conn<'_>, state: &State) {
-        self.enter(conn, "a posted closure");
-        self.check_state(&mut self.ledger.borrow_mut(), conn.id(), state);
+    pub(crate) fn posted(&self, reactor: &mut Context<'_>, id: ConnId) {
+        self.ledger.borrow_mut().posts_run += 1;
+        let Some(mut conn) = reactor.get(id).filter(Conn::is_open) else { return };
+        self.enter(&conn, "a posted closure");
+        let state = conn.state().expect("no callback has it");
+        self.check_state(&mut self.ledger.borrow_mut(), id, state);
         let reaction = self.next();
-        if reaction != Reaction::Fail {
-            self.react(conn, reaction).expect("only one reaction fails");
+        if !matches!(reaction, Reaction::Fail | Reaction::Panic) {
+            self.react(&mut conn, reaction).expect("only one reaction fails");
         }
-        self.leave(conn);
+        self.leave(&mut conn);
     }
 
     fn next(&self) -> Reaction {
@@ -310,7 +313,7 @@ impl Actor {
 
     /// Checks that there is memory for what a callback may send.
     fn check_memory(&self, conn: &mut Conn<'_>, what: &str) {
-        let waiting = conn.others().stats().waiting_bytes as usize;
+        let waiting = conn.reactor().stats().waiting_bytes as usize;
         let mut ledger = self.ledger.borrow_mut();
         let open = ledger.lives.values().filter(|life| !life.closed);
         let input: usize = open.map(|life| life.shown - life.taken).sum();
@@ -323,12 +326,12 @@ impl Actor {
     }
 
     /// Writes down what a callback leaves behind that was not for input. Input that is unread is offered again.
-    fn leave(&self, conn: &Conn<'_>) {
+    fn leave(&self, conn: &mut Conn<'_>) {
         self.note(conn.id(), |life| life.owed_a_call |= life.shown > life.taken);
         self.leave_data(conn);
     }
 
-    fn leave_data(&self, conn: &Conn<'_>) {
+    fn leave_data(&self, conn: &mut Conn<'_>) {
         let asks = self.ledger.borrow().calls.is_multiple_of(2);
         let above = asks && conn.is_above_high_water() && conn.queued() > self.limits.high_water;
         self.note(conn.id(), |life| life.owed_a_drain |= above && !life.has_finished);
@@ -393,12 +396,17 @@ impl Actor {
             return;
         }
         let bytes = vec![b'o'; count];
+        let mut reactor = conn.reactor();
         // By turns the one that refuses and the one that cuts off.
-        let result = if count.is_multiple_of(2) {
-            conn.others().try_send(other, &bytes).is_ok()
-        } else {
-            self.note(other, |life| life.asked_too_much = true); // perhaps: it is not told
-            conn.others().send(other, &bytes).is_ok()
+        let result = match reactor.get(other) {
+            None => false,
+            Some(mut conn) if count.is_multiple_of(2) => conn.try_send(&bytes).is_ok(),
+            Some(mut conn) => {
+                self.note(other, |life| life.asked_too_much = true); // perhaps: it is not told
+                let is_writable = conn.is_writable();
+                conn.send(&bytes);
+                is_writable
+            }
         };
         if result {
             self.note(other, |life| life.sent.extend_from_slice(&bytes));
@@ -435,8 +443,9 @@ impl Actor {
             }
             Reaction::FinishOther { other } => {
                 if let Some(other) = self.choose(other)
-                    && conn.others().shutdown_write(other).is_ok()
+                    && let Some(mut conn) = conn.reactor().get(other).filter(Conn::is_writable)
                 {
+                    conn.shutdown_write();
                     self.note(other, Life::shutdown_write);
                 }
             }
@@ -464,8 +473,9 @@ impl Actor {
             }
             Reaction::CloseOther { other } => {
                 if let Some(other) = self.choose(other)
-                    && conn.others().close(other).is_ok()
+                    && let Some(mut conn) = conn.reactor().get(other)
                 {
+                    conn.close();
                     self.note(other, |life| life.asked_to_close = true);
                 }
             }
@@ -473,7 +483,7 @@ impl Actor {
                 let plan = self.ledger.borrow_mut().plan(seed);
                 if let Some((addrs, timeout)) = plan {
                     let options = dials::options(timeout, seed);
-                    let other = conn.others().connect(&addrs, &options);
+                    let other = conn.reactor().connect(&addrs, &options);
                     let dial = Dial::new(addrs, timeout, conn.now());
                     self.ledger.borrow_mut().begin(other, dial);
                 }
@@ -481,8 +491,9 @@ impl Actor {
             Reaction::CloseDialled { other } => {
                 let id = self.ledger.borrow().dials.choose(other);
                 if let Some(id) = id
-                    && conn.others().close(id).is_ok()
+                    && let Some(mut conn) = conn.reactor().get(id)
                 {
+                    conn.close();
                     let mut ledger = self.ledger.borrow_mut();
                     match ledger.lives.get_mut(&id) {
                         Some(life) => life.asked_to_close = true,
@@ -492,13 +503,14 @@ impl Actor {
             }
             Reaction::AbortOther { other } => {
                 if let Some(other) = self.choose(other)
-                    && conn.others().abort(other).is_ok()
+                    && let Some(mut conn) = conn.reactor().get(other)
                 {
+                    conn.abort();
                     self.note(other, |life| life.asked_to_abort = true);
                 }
             }
             Reaction::Broadcast(count) => {
-                let ids: Vec<_> = conn.others().ids().collect();
+                let ids: Vec<_> = conn.reactor().ids().collect();
                 for other in ids {
                     self.send_to(conn, other, count);
                 }
@@ -521,20 +533,21 @@ impl Actor {
             Reaction::PauseOther { other } => {
                 let now = conn.now();
                 if let Some(other) = self.choose(other)
-                    && conn.others().pause(other).is_ok()
+                    && let Some(mut conn) = conn.reactor().get(other).filter(Conn::is_open)
                 {
+                    conn.pause();
                     self.note(other, |life| life.pause(now));
                 }
             }
             Reaction::ResumeOther { other, calls } => {
                 let now = conn.now();
                 if let Some(other) = self.choose(other)
-                    && match calls {
-                        Some(calls) => conn.others().resume_for(other, calls),
-                        None => conn.others().resume(other),
-                    }
-                    .is_ok()
+                    && let Some(mut conn) = conn.reactor().get(other).filter(Conn::is_open)
                 {
+                    match calls {
+                        Some(calls) => conn.resume_for(calls),
+                        None => conn.resume(),
+                    }
                     self.note(other, |life| life.resume(calls, now));
                 }
             }
@@ -553,20 +566,21 @@ impl Actor {
             Reaction::SetTimerOf { other, key, millis } => {
                 let after = Duration::from_millis(millis);
                 if let Some(other) = self.choose(other)
-                    && conn.others().set_timer_of(other, after, TimerKey(key)).is_ok()
+                    && let Some(mut conn) = conn.reactor().get(other).filter(Conn::is_open)
                 {
+                    conn.set_timer(after, TimerKey(key));
                     self.note(other, |life| life.set_timer(key, conn.now() + after));
                 }
             }
             Reaction::SetTick { key, millis } => {
                 let after = Duration::from_millis(millis);
                 let due = conn.now() + after;
-                self.ledger.borrow_mut().ticks.insert((conn.others().reactor(), key), due);
-                conn.others().set_timer(after, TimerKey(key));
+                self.ledger.borrow_mut().ticks.insert((conn.reactor().index(), key), due);
+                conn.reactor().set_timer(after, TimerKey(key));
             }
             Reaction::Stop => {
                 self.ledger.borrow_mut().stopping = true;
-                conn.stop_reactor();
+                conn.reactor().stop();
             }
         }
         Ok(())
@@ -746,7 +760,7 @@ impl Handler for Actor {
 
     fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
         let mut ledger = self.ledger.borrow_mut();
-        let due = ledger.ticks.remove(&(reactor.reactor(), key.0));
+        let due = ledger.ticks.remove(&(reactor.index(), key.0));
         if due.is_none_or(|due| due > reactor.now()) {
             ledger.violations.push(format!("a timer of the reactor that was to come at {due:?}"));
         }
@@ -767,8 +781,7 @@ impl Handler for Actor {
         ledger.expect(right, id, &format!("not connected for no reason: {reason:?}"));
         let once = ledger.dials.failed(id);
         ledger.expect(once, id, "on_connect_failed twice, or of what was never begun");
-        let gone = reactor.send(id, b"x").is_err() && reactor.close(id).is_err();
-        ledger.expect(gone, id, "it has failed, and can be used");
+        ledger.expect(reactor.get(id).is_none(), id, "it has failed, and can be used");
     }
 
     fn on_shutdown(&mut self, conn: &mut Conn<'_>, state: &mut State) -> Result<(), BoxError> {

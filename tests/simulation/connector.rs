@@ -8,7 +8,7 @@ use std::time::Duration;
 use readyloop::net::sim::{Answer, Clock, Ending, Faults, Reading, Rng, World};
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Error,
-    Handler, Input, TimerKey,
+    Handler, Input, SendError, TimerKey,
 };
 
 #[path = "../../examples/proxy.rs"]
@@ -101,7 +101,7 @@ fn who_is_called_is_served_like_anybody_else() {
     peer.send(b"hello");
     let _ = world.run_until_still();
     assert_eq!(peer.received(), b"hello");
-    let info = world.reactor().context().info(id).unwrap();
+    let info = world.reactor().context().get(id).unwrap().info();
     assert_eq!((info.direction, info.listener, info.peer), (Direction::Outbound, None, remote(1)));
     peer.shutdown_write();
     let _ = world.run_until_still();
@@ -178,10 +178,12 @@ fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
     world.answer(remote(2), Answer::Takes);
     let silent = world.reactor().connect(remote(1)).unwrap();
     let not_begun = world.reactor().connect(remote(2)).unwrap();
-    assert!(world.reactor().context().send(not_begun, b"x").is_err(), "it is not open");
-    world.reactor().context().close(not_begun).unwrap();
+    let mut context = world.reactor().context();
+    let mut conn = context.get(not_begun).unwrap();
+    assert!(!conn.is_open() && conn.try_send(b"x") == Err(SendError::Closed));
+    conn.close();
     let _ = world.run_for(SECOND);
-    world.reactor().context().abort(silent).unwrap();
+    world.reactor().context().get(silent).unwrap().abort();
     let _ = world.run_for(SECOND);
     assert_eq!(
         diary.take(),
@@ -261,7 +263,7 @@ impl Handler for Whim {
         let id = reactor.connect(&self.addrs, &options);
         match &self.blocks {
             Some(clock) => clock.pass(SECOND),
-            None => reactor.close(id).unwrap(),
+            None => reactor.get(id).unwrap().close(),
         }
     }
 }

@@ -525,7 +525,7 @@ fn row_48_resuming_a_connection_that_was_not_paused_offers_its_input_again() {
             let first = self.0.ok_or("nobody came first")?;
             if conn.id() != first {
                 self.1 += input.take().len();
-                conn.others().resume(first)?;
+                conn.reactor().get(first).ok_or("it has gone")?.resume();
             } else if self.1 > 0
                 && let Some(line) = input.take_until(b"\n")
             {
@@ -581,8 +581,8 @@ fn row_49_an_answer_in_several_pieces_may_be_longer_than_the_limit() {
             conn.send(b"head");
             conn.send(&[b'b'; 50_000]);
             conn.send(b"tail");
-            conn.others().broadcast(&[b'n'; 3_000]);
-            conn.others().broadcast(&[b'n'; 3_000]);
+            conn.reactor().broadcast(&[b'n'; 3_000]);
+            conn.reactor().broadcast(&[b'n'; 3_000]);
         }
     });
     let config = Config::new().high_water(1_000).queue_limit(2_000);
@@ -639,7 +639,7 @@ fn row_49_to_send_nothing_resets_nobody() {
 fn row_49_a_client_that_does_not_read_is_still_cut_off_at_its_limit() {
     let handler = from_fn(|conn, input| {
         input.take();
-        conn.others().broadcast(&[b'n'; 500]);
+        conn.reactor().broadcast(&[b'n'; 500]);
     });
     let config = Config::new().high_water(1_000).queue_limit(2_000);
     let mut world = World::new(1, config, handler).unwrap();
@@ -753,7 +753,7 @@ fn row_44_what_is_begun_in_a_slow_turn_has_all_of_its_time_from_the_end_of_that(
     let handler = from_fn(move |conn, input| {
         input.take();
         let options = ConnectOptions::new().timeout(SECOND);
-        conn.others().connect(&[upstream], &options);
+        conn.reactor().connect(&[upstream], &options);
         hands.borrow().as_ref().expect("the world has one").pass(5 * SECOND);
     });
     let mut world = World::new(1, Config::new(), handler).unwrap();

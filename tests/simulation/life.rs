@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use readyloop::net::sim::{Clock, Ending, Faults, Peer, Reading, Rng, Sim, World};
+use readyloop::net::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::services::{Chargen, Echo};
 use readyloop::{
-    BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Error, Handler, Input,
-    Overflow, Reactor, Refusal, Report, Suspension, TimerKey, from_fn,
+    BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input, Overflow,
+    Refusal, Report, Suspension, TimerKey, from_fn,
 };
 
 const ADDR: &str = "10.0.0.1:7000";
@@ -82,7 +82,7 @@ impl Handler for Alarms {
                 // After as many seconds as its key says; "m" moves it to one second from now.
                 "s" => conn.set_timer(Duration::from_secs(key.0), key),
                 "m" => conn.set_timer(SECOND, key),
-                "r" => conn.others().set_timer(Duration::from_secs(key.0), key),
+                "r" => conn.reactor().set_timer(Duration::from_secs(key.0), key),
                 "x" => conn.close(),
                 other => return Err(format!("what is {other}?").into()),
             }
@@ -238,7 +238,7 @@ fn row_33_a_hundred_thousand_timers_at_one_instant_all_come_and_others_are_serve
             if conn.id().to_string() == "#1" {
                 for key in 0..TIMERS / 2 {
                     conn.set_timer(SECOND, TimerKey(key));
-                    conn.others().set_timer(SECOND, TimerKey(key));
+                    conn.reactor().set_timer(SECOND, TimerKey(key));
                 }
             }
             Ok(())
@@ -344,7 +344,7 @@ fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
     let refused = handle.post(|_| ()).unwrap_err();
     assert_eq!(refused.why, Refusal::Stopped);
     assert_eq!(handle.send(ghost, *b"who?").unwrap_err().returned, b"who?");
-    let error = handle.call(|_| (), SECOND).unwrap_err();
+    let error = handle.call(|_| ()).wait(SECOND).unwrap_err();
     assert_eq!(error, CallError::Refused(Refusal::Stopped));
 }
 
@@ -382,27 +382,22 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
     for id in ids.clone() {
         handle
             .post(move |reactor| {
-                let answered = reactor.with(id, |_, conn, count| {
-                    conn.send(count.to_string().as_bytes());
-                });
-                assert!(answered.is_ok());
+                let mut conn = reactor.get(id).expect("it is there");
+                let count = *conn.state::<usize>().expect("no callback has it");
+                conn.send(count.to_string().as_bytes());
             })
             .unwrap();
     }
-    let panics: fn(&mut Reactor<Counts, Sim>) = |_| std::panic::panic_any(crate::actor::SCRIPTED);
+    let panics: fn(&mut Context<'_>) = |_| std::panic::panic_any(crate::actor::SCRIPTED);
     handle.post(panics).unwrap();
     let third = ids[2];
-    handle
-        .post(move |reactor| {
-            let panics = |_: &mut Counts, _: &mut Conn<'_>, _: &mut usize| {
-                std::panic::panic_any(crate::actor::SCRIPTED)
-            };
-            assert!(reactor.with::<()>(third, panics).is_err());
-            assert!(reactor.with(third, |_, _, _| ()).is_err(), "it is gone");
-            assert!(matches!(reactor.turn(None), Err(Error::InTurn)));
-            assert!(matches!(reactor.run(), Err(Error::InTurn)));
-        })
-        .unwrap();
+    let _ = world.run_until_still();
+    let reactor = world.reactor();
+    let panics = |_: &mut Counts, _: &mut Conn<'_>, _: &mut usize| {
+        std::panic::panic_any(crate::actor::SCRIPTED)
+    };
+    assert!(reactor.with::<()>(third, panics).is_none());
+    assert!(reactor.with(third, |_, _, _| ()).is_none(), "it is gone");
     let _ = world.run_until_still();
     assert_eq!(peers[0].received(), b"10");
     assert_eq!(peers[1].received(), b"20");
@@ -424,7 +419,7 @@ fn a_call_from_a_callback_or_a_post_is_refused_instead_of_waiting_for_itself() {
     let inner = handle.clone();
     handle
         .post(move |_| {
-            assert_eq!(inner.call(|_| (), SECOND), Err(CallError::OwnThread));
+            assert_eq!(inner.call(|_| ()).wait(SECOND), Err(CallError::OwnThread));
             assert!(inner.connections(SECOND).is_err());
             assert!(inner.replace(|_| Echo, |_, ()| None, SECOND).is_err());
         })
@@ -789,7 +784,7 @@ fn caps_are_exact_over_several_reactors_and_each_overflow_does_what_it_says() {
 #[test]
 fn one_reactor_that_stops_or_drains_takes_all_with_it() {
     let stops = |conn: &mut Conn<'_>, input: &mut Input<'_>| match input.take() {
-        b"stop" => conn.stop_reactor(),
+        b"stop" => conn.reactor().stop(),
         _ => conn.send(b"?"),
     };
     let mut world = World::of_many(1, Config::new(), 3, |_| from_fn(stops)).unwrap();
@@ -803,7 +798,7 @@ fn one_reactor_that_stops_or_drains_takes_all_with_it() {
     // In order, by a callback.
     let drains = |conn: &mut Conn<'_>, input: &mut Input<'_>| {
         conn.send(input.take());
-        conn.others().drain(10 * SECOND);
+        conn.reactor().drain(10 * SECOND);
     };
     let mut world = World::of_many(1, Config::new(), 3, |_| from_fn(drains)).unwrap();
     let addr = world.listen(ADDR).unwrap();
@@ -934,13 +929,12 @@ fn a_drain_waits_for_whoever_has_paused_its_connection_to_work_at_the_answer() {
     world.handle().drain(10 * SECOND);
     let _ = world.run_for(5 * SECOND);
     let first = ids[0];
-    let answer = move |reactor: &mut Reactor<_, Sim>| {
-        reactor.with(first, |_, conn, ()| {
-            conn.send(b"done");
-            conn.resume();
-        })
+    let answer = move |reactor: &mut Context<'_>| {
+        let mut conn = reactor.get(first).expect("it is there");
+        conn.send(b"done");
+        conn.resume();
     };
-    world.handle().post(move |reactor| answer(reactor).unwrap()).unwrap();
+    world.handle().post(answer).unwrap();
     assert!(world.run_for(10 * SECOND).is_break());
     assert_eq!((answered.received(), answered.ending()), (b"done".to_vec(), Some(Ending::Fin)));
     assert_eq!(figures(world.report()), report(1, 1, 0));

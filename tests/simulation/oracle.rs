@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use readyloop::net::sim::{Ending, Peer, Reading, Sim, World};
-use readyloop::{Handle, ListenOptions, Reactor, Suspension};
+use readyloop::net::sim::{Ending, Peer, Reading, World};
+use readyloop::{Context, Handle, ListenOptions, Suspension};
 
 use crate::actor::{Actor, Ledger, Life, PeerDid, SCRIPTED, pattern};
 use crate::dials::{self, Dial};
@@ -50,7 +50,7 @@ pub(crate) fn silence_scripted_panics() {
 struct Run {
     world: World<Actor>,
     /// One for the whole run: when the last one ends, a reactor without listeners is woken.
-    handle: Handle<Actor, Sim>,
+    handle: Handle,
     ledger: Rc<RefCell<Ledger>>,
     addr: SocketAddr,
     peers: Vec<Dialled>,
@@ -230,9 +230,8 @@ impl Run {
         }
         let id = ids[conn % ids.len()];
         self.posts.sent += 1;
-        let closure = move |reactor: &mut Reactor<Actor, Sim>| {
-            reactor.handler().ledger.borrow_mut().posts_run += 1;
-            let _ = reactor.with(id, |actor, conn, state| actor.posted(conn, state));
+        let closure = move |reactor: &mut Context<'_>| {
+            reactor.with_handler(|actor: &mut Actor, reactor| actor.posted(reactor, id));
         };
         let posted = self.handle.post_for(id, closure);
         self.posts.returned += usize::from(posted.is_err());

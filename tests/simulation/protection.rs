@@ -79,7 +79,7 @@ fn a_newcomer_that_says_nothing_ends_by_the_first_byte_deadline_and_one_that_spe
 fn only_what_comes_in_keeps_an_idle_connection_open() {
     let handler = from_fn(|conn, input| {
         input.take();
-        conn.others().broadcast(b"news");
+        conn.reactor().broadcast(b"news");
     });
     let config = Config::new().idle_timeout(Some(30 * SECOND));
     let mut world = World::new(1, config, handler).unwrap();
@@ -456,11 +456,10 @@ fn try_send_is_refused_above_the_budget() {
     let count = Rc::clone(&refused);
     let handler = from_fn(move |conn, input| {
         input.take();
-        let ids: Vec<_> = conn.others().ids().collect();
-        for id in ids {
-            while conn.others().try_send(id, &[b'x'; 1_000]).is_ok() {}
+        conn.reactor().for_each(|other| {
+            while other.try_send(&[b'x'; 1_000]).is_ok() {}
             *count.borrow_mut() += 1;
-        }
+        });
     });
     let config = Config::new().queue_limit(1_000_000).queue_budget(100_000);
     let mut world = World::new(1, config, handler).unwrap();
@@ -514,10 +513,12 @@ fn a_relay_that_was_told_to_wait_under_pressure_is_told_to_go_on() {
         ) -> Result<(), BoxError> {
             match input.take() {
                 b"go" => {
-                    let first = conn.others().ids().next().ok_or("nobody is there")?;
-                    conn.others().send(first, &[b'x'; 100])?;
+                    let first = conn.reactor().ids().next().ok_or("nobody is there")?;
+                    let mut reactor = conn.reactor();
+                    let mut first = reactor.get(first).ok_or("it has gone")?;
+                    first.send(&[b'x'; 100]);
                     // It is far below its own high water.
-                    assert!(conn.others().is_above_high_water(first)?);
+                    assert!(first.is_above_high_water());
                 }
                 bytes => conn.send(bytes),
             }
@@ -792,10 +793,12 @@ fn one_at_a_time() -> (World<impl Handler>, std::net::SocketAddr, Rc<RefCell<Str
             assert!(conn.is_paused());
             return;
         }
+        let mut reactor = conn.reactor();
+        let mut other = reactor.get(id).unwrap();
         match input.take() {
-            b"!" => conn.others().resume_for(id, 1).unwrap(),
-            b"3" => conn.others().resume_for(id, 3).unwrap(),
-            _ => conn.others().resume(id).unwrap(),
+            b"!" => other.resume_for(1),
+            b"3" => other.resume_for(3),
+            _ => other.resume(),
         }
     });
     let mut world = World::new(1, Config::new(), handler).unwrap();
@@ -898,11 +901,13 @@ fn a_relay_passes_on_no_faster_than_the_other_side_takes_it() {
             input: &mut Input<'_>,
         ) -> Result<(), BoxError> {
             if let Some(to) = *to {
-                conn.others().send(to, input.take())?;
-                if conn.others().is_above_high_water(to)? {
+                let mut reactor = conn.reactor();
+                let mut to = reactor.get(to).ok_or("it has gone")?;
+                to.send(input.take());
+                assert!(to.queued() <= 1_000 + 70_000);
+                if to.is_above_high_water() {
                     conn.pause();
                 }
-                assert!(conn.others().queued(to)? <= 1_000 + 70_000);
             }
             Ok(())
         }
@@ -912,7 +917,7 @@ fn a_relay_passes_on_no_faster_than_the_other_side_takes_it() {
             _: &mut Option<ConnId>,
         ) -> Result<(), BoxError> {
             let second = self.0.expect("both are there");
-            conn.others().resume(second)?;
+            conn.reactor().get(second).ok_or("it has gone")?.resume();
             Ok(())
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use readyloop::net::sim::{Ending, Faults, Peer, Reading, World};
 use readyloop::services::Echo;
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, Gone, Handler, Input, Overflow, SendError, from_fn,
+    BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, SendError, from_fn,
 };
 
 use crate::logs;
@@ -415,14 +415,12 @@ fn row_09_an_event_for_a_slots_former_tenant_reaches_nobody() {
 }
 
 #[test]
-fn row_10_a_stale_id_is_an_error() {
+fn row_10_a_stale_id_names_no_connection() {
     let mut seen: Vec<ConnId> = Vec::new();
     let handler = from_fn(move |conn, input| {
         input.take();
         for &id in &seen {
-            assert_eq!(conn.others().send(id, b"who is there?"), Err(Gone));
-            assert_eq!(conn.others().try_send(id, b"who is there?"), Err(SendError::Gone));
-            assert_eq!((conn.others().close(id), conn.others().abort(id)), (Err(Gone), Err(Gone)));
+            assert!(conn.reactor().get(id).is_none());
         }
         seen.push(conn.id());
         conn.close();
@@ -737,19 +735,25 @@ fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
         let first = *first.get_or_insert(own);
         match input.take() {
             b"tell" => {
+                let mut reactor = conn.reactor();
+                let mut first = reactor.get(first).unwrap();
                 for word in ["one ", "two ", "three"] {
-                    conn.others().send(first, word.as_bytes()).unwrap();
+                    first.send(word.as_bytes());
                 }
             }
             b"close" => {
-                conn.others().send(first, b", bye").unwrap();
-                conn.others().close(first).unwrap();
-                assert_eq!(conn.others().send(first, b" not this"), Err(Gone));
+                let mut reactor = conn.reactor();
+                let mut first = reactor.get(first).unwrap();
+                first.send(b", bye");
+                first.close();
+                first.send(b" not this");
+                assert_eq!(first.try_send(b" nor this"), Err(SendError::Closed));
+                assert!(!first.is_open() && !first.is_writable());
                 conn.send(b"did");
                 conn.close();
                 conn.send(b" not this");
             }
-            b"stop" => conn.stop_reactor(),
+            b"stop" => conn.reactor().stop(),
             bytes => conn.send(bytes),
         }
     });

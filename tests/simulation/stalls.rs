@@ -22,7 +22,7 @@ impl Handler for Staller {
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
         if self.clock.is_some() && !std::mem::replace(&mut self.is_set, true) {
-            conn.others().set_timer(self.every, TimerKey(0));
+            conn.reactor().set_timer(self.every, TimerKey(0));
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ fn those_who_could_not_be_heard_are_not_the_idlest() {
     let _ = world.run_for(SECOND / 2);
     assert!(world.reactors().iter().all(|reactor| reactor.stats().open == 4), "four each");
     // All speak each second, those too whose reactor does not listen; but one of the other reactor's.
-    let of_first = world.reactors()[0].context().infos().next().unwrap().peer;
+    let of_first = world.reactors()[0].context().infos()[0].peer;
     let (silent, speaking): (Vec<_>, Vec<_>) =
         peers.iter().partition(|peer| peer.addr() == of_first);
     for _ in 0..9 {

@@ -32,7 +32,7 @@ impl Handler for Buggy {
     type State = ();
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
-        conn.others().set_timer(SECOND, TimerKey(0));
+        conn.reactor().set_timer(SECOND, TimerKey(0));
         Ok(())
     }
 
@@ -66,7 +66,9 @@ fn trusts(world: &mut World<Buggy>) {
     let addr = world.listen(ADDR).unwrap();
     let peer = world.dial(addr);
     peer.send(b"hello");
-    let _ = world.handle().post(|reactor| reactor.handler().act(Place::Post));
+    let _ = world.handle().post(|reactor| {
+        reactor.with_handler(|handler: &mut Buggy, _| handler.act(Place::Post));
+    });
     let _ = world.run_for(10 * SECOND);
 }
 

@@ -69,7 +69,7 @@ impl Handler for Teller {
     }
 }
 
-fn teller() -> (Server<Teller>, Receiver<News>) {
+fn teller() -> (Server, Receiver<News>) {
     let (sender, news) = mpsc::channel();
     (Server::start(Config::new(), Teller(sender)), news)
 }

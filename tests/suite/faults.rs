@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use readyloop::services::Echo;
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, Gone, Handler, Input, Reactor, SendError, from_fn,
+    BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Reactor, SendError, from_fn,
 };
 use socket2::SockRef;
 
@@ -101,12 +101,14 @@ fn row_10_a_stale_id_is_refused_and_never_names_another() {
             input.take();
             let own = conn.id();
             let id = *first.get_or_insert(own);
-            let others = &mut conn.others();
-            let answers =
-                [others.send(id, b"hello").is_ok(), others.close(id) != Err(Gone)].map(u8::from);
-            if id != own {
-                conn.send(&answers);
+            match conn.reactor().get(id) {
+                Some(mut conn) => {
+                    conn.send(b"hello");
+                    conn.close();
+                }
+                None => conn.send(b"gone"),
             }
+            assert_eq!(id == own, conn.reactor().get(id).is_some());
         }),
     );
     let mut client = server.connect();
@@ -117,9 +119,9 @@ fn row_10_a_stale_id_is_refused_and_never_names_another() {
     // This one has the same slot.
     let mut client = server.connect();
     client.write_all(b"is the other still there?").unwrap();
-    let mut answers = [9; 2];
-    client.read_exact(&mut answers).unwrap();
-    assert_eq!(answers, [0, 0]);
+    let mut answer = [0; 4];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"gone");
 }
 
 #[test]
@@ -394,7 +396,7 @@ fn row_27_a_handler_that_sends_without_end_is_told_that_it_is_full() {
             if bytes == b"send on" {
                 loop {
                     conn.send(b"x");
-                    if conn.try_send(b"") == Err(SendError::Gone) {
+                    if conn.try_send(b"") == Err(SendError::Closed) {
                         break;
                     }
                 }
@@ -435,28 +437,29 @@ impl Handler for Meddler {
         let first = *self.first.get_or_insert(own);
         match input.take() {
             b"tell" => {
-                conn.others().send(first, b"one ")?;
-                conn.others().send(first, b"two ")?;
-                conn.others().send(first, b"three")?;
+                let mut reactor = conn.reactor();
+                let mut first = reactor.get(first).ok_or("it has gone")?;
+                first.send(b"one ");
+                first.send(b"two ");
+                first.send(b"three");
                 conn.send(b"told");
             }
             b"close" => {
-                conn.others().send(first, b", bye")?;
-                conn.others().close(first)?;
+                let mut reactor = conn.reactor();
+                let mut first = reactor.get(first).ok_or("it has gone")?;
+                first.send(b", bye");
+                first.close();
                 conn.send(b"did");
                 conn.close();
                 conn.send(b" not this");
             }
             b"abort all" => {
-                let ids: Vec<_> = conn.others().ids().collect();
-                for id in ids {
-                    conn.others().abort(id)?;
-                }
+                conn.reactor().for_each(|other| other.abort());
                 conn.send(b"done");
             }
             b"stop" => {
                 conn.send(b"stopping");
-                conn.stop_reactor();
+                conn.reactor().stop();
             }
             bytes => conn.send(bytes),
         }
@@ -464,7 +467,7 @@ impl Handler for Meddler {
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
-        conn.others().broadcast(b"somebody left");
+        conn.reactor().broadcast(b"somebody left");
         let _ = self.diary.send((conn.id(), reason.to_string()));
     }
 }

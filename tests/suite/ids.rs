@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::thread;
 
 use readyloop::services::Echo;
-use readyloop::{Config, ConnId, Handle, Refusal, Server as Reactors};
+use readyloop::{Config, ConnId, Context, Handle, Refusal, Server as Reactors};
 
 use crate::util::*;
 
-fn ids(handle: &Handle<Echo>, count: usize) -> Vec<ConnId> {
+fn ids(handle: &Handle, count: usize) -> Vec<ConnId> {
     wait_until("all are there", || handle.stats().open == count as u64);
     handle.connections(DEADLINE).unwrap().iter().map(|conn| conn.id).collect()
 }
@@ -37,11 +37,8 @@ fn row_51_what_one_server_is_told_about_an_id_never_reaches_a_connection_of_anot
                 assert!(handle.post_for(*id, |_| ()).is_err());
                 for reactor in 0..handle.reactors() {
                     let id = *id;
-                    let close = move |reactor: &mut readyloop::Reactor<Echo>| {
-                        reactor.with(id, |_, conn, ()| conn.close()).is_err()
-                            && reactor.context().close(id).is_err()
-                    };
-                    assert!(handle.call_to(reactor, close, DEADLINE).unwrap());
+                    let is_unknown = move |reactor: &mut Context<'_>| reactor.get(id).is_none();
+                    assert!(handle.call_to(reactor, is_unknown).wait(DEADLINE).unwrap());
                 }
             }
         }

@@ -36,7 +36,8 @@ fn row_30_eight_threads_that_flood_the_mailbox_get_back_what_it_does_not_take_an
                     let mut returned = 0;
                     for _ in 0..posts {
                         let run = Arc::clone(&run);
-                        let count = move |_: &mut _| _ = run.fetch_add(1, Ordering::Relaxed);
+                        let count =
+                            move |_: &mut Context<'_>| _ = run.fetch_add(1, Ordering::Relaxed);
                         if let Err(Refused { why, returned: closure, .. }) =
                             server.handle.post(count)
                         {
@@ -125,19 +126,19 @@ fn a_call_brings_an_answer_a_panic_or_says_that_it_took_too_long() {
     const LONG: Duration = Duration::from_secs(20);
     let server = Server::start(Config::new(), Echo);
     let handle = &server.handle;
-    assert_eq!(handle.call(|_| 6 * 7, LONG), Ok(42));
-    let panics = |_: &mut _| -> u8 { panic!("this panic is part of the test") };
-    assert_eq!(handle.call(panics, LONG), Err(CallError::NoAnswer));
+    assert_eq!(handle.call(|_| 6 * 7).wait(LONG), Ok(42));
+    let panics = |_: &mut Context<'_>| -> u8 { panic!("this panic is part of the test") };
+    assert_eq!(handle.call(panics).wait(LONG), Err(CallError::NoAnswer));
     let released = Arc::new(AtomicBool::new(false));
     let until = Arc::clone(&released);
-    let blocks = move |_: &mut _| {
+    let blocks = move |_: &mut Context<'_>| {
         while !until.load(Ordering::Acquire) {
             thread::yield_now();
         }
     };
-    assert_eq!(handle.call(blocks, Duration::from_millis(1)), Err(CallError::TimedOut));
+    assert_eq!(handle.call(blocks).wait(Duration::from_millis(1)), Err(CallError::TimedOut));
     released.store(true, Ordering::Release);
-    assert_eq!(handle.call(|_| "goes on", LONG), Ok("goes on"));
+    assert_eq!(handle.call(|_| "goes on").wait(LONG), Ok("goes on"));
 }
 
 #[test]
@@ -365,7 +366,7 @@ fn two_reactors_under_load_share_evenly_keep_the_cap_and_their_figures_are_what_
 #[test]
 fn connections_of_two_reactors_talk_to_each_other_by_the_handle() {
     /// Tells all what it hears, wherever they are.
-    struct Room(Arc<Mutex<Option<readyloop::Handle<Self>>>>);
+    struct Room(Arc<Mutex<Option<readyloop::Handle>>>);
     impl Handler for Room {
         type State = ();
 
@@ -383,7 +384,7 @@ fn connections_of_two_reactors_talk_to_each_other_by_the_handle() {
             let word = input.take().to_vec();
             for reactor in 0..handle.reactors() {
                 let word = word.clone();
-                handle.post_to(reactor, move |reactor| reactor.context().broadcast(&word))?;
+                handle.post_to(reactor, move |reactor| reactor.broadcast(&word))?;
             }
             Ok(())
         }
@@ -447,7 +448,7 @@ fn a_reactor_that_fails_ends_the_server_with_an_error() {
         handle.post_to(2, move |_| std::mem::forget(bomb)).unwrap();
     }
     let asker = handle.clone();
-    let asking = thread::spawn(move || asker.call_to(2, |_| (), Duration::MAX));
+    let asking = thread::spawn(move || asker.call_to(2, |_| ()).wait(Duration::MAX));
     let error = server.run().unwrap_err();
     assert!(matches!(error, Error::Reactor { index: 2, .. }), "{error:?}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
@@ -483,7 +484,7 @@ fn the_reactors_own_life_is_told() {
         }
 
         fn on_start(&mut self, reactor: &mut Context<'_>) {
-            self.0.lock().unwrap().push(format!("start {}", reactor.reactor()));
+            self.0.lock().unwrap().push(format!("start {}", reactor.index()));
             reactor.set_timer(Duration::from_millis(1), TimerKey(3));
         }
 
@@ -563,7 +564,7 @@ fn row_05_a_reactor_that_can_be_reached_by_a_handle_goes_on_and_listens_again_wh
     wait_until("it is noticed", || handle.stats().listeners_lost == 1);
     let other = handle.clone();
     drop(handle);
-    assert!(other.call(|reactor| reactor.stats().open, DEADLINE).is_ok(), "it still runs");
+    assert!(other.call(|reactor| reactor.stats().open).wait(DEADLINE).is_ok(), "it still runs");
     drop(other);
     assert_eq!(lost(thread.join().unwrap()).0, addr);
 }

@@ -121,7 +121,7 @@ fn row_60_a_panic_of_several_lines_in_any_callback_or_closure_is_one_escaped_lin
     server
         .handle
         .post(move |reactor| {
-            reactor.context().connect(&[target], &ConnectOptions::new());
+            reactor.connect(&[target], &ConnectOptions::new());
             panic!("clumsy closure\nsecond line\r\n\x1b[31mred\u{85}")
         })
         .unwrap_or_else(|refused| panic!("{refused}"));

@@ -30,14 +30,14 @@ pub(crate) fn count_of(id: ConnId) -> u64 {
 }
 
 /// A reactor on a thread of its own, that stops when this is dropped.
-pub(crate) struct Server<H: Handler> {
+pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
-    pub(crate) handle: Handle<H>,
+    pub(crate) handle: Handle,
     thread: Option<JoinHandle<Report>>,
 }
 
-impl<H: Handler + Send + 'static> Server<H> {
-    pub(crate) fn start(config: Config, handler: H) -> Self {
+impl Server {
+    pub(crate) fn start(config: Config, handler: impl Handler + Send) -> Self {
         let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
             let mut reactor = Reactor::new(config, handler).expect("a reactor can be made");
@@ -50,7 +50,7 @@ impl<H: Handler + Send + 'static> Server<H> {
     }
 }
 
-impl<H: Handler> Server<H> {
+impl Server {
     pub(crate) fn connect(&self) -> TcpStream {
         connect(self.addr)
     }
@@ -80,7 +80,7 @@ impl<H: Handler> Server<H> {
     }
 }
 
-impl<H: Handler> Drop for Server<H> {
+impl Drop for Server {
     fn drop(&mut self) {
         self.join();
     }

@@ -63,7 +63,7 @@ pub(super) struct Conductor {
 /// A thread and its reactor.
 struct Player {
     share: Share,
-    handle: Handle<Driver>,
+    handle: Handle,
     thread: JoinHandle<()>,
 }
 
@@ -239,9 +239,8 @@ impl Conductor {
     fn tell_all(&self, what: impl Fn(&mut Driver, &mut Context<'_>) + Clone + Send + 'static) {
         for player in &self.threads {
             let what = what.clone();
-            let tell = move |reactor: &mut Reactor<Driver>| {
-                let (driver, mut context) = reactor.handler_and_context();
-                what(driver, &mut context);
+            let tell = move |reactor: &mut Context<'_>| {
+                reactor.with_handler(what);
             };
             let _ = player.handle.post(tell); // one that has failed has told so
         }

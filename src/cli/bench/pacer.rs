@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use readyloop::Handle;
+use readyloop::{Context, Handle};
 
 use super::clock::Clock;
 use super::driver::Driver;
@@ -19,7 +19,7 @@ const NAP: Duration = Duration::from_millis(50);
 /// until the next message is due, and then has the reactor woken, is behind by what the
 /// kernel needs to wake the two, and meanwhile the reactor takes answers.
 pub(super) struct Pacer {
-    pub(super) handle: Handle<Driver>,
+    pub(super) handle: Handle,
     pub(super) clock: Clock,
     pub(super) due: Due,
     pub(super) start: u64,
@@ -63,11 +63,10 @@ impl Pacer {
     /// Returns whether the reactor is still there.
     fn post(&self, is_posted: &Arc<AtomicBool>) -> bool {
         let is_posted = Arc::clone(is_posted);
-        let send = move |reactor: &mut readyloop::Reactor<Driver>| {
+        let send = move |reactor: &mut Context<'_>| {
             // Before the clock is read: what is due after that brings another closure.
             is_posted.store(false, Ordering::Release);
-            let (driver, mut context) = reactor.handler_and_context();
-            driver.send_due(&mut context);
+            reactor.with_handler(|driver: &mut Driver, reactor| driver.send_due(reactor));
         };
         self.handle.post(send).is_ok()
     }

@@ -276,7 +276,7 @@ impl Handler for Script {
             received: Vec::new(),
             excess: 0,
         };
-        self.connect_next(&mut conn.others());
+        self.connect_next(&mut conn.reactor());
         self.send_next(conn, &mut client);
         Ok(client)
     }
@@ -334,6 +334,6 @@ impl Handler for Script {
                 format!("client {number}: {reason}, after {replies} of {count} replies")
             });
         }
-        self.one_is_gone(&mut conn.others());
+        self.one_is_gone(&mut conn.reactor());
     }
 }

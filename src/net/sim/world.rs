@@ -21,6 +21,7 @@ use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::net::ListenOptions;
 use crate::reactor::Reactor;
+use crate::reactor::arrivals::Arrivals;
 use crate::reactor::group::Group;
 use crate::report::Report;
 use crate::stats::Stats;
@@ -95,8 +96,10 @@ impl<H: Handler> World<H> {
         let nets: Vec<_> = (0..reactors).map(sim).collect();
         let numbers = WorldNumbers::take(reactors);
         let group = Group::new(&config, &nets, numbers.first);
+        let arrivals = Arc::new(Arrivals::new(nets.len()));
         let member = |(index, net)| {
-            Reactor::member(Arc::clone(&group), index, net, config.clone(), make(index))
+            let (group, arrivals) = (Arc::clone(&group), Arc::clone(&arrivals));
+            Reactor::member(group, arrivals, index, net, config.clone(), make(index))
         };
         let members = nets.into_iter().enumerate().map(member).collect();
         Ok(Self {
@@ -288,7 +291,7 @@ impl<H: Handler> World<H> {
 
     /// A handle to the reactors, which does not disturb their sleep.
     #[must_use]
-    pub fn handle(&self) -> Handle<H, Sim> {
+    pub fn handle(&self) -> Handle {
         self.reactors[0].handle()
     }
 

@@ -56,7 +56,7 @@ impl Driver {
     /// Has the connection do what comes after so many answers.
     pub(super) fn go_on(&mut self, conn: &mut Conn<'_>, place: usize, answered: u64, now: u64) {
         match self.load() {
-            Load::Idle => self.echo(&mut conn.others()),
+            Load::Idle => self.echo(&mut conn.reactor()),
             _ if self.places[place].is_closing => {}
             Load::Closed { .. } if self.phase == Phase::Running && now < self.end => {
                 self.under_way += answered;
@@ -67,7 +67,7 @@ impl Driver {
             }
             // There is room again, and the next message may not be due for long.
             Load::Open { .. } if self.tally.held_back.is_some() => {
-                conn.others().set_timer(Duration::ZERO, MORE);
+                conn.reactor().set_timer(Duration::ZERO, MORE);
             }
             Load::Closed { .. } | Load::Open { .. } => {}
             Load::Churn => {
@@ -76,7 +76,7 @@ impl Driver {
                 conn.shutdown_write();
             }
         }
-        self.finish_if_done(&mut conn.others());
+        self.finish_if_done(&mut conn.reactor());
     }
 
     /// Tells of the seconds that are over.

@@ -48,7 +48,9 @@ impl Driver {
         let Place { id, is_closing, .. } = &mut self.places[place];
         if let Some(id) = id {
             *is_closing = true;
-            let _ = reactor.abort(*id); // it may have ended just now
+            if let Some(mut conn) = reactor.get(*id) {
+                conn.abort();
+            }
         }
     }
 

@@ -277,7 +277,9 @@ impl Driver {
         message.pieces().iter().for_each(|piece| self.scratch.extend_from_slice(piece));
         self.under_way += 1;
         // If it is about to end, its `on_close` follows, and finds this message unanswered.
-        let _ = reactor.send(id, &self.scratch);
+        if let Some(mut conn) = reactor.get(id) {
+            conn.send(&self.scratch);
+        }
         true
     }
 }
@@ -392,14 +394,14 @@ impl Handler for Driver {
         if !*is_closing && !is_orderly {
             self.lose(&kind_of_loss(reason));
         }
-        self.give_up(&mut conn.others(), place, "its connection was lost");
+        self.give_up(&mut conn.reactor(), place, "its connection was lost");
         if self.load() == Load::Idle && self.phase == Phase::Finishing {
-            self.echo(&mut conn.others());
+            self.echo(&mut conn.reactor());
         }
         if self.churns() {
-            self.dial(&mut conn.others(), place);
+            self.dial(&mut conn.reactor(), place);
         }
         self.finish_if_nobody_is_left();
-        self.finish_if_done(&mut conn.others());
+        self.finish_if_done(&mut conn.reactor());
     }
 }

@@ -1,0 +1,63 @@
+//! What a callback reaches of its reactor.
+
+use std::any::Any;
+
+use crate::conn_info::ConnInfo;
+use crate::id::ConnId;
+use crate::table::{Entry, Table};
+
+/// What [`Conn`](crate::Conn) and [`Context`](crate::Context) borrow from a reactor.
+pub(crate) struct View<'a> {
+    pub(crate) table: &'a mut Table,
+    pub(crate) owned: &'a mut (dyn Owned + 'a),
+    /// The connection whose callback runs, if one does.
+    pub(crate) current: Option<ConnId>,
+}
+
+/// What belongs to the program: its handler, and the state of each connection. What the callback at hand has borrowed
+/// is not there.
+pub(crate) trait Owned {
+    fn state(&mut self, slot: u32) -> Option<&mut dyn Any>;
+
+    /// Calls a closure once with the handler and all that is there beside it, if the handler is there.
+    fn with_handler(&mut self, act: &mut dyn FnMut(&mut dyn Any, &mut dyn Owned));
+}
+
+impl View<'_> {
+    pub(crate) fn reborrow(&mut self) -> View<'_> {
+        View { table: self.table, owned: self.owned, current: self.current }
+    }
+
+    /// All that is known of a connection.
+    pub(crate) fn info(&self, id: ConnId, entry: &Entry) -> ConnInfo {
+        ConnInfo {
+            id,
+            peer: entry.peer(),
+            direction: entry.direction(),
+            listener: self.table.listener_of(entry),
+            age: self.table.since(entry.opened()),
+            idle: self.table.since(entry.since()),
+            traffic: entry.counters(),
+            queued: self.table.queued(id, self.current),
+        }
+    }
+
+    /// Changes a connection, unless it is closed.
+    pub(crate) fn change(&mut self, id: ConnId, how: impl FnOnce(&mut Entry)) {
+        let entry = self.table.entry(id);
+        if entry.phase.is_closed() {
+            return;
+        }
+        how(entry);
+        if Some(id) != self.current {
+            self.table.list_if_busy(id); // after its own callback the reactor looks by itself
+        }
+    }
+
+    /// Changes what a connection reads, unless it is about to end.
+    pub(crate) fn change_reading(&mut self, id: ConnId, how: impl FnOnce(&mut Entry)) {
+        if self.table.entry(id).phase.is_before_the_end() {
+            self.change(id, how);
+        }
+    }
+}
