@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use readyloop::{BoxError, Config, Conn, Handler, Input, Reactor};
+use readyloop::{Config, Conn, Handler, Input, Reactor, Result};
 
 /// No answer is longer than this many bytes.
 const MOST: usize = 64 << 20;
@@ -16,16 +16,11 @@ pub(crate) struct Bulk;
 impl Handler for Bulk {
     type State = ();
 
-    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<(), BoxError> {
+    fn on_open(&mut self, _conn: &mut Conn) -> Result {
         Ok(())
     }
 
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        (): &mut (),
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_data(&mut self, conn: &mut Conn, (): &mut (), input: &mut Input) -> Result {
         if let Some(line) = input.take_until(b"\n") {
             let count: usize = std::str::from_utf8(line)?.trim().parse()?;
             let mut answer = vec![b'x'; count.min(MOST)];

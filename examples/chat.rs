@@ -1,7 +1,7 @@
 //! A chat room: everybody hears everybody. `cargo run --example chat`, then in two terminals
 //! `nc 127.0.0.1 7001`.
 
-use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input, Reactor};
+use readyloop::{CloseReason, Config, Conn, Handler, Input, Reactor, Result};
 
 struct Room;
 
@@ -9,17 +9,12 @@ impl Handler for Room {
     /// The name that a guest has given, once it has.
     type State = Option<String>;
 
-    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Self::State, BoxError> {
+    fn on_open(&mut self, conn: &mut Conn) -> Result<Self::State> {
         conn.send(b"What is your name?\n");
         Ok(None)
     }
 
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        name: &mut Self::State,
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_data(&mut self, conn: &mut Conn, name: &mut Self::State, input: &mut Input) -> Result {
         if let Some(line) = input.take_until(b"\n") {
             let line = String::from_utf8_lossy(line);
             let line = line.trim();
@@ -32,7 +27,7 @@ impl Handler for Room {
         Ok(())
     }
 
-    fn on_close(&mut self, conn: &mut Conn<'_>, name: Self::State, _reason: &CloseReason) {
+    fn on_close(&mut self, conn: &mut Conn, name: Self::State, _reason: &CloseReason) {
         if let Some(name) = name {
             conn.reactor().broadcast(format!("* {name} has left\n").as_bytes());
         }

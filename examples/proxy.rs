@@ -10,8 +10,8 @@ use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
-    Input, Reactor,
+    CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler, Input, Reactor,
+    Result,
 };
 
 /// One handler for both sides: a connection's state is the id of the one that it is joined to.
@@ -31,7 +31,7 @@ impl Proxy {
 impl Handler for Proxy {
     type State = ConnId;
 
-    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<ConnId, BoxError> {
+    fn on_open(&mut self, conn: &mut Conn) -> Result<ConnId> {
         if conn.direction() == Direction::Outbound {
             let client = self.clients.remove(&conn.id()).ok_or("nobody has asked for it")?;
             conn.read_above_high_water(true);
@@ -48,7 +48,7 @@ impl Handler for Proxy {
         Ok(server)
     }
 
-    fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
+    fn on_connect_failed(&mut self, reactor: &mut Context, id: ConnId, reason: &CloseReason) {
         if let Some(client) = self.clients.remove(&id) {
             eprintln!("no server for {client}: {reason}");
             if let Some(mut client) = reactor.get(client) {
@@ -57,12 +57,7 @@ impl Handler for Proxy {
         }
     }
 
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        other: &mut ConnId,
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_data(&mut self, conn: &mut Conn, other: &mut ConnId, input: &mut Input) -> Result {
         let mut reactor = conn.reactor();
         let Some(mut other) = reactor.get(*other).filter(Conn::is_writable) else {
             conn.abort(); // what it cannot pass on must not look whole
@@ -76,7 +71,7 @@ impl Handler for Proxy {
         Ok(())
     }
 
-    fn on_low_water(&mut self, conn: &mut Conn<'_>, other: &mut ConnId) -> Result<(), BoxError> {
+    fn on_low_water(&mut self, conn: &mut Conn, other: &mut ConnId) -> Result {
         if let Some(mut other) = conn.reactor().get(*other) {
             other.resume();
         }
@@ -84,12 +79,7 @@ impl Handler for Proxy {
     }
 
     /// A half-close goes through: the other direction may have much to say yet.
-    fn on_eof(
-        &mut self,
-        conn: &mut Conn<'_>,
-        other: &mut ConnId,
-        _input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_eof(&mut self, conn: &mut Conn, other: &mut ConnId, _input: &mut Input) -> Result {
         if let Some(mut other) = conn.reactor().get(*other) {
             other.shutdown_write();
         }
@@ -98,7 +88,7 @@ impl Handler for Proxy {
 
     /// The two end together, whether the other is open or still being opened: what fails on one side ends in a
     /// reset on the other, and never looks whole there.
-    fn on_close(&mut self, conn: &mut Conn<'_>, other: ConnId, reason: &CloseReason) {
+    fn on_close(&mut self, conn: &mut Conn, other: ConnId, reason: &CloseReason) {
         let mut reactor = conn.reactor();
         let Some(mut other) = reactor.get(other) else { return };
         match reason {

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use readyloop::{BoxError, Config, Conn, ConnId, Handler, Input, Server};
+use readyloop::{Config, Conn, ConnId, Handler, Input, Result, Server};
 
 /// How many lines a client has sent. The second version counts on where the first one was.
 type Lines = u32;
@@ -19,12 +19,7 @@ struct Echo;
 struct Shout;
 
 /// Answers each line, with its number before it.
-fn answer(
-    conn: &mut Conn<'_>,
-    lines: &mut Lines,
-    input: &mut Input<'_>,
-    how: fn(&[u8]) -> Vec<u8>,
-) {
+fn answer(conn: &mut Conn, lines: &mut Lines, input: &mut Input, how: fn(&[u8]) -> Vec<u8>) {
     if let Some(line) = input.take_until(b"\n") {
         *lines += 1;
         conn.send(format!("{lines}: ").as_bytes());
@@ -36,16 +31,11 @@ fn answer(
 impl Handler for Echo {
     type State = Lines;
 
-    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<Lines, BoxError> {
+    fn on_open(&mut self, _conn: &mut Conn) -> Result<Lines> {
         Ok(0)
     }
 
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        lines: &mut Lines,
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_data(&mut self, conn: &mut Conn, lines: &mut Lines, input: &mut Input) -> Result {
         answer(conn, lines, input, <[u8]>::to_vec);
         Ok(())
     }
@@ -54,16 +44,11 @@ impl Handler for Echo {
 impl Handler for Shout {
     type State = Lines;
 
-    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<Lines, BoxError> {
+    fn on_open(&mut self, _conn: &mut Conn) -> Result<Lines> {
         Ok(0)
     }
 
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        lines: &mut Lines,
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_data(&mut self, conn: &mut Conn, lines: &mut Lines, input: &mut Input) -> Result {
         answer(conn, lines, input, <[u8]>::to_ascii_uppercase);
         Ok(())
     }

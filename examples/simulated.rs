@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use readyloop::net::sim::{Peer, Run, check};
-use readyloop::{BoxError, Config, Conn, Handler, Input};
+use readyloop::{Config, Conn, Handler, Input, Result};
 
 /// The protocol: a line with a number adds it, and is answered with the sum so far. The sum is common
 /// to all connections.
@@ -16,16 +16,11 @@ struct Counter {
 impl Handler for Counter {
     type State = ();
 
-    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<(), BoxError> {
+    fn on_open(&mut self, _conn: &mut Conn) -> Result {
         Ok(())
     }
 
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        _state: &mut (),
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_data(&mut self, conn: &mut Conn, _state: &mut (), input: &mut Input) -> Result {
         if let Some(line) = input.take_until(b"\n") {
             let number: u64 = std::str::from_utf8(line)?.parse()?;
             self.sum = self.sum.checked_add(number).ok_or("the sum is too large")?;

@@ -25,23 +25,23 @@ use crate::result::BoxError;
 /// # Examples
 /// A server that adds up the numbers of each connection, a line each:
 /// ```no_run
-/// use readyloop::{BoxError, Config, Conn, Handler, Input, Reactor};
+/// use readyloop::{Config, Conn, Handler, Input, Reactor, Result};
 ///
 /// struct Adder;
 ///
 /// impl Handler for Adder {
 ///     type State = i64; // the sum so far, one a connection
 ///
-///     fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<i64, BoxError> {
+///     fn on_open(&mut self, _conn: &mut Conn) -> Result<i64> {
 ///         Ok(0)
 ///     }
 ///
 ///     fn on_data(
 ///         &mut self,
-///         conn: &mut Conn<'_>,
+///         conn: &mut Conn,
 ///         sum: &mut i64,
-///         input: &mut Input<'_>,
-///     ) -> Result<(), BoxError> {
+///         input: &mut Input,
+///     ) -> Result {
 ///         if let Some(line) = input.take_until(b"\n") {
 ///             let number: i64 = std::str::from_utf8(line)?.trim().parse()?;
 ///             *sum = sum.checked_add(number).ok_or("the sum is too large")?;
@@ -164,6 +164,36 @@ pub trait Handler: 'static {
         Ok(())
     }
 
+    /// The library is about to close this connection in order, for this reason: idle, too old, no first byte, a message that
+    /// is too long, a drain. It is the place for last words, which are still sent.
+    ///
+    /// Called at most once. Only [`on_close`](Self::on_close) follows. Not called if the handler closes the connection
+    /// itself, if the peer ends it, or if it is cut off. Like `on_close` it also runs while the
+    /// [memory budget](crate::Config::queue_budget) is used up, so last words should be few.
+    ///
+    /// # Errors
+    /// An error is logged, and changes nothing: the connection closes in any case.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Write;
+    /// use readyloop::{CloseReason, Conn, Result};
+    ///
+    /// fn on_closing(conn: &mut Conn, reason: &CloseReason) -> Result {
+    ///     writeln!(conn, "goodbye: {reason}")?;
+    ///     Ok(())
+    /// }
+    /// ```
+    fn on_closing(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut Self::State,
+        reason: &CloseReason,
+    ) -> Result<(), BoxError> {
+        let _ = (conn, state, reason);
+        Ok(())
+    }
+
     /// The connection has ended. Called exactly once for each `on_open` that returned a state.
     ///
     /// The socket is closed already: what is sent to `conn` goes nowhere, but its counters and
@@ -263,6 +293,15 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
         (**self).on_shutdown(conn, state)
     }
 
+    fn on_closing(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut H::State,
+        reason: &CloseReason,
+    ) -> Result<(), BoxError> {
+        (**self).on_closing(conn, state, reason)
+    }
+
     fn on_close(&mut self, conn: &mut Conn<'_>, state: H::State, reason: &CloseReason) {
         (**self).on_close(conn, state, reason);
     }
@@ -281,54 +320,5 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
 
     fn on_stop(&mut self, reactor: &mut Context<'_>) {
         (**self).on_stop(reactor);
-    }
-}
-
-/// A handler without state that is one closure; made by [`from_fn`].
-pub struct FromFn<F>(F);
-
-impl<F> std::fmt::Debug for FromFn<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FromFn")
-    }
-}
-
-/// Makes a [`Handler`] of a closure that is called with the bytes that arrive.
-///
-/// # Examples
-/// ```
-/// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, Reactor, from_fn};
-///
-/// let shout = from_fn(|conn, input| conn.send(&input.take().to_ascii_uppercase()));
-/// let reactor = Reactor::new(Config::new(), shout)?;
-/// # Ok(())
-/// # }
-/// ```
-pub fn from_fn<F>(on_data: F) -> FromFn<F>
-where
-    F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
-{
-    FromFn(on_data)
-}
-
-impl<F> Handler for FromFn<F>
-where
-    F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
-{
-    type State = ();
-
-    fn on_open(&mut self, _conn: &mut Conn<'_>) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        _state: &mut (),
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
-        (self.0)(conn, input);
-        Ok(())
     }
 }

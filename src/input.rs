@@ -15,7 +15,7 @@ use crate::core::search::Search;
 /// ```
 /// use readyloop::{Conn, Input};
 ///
-/// fn answer_line(conn: &mut Conn<'_>, input: &mut Input<'_>) {
+/// fn answer_line(conn: &mut Conn, input: &mut Input) {
 ///     if let Some(line) = input.take_until(b"\n") {
 ///         conn.send(b"you said: ");
 ///         conn.send(line);

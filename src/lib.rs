@@ -48,6 +48,7 @@ mod core;
 mod error;
 #[doc = include_str!("../docs/for-erlang.md")]
 pub mod for_erlang {}
+mod from_fn;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -80,8 +81,9 @@ pub use conn_info::{ConnInfo, Direction};
 pub use connect_error::{Attempt, ConnectError};
 pub use context::Context;
 pub use error::Error;
+pub use from_fn::from_fn;
 pub use handle::Handle;
-pub use handler::{FromFn, Handler, TimerKey, from_fn};
+pub use handler::{Handler, TimerKey};
 pub use id::ConnId;
 pub use input::Input;
 pub use net::{ConnectOptions, ListenOptions};
@@ -90,7 +92,7 @@ pub use refusal::{CallError, Refusal, Refused, ReplaceError};
 pub use report::Report;
 pub use result::{BoxError, Result};
 pub use send_error::SendError;
-pub use serve::serve;
+pub use serve::{serve, serve_with};
 pub use server::Server;
 pub use stats::{Counters, Exhausted, Expired, Stats};
 

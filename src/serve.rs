@@ -1,22 +1,26 @@
 //! The shortest way to a server.
 
+use std::marker::PhantomData;
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::conn::Conn;
 use crate::error::Error;
-use crate::handler::from_fn;
+use crate::from_fn::{Closures, from_fn};
+use crate::handler::Handler;
 use crate::input::Input;
 use crate::reactor::Reactor;
+use crate::report::Report;
+use crate::result::Result;
 
 /// How long clients have to finish if the listener is lost.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves an address for ever, with a closure that is called with the bytes that arrive.
+/// Serves an address with a closure, which is called with the bytes that arrive. Settings are as by default.
 ///
-/// Everything else is as by default: see [`Config`] and [`ListenOptions`](crate::ListenOptions). If its listener
-/// dies it drains for ten seconds and fails, as [`Config::drain_without_listeners`] says. The closure can stop the server with [`Context::stop`](crate::Context::stop); then this returns.
+/// It returns when the closure stops the server, with `conn.reactor().stop()`. If the listener dies, the server drains
+/// for ten seconds and fails, as [`Config::drain_without_listeners`] says.
 ///
 /// # Errors
 /// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].
@@ -38,8 +42,56 @@ where
     F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
 {
     let config = Config::new().drain_without_listeners(Some(DRAIN));
-    let mut reactor = Reactor::new(config, from_fn(on_data))?;
+    run(addr, config, from_fn(on_data)).map(drop)
+}
+
+/// Serves an address with two closures and settings of one's own. `on_open` makes the state of a connection, and
+/// `on_data` gets it with the bytes that arrive. Both may fail, as [`Handler::on_open`] and [`Handler::on_data`] may.
+///
+/// It returns when a closure stops or drains the server. [`Config::drain_without_listeners`] says what happens if the
+/// listener dies.
+///
+/// # Errors
+/// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].
+///
+/// # Examples
+/// A server that adds up the numbers of each connection, a line each:
+/// ```no_run
+/// use std::io::Write;
+/// use readyloop::Config;
+///
+/// # fn main() -> Result<(), readyloop::Error> {
+/// readyloop::serve_with(
+///     "127.0.0.1:7000",
+///     Config::new().max_connections(1_000),
+///     |_conn| Ok(0),
+///     |conn, sum: &mut i64, input| {
+///         if let Some(line) = input.take_until(b"\n") {
+///             *sum += std::str::from_utf8(line)?.trim().parse::<i64>()?;
+///             writeln!(conn, "{sum}")?;
+///         }
+///         Ok(())
+///     },
+/// )?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn serve_with<O, D, S>(
+    addr: impl ToSocketAddrs,
+    config: Config,
+    on_open: O,
+    on_data: D,
+) -> Result<Report, Error>
+where
+    O: FnMut(&mut Conn<'_>) -> Result<S> + 'static,
+    D: FnMut(&mut Conn<'_>, &mut S, &mut Input<'_>) -> Result + 'static,
+    S: 'static,
+{
+    run(addr, config, Closures { on_open, on_data, state: PhantomData })
+}
+
+fn run(addr: impl ToSocketAddrs, config: Config, handler: impl Handler) -> Result<Report, Error> {
+    let mut reactor = Reactor::new(config, handler)?;
     reactor.listen(addr)?;
-    reactor.run()?;
-    Ok(())
+    reactor.run()
 }

@@ -5,7 +5,7 @@
 /// # Examples
 /// ```
 /// # use readyloop::Conn;
-/// fn describe(conn: &Conn<'_>) -> String {
+/// fn describe(conn: &Conn) -> String {
 ///     let traffic = conn.counters();
 ///     format!("{} bytes in {} reads", traffic.bytes_in, traffic.reads)
 /// }

@@ -49,6 +49,22 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         });
     }
 
+    /// Closes a connection in order, for a reason of the reactor's own. The handler has the last word.
+    pub(super) fn close_in_order(&mut self, id: ConnId, reason: CloseReason) {
+        let entry = self.table.entry(id);
+        if entry.phase.is_before_the_end() {
+            let known = entry.reason_mut().take();
+            self.lap(Served::Conn(id));
+            self.call(id, |handler, conn, state| handler.on_closing(conn, state, &reason));
+            let entry = self.table.entry(id);
+            if !entry.phase.is_closed() {
+                *entry.reason_mut() = known; // that the handler closes or fails in this callback is no reason
+            }
+        }
+        self.table.entry(id).close(reason);
+        self.begin(id);
+    }
+
     /// Runs a callback that is not for anything the peer has done, unless the connection is about to end.
     /// Returns whether it was run.
     pub(super) fn visit(

@@ -152,8 +152,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let is_cut = entry.is_worked_at();
         let reason =
             if is_cut { CloseReason::DrainTimeout { limit } } else { CloseReason::Drained };
-        entry.close(reason);
-        self.begin(id);
+        self.close_in_order(id, reason);
         while self.table.entry(id).wants_write() {
             self.begin(id);
         }

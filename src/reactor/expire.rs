@@ -143,8 +143,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn end_in_time(&mut self, id: ConnId, reason: CloseReason) {
-        self.table.entry(id).close(reason);
-        self.begin(id);
+        self.close_in_order(id, reason);
         self.relist(id);
     }
 

@@ -456,8 +456,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let overflows = kept.len() > limit && !entry.undelivered;
         entry.put_kept(kept);
         if overflows {
-            entry.close(CloseReason::InputOverflow { limit });
-            self.settle(id);
+            self.close_in_order(id, CloseReason::InputOverflow { limit });
         } else {
             self.table.recount(id);
         }

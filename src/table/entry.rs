@@ -363,6 +363,11 @@ impl Entry {
         if replace { known.replace(reason) } else { Some(reason) }
     }
 
+    /// Why it ends, as far as is known.
+    pub(crate) fn reason_mut(&mut self) -> &mut Option<CloseReason> {
+        &mut self.extra.get_or_insert_default().reason
+    }
+
     pub(crate) fn take_reason(&mut self) -> CloseReason {
         let reason = self.extra.as_mut().and_then(|extra| extra.reason.take());
         reason.unwrap_or(CloseReason::Closed)

@@ -65,6 +65,8 @@ pub(crate) struct Life {
     /// The timers that are set, and when they are due.
     pub(crate) timers: BTreeMap<u64, Instant>,
     told_to_drain: bool,
+    /// The library closes it, and has said so.
+    told_of_closing: bool,
     /// Nothing more is sent to it. If its peer had finished, that has closed it.
     pub(crate) has_finished: bool,
     /// It is read from above high water, too.
@@ -74,7 +76,11 @@ pub(crate) struct Life {
 impl Life {
     /// No callback but `on_close` may follow.
     fn is_over(&self) -> bool {
-        self.asked_to_close || self.asked_to_abort || self.asked_to_fail || self.asked_to_panic
+        self.asked_to_close
+            || self.asked_to_abort
+            || self.asked_to_fail
+            || self.asked_to_panic
+            || self.told_of_closing
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -295,7 +301,7 @@ impl Actor {
         let id = conn.id();
         let mut ledger = self.ledger.borrow_mut();
         let is_ending = ledger.draining.is_some() || ledger.stopping;
-        ledger.begin_call(what == "on_close" || is_ending);
+        ledger.begin_call(matches!(what, "on_close" | "on_closing") || is_ending);
         let life = &ledger.lives[&id];
         let over = life.is_over() && what != "on_close";
         ledger.expect(!over, id, &format!("{what} after the end"));
@@ -801,6 +807,29 @@ impl Handler for Actor {
         result
     }
 
+    fn on_closing(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: &mut State,
+        reason: &CloseReason,
+    ) -> Result<(), BoxError> {
+        self.enter(conn, "on_closing");
+        let id = conn.id();
+        self.check_state(&mut self.ledger.borrow_mut(), id, state);
+        let is_drain = matches!(reason, CloseReason::DrainTimeout { .. });
+        let right = is_drain || is_told_before(reason);
+        self.ledger.borrow_mut().expect(right, id, &format!("on_closing for {reason:?}"));
+        self.say_noise(conn, 5, true);
+        self.note(id, |life| life.told_of_closing = true);
+        let calls = self.ledger.borrow().calls;
+        match calls % 4 {
+            0 => conn.close(), // the reason stays
+            1 => return Err("this error changes nothing".into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn on_close(&mut self, conn: &mut Conn<'_>, state: State, reason: &CloseReason) {
         self.enter(conn, "on_close");
         let id = conn.id();
@@ -868,6 +897,8 @@ impl Handler for Actor {
                 _ => false,
             };
             ledger.expect(right, id, &format!("closed for no reason: {reason:?}"));
+            let told = ledger.lives[&id].told_of_closing || !is_told_before(reason);
+            ledger.expect(told, id, &format!("closed without on_closing: {reason:?}"));
             self.check_state(&mut ledger, id, &state);
         }
         let orderly = matches!(
@@ -898,4 +929,16 @@ impl Handler for Actor {
             _ => {}
         }
     }
+}
+
+/// Whether `on_closing` comes before each `on_close` with this reason.
+fn is_told_before(reason: &CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::FirstByteTimeout { .. }
+            | CloseReason::IdleTimeout { .. }
+            | CloseReason::MaxAge { .. }
+            | CloseReason::InputOverflow { .. }
+            | CloseReason::Drained
+    )
 }

@@ -9,6 +9,7 @@
 
 mod actor;
 mod clocks;
+mod closing;
 mod connector;
 mod contract;
 mod costs;

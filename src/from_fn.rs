@@ -1,0 +1,56 @@
+//! Handlers that are made of closures.
+
+use std::marker::PhantomData;
+
+use crate::conn::Conn;
+use crate::handler::Handler;
+use crate::input::Input;
+use crate::result::Result;
+
+/// Makes a [`Handler`] without state of a closure that is called with the bytes that arrive, as
+/// [`on_data`](Handler::on_data) is.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), readyloop::Error> {
+/// use readyloop::{Config, Reactor, from_fn};
+///
+/// let shout = from_fn(|conn, input| conn.send(&input.take().to_ascii_uppercase()));
+/// let reactor = Reactor::new(Config::new(), shout)?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn from_fn<F>(mut on_data: F) -> impl Handler<State = ()>
+where
+    F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
+{
+    let on_data = move |conn: &mut Conn<'_>, (): &mut (), input: &mut Input<'_>| {
+        on_data(conn, input);
+        Ok(())
+    };
+    Closures { on_open: |_: &mut Conn<'_>| Ok(()), on_data, state: PhantomData }
+}
+
+/// A handler of two closures.
+pub(crate) struct Closures<O, D, S> {
+    pub(crate) on_open: O,
+    pub(crate) on_data: D,
+    pub(crate) state: PhantomData<fn() -> S>,
+}
+
+impl<O, D, S> Handler for Closures<O, D, S>
+where
+    O: FnMut(&mut Conn<'_>) -> Result<S> + 'static,
+    D: FnMut(&mut Conn<'_>, &mut S, &mut Input<'_>) -> Result + 'static,
+    S: 'static,
+{
+    type State = S;
+
+    fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<S> {
+        (self.on_open)(conn)
+    }
+
+    fn on_data(&mut self, conn: &mut Conn<'_>, state: &mut S, input: &mut Input<'_>) -> Result {
+        (self.on_data)(conn, state, input)
+    }
+}
