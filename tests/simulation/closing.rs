@@ -51,6 +51,9 @@ impl Handler for Polite {
     }
 }
 
+/// What ends a connection.
+type Act = fn(&mut World<Polite>, &Peer);
+
 /// A server with one peer that is open, and what its handler hears.
 fn start(
     config: Config,
@@ -75,7 +78,7 @@ fn assert_polite(peer: &Peer, heard: &RefCell<Vec<String>>, reason: &str) {
 #[test]
 fn a_connection_that_the_library_closes_has_its_last_words_whatever_the_reason() {
     let quiet = |_: &mut Conn<'_>| Ok(());
-    let cases: [(Config, fn(&mut World<Polite>, &Peer), &str); 5] = [
+    let cases: [(Config, Act, &str); 5] = [
         (Config::new().idle_timeout(Some(SECOND)), |_, _| {}, "nothing came for 1s"),
         (Config::new().first_byte_timeout(Some(SECOND)), |_, _| {}, "not a byte came within 1s"),
         (Config::new().max_age(Some(SECOND)), |_, _| {}, "it had reached the age of 1s"),
@@ -145,7 +148,7 @@ fn an_abort_in_the_last_words_resets_the_connection() {
 
 #[test]
 fn an_end_that_is_not_the_librarys_has_no_last_words() {
-    let acts: [fn(&mut World<Polite>, &Peer); 5] = [
+    let acts: [Act; 5] = [
         |_, peer| assert!(peer.send(b"quit\n")),
         |_, peer| assert!(peer.send(b"fail\n")),
         |_, peer| peer.shutdown_write(),
