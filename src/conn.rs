@@ -10,6 +10,7 @@ use crate::close_reason::CloseReason;
 use crate::conn_info::{ConnInfo, Direction};
 use crate::handler::TimerKey;
 use crate::id::ConnId;
+use crate::net::Socket;
 use crate::send_error::SendError;
 use crate::stats::Counters;
 use crate::table::{Entry, Owner};
@@ -66,6 +67,33 @@ impl<'a> Conn<'a> {
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.entry().peer()
+    }
+
+    /// The address of this end of the connection. It costs a system call.
+    ///
+    /// # Errors
+    /// As getsockname(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket()?.local_addr()
+    }
+
+    /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). By default as
+    /// [`ListenOptions::no_delay`](crate::ListenOptions::no_delay) or
+    /// [`ConnectOptions::no_delay`](crate::ConnectOptions::no_delay) says.
+    ///
+    /// # Errors
+    /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
+    pub fn set_no_delay(&mut self, no_delay: bool) -> io::Result<()> {
+        self.socket()?.set_no_delay(no_delay)
+    }
+
+    /// Sets after how much silence the kernel probes whether the peer is still there, as
+    /// [`ListenOptions::keep_alive`](crate::ListenOptions::keep_alive) does for all connections of a listener.
+    ///
+    /// # Errors
+    /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
+    pub fn set_keep_alive(&mut self, after: Option<Duration>) -> io::Result<()> {
+        self.socket()?.set_keep_alive(after)
     }
 
     /// The address of the listener that accepted this connection, as
@@ -330,6 +358,12 @@ impl<'a> Conn<'a> {
     /// Cancels a timer. Returns whether it was set.
     pub fn cancel_timer(&mut self, key: TimerKey) -> bool {
         self.view.table.cancel_timer(Owner::Conn(self.id.slot), key)
+    }
+
+    fn socket(&self) -> io::Result<&dyn Socket> {
+        let socket =
+            self.view.owned.socket(self.id.slot).filter(|_| !self.entry().phase.is_closed());
+        socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn entry(&self) -> &Entry {

@@ -25,6 +25,8 @@
 //! # Features
 //! `sim` adds `net::sim`, a simulated network to test handlers in: no new dependency.
 //!
+//! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM; it needs signal-hook.
+//!
 //! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
 //! Without it the library depends on mio, slab, log, memmap2, rustix and socket2 alone.
 
@@ -66,6 +68,8 @@ mod send_error;
 mod serve;
 mod server;
 pub mod services;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod stats;
 mod sync;
 mod table;
@@ -94,6 +98,8 @@ pub use result::{BoxError, Result};
 pub use send_error::SendError;
 pub use serve::{serve, serve_with};
 pub use server::Server;
+#[cfg(all(unix, feature = "signals"))]
+pub use signals::drain_on_signals;
 pub use stats::{Counters, Exhausted, Expired, Stats};
 
 /// The README's programs compile.

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use crate::conn_info::ConnInfo;
 use crate::id::ConnId;
+use crate::net::Socket;
 use crate::table::{Entry, Table};
 
 /// What [`Conn`](crate::Conn) and [`Context`](crate::Context) borrow from a reactor.
@@ -14,10 +15,12 @@ pub(crate) struct View<'a> {
     pub(crate) current: Option<ConnId>,
 }
 
-/// What belongs to the program: its handler, and the state of each connection. What the callback at hand has borrowed
-/// is not there.
+/// What belongs to the program: its handler, the state of each connection and its socket. What the callback at hand has
+/// borrowed is not there.
 pub(crate) trait Owned {
     fn state(&mut self, slot: u32) -> Option<&mut dyn Any>;
+
+    fn socket(&self, slot: u32) -> Option<&dyn Socket>;
 
     /// Calls a closure once with the handler and all that is there beside it, if the handler is there.
     fn with_handler(&mut self, act: &mut dyn FnMut(&mut dyn Any, &mut dyn Owned));

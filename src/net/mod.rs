@@ -18,7 +18,17 @@ pub use os::Os;
 mod sealed {
     /// Keeps [`Net`](super::Net) to this crate, so that it can grow.
     pub trait Sealed {}
+
+    /// What a connected socket can be asked and told, whatever its network is.
+    pub trait Socket {
+        fn local_addr(&self) -> super::io::Result<super::SocketAddr>;
+
+        fn set_no_delay(&self, no_delay: bool) -> super::io::Result<()>;
+
+        fn set_keep_alive(&self, after: Option<super::Duration>) -> super::io::Result<()>;
+    }
 }
+pub(crate) use sealed::Socket;
 
 /// A network and its clock.
 ///
@@ -31,7 +41,7 @@ pub trait Net: sealed::Sealed {
     /// A socket that listens.
     type Listener;
     /// A socket that is connected.
-    type Stream;
+    type Stream: sealed::Socket;
 
     /// Whether a read or write that moved less than it was asked to has used up the readiness, and
     /// an edge follows when there is more. True for epoll (epoll(7), question 9) and kqueue; elsewhere

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +48,31 @@ impl Os {
     }
 }
 
+#[cfg(unix)]
+impl AsFd for Os {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+}
+
 impl sealed::Sealed for Os {}
+
+impl sealed::Socket for TcpStream {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    fn set_no_delay(&self, no_delay: bool) -> io::Result<()> {
+        self.set_nodelay(no_delay)
+    }
+
+    fn set_keep_alive(&self, after: Option<Duration>) -> io::Result<()> {
+        match after {
+            Some(after) => set_keep_alive(&SockRef::from(self), after),
+            None => SockRef::from(self).set_keepalive(false),
+        }
+    }
+}
 
 impl Net for Os {
     type Listener = TcpListener;
@@ -262,11 +288,12 @@ fn set_stream_options(
     keep_alive: Option<Duration>,
 ) -> io::Result<()> {
     socket.set_tcp_nodelay(no_delay)?;
-    if let Some(after) = keep_alive {
-        let after = after.clamp(SHORTEST_KEEP_ALIVE, LONGEST_KEEP_ALIVE);
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
-    }
-    Ok(())
+    keep_alive.map_or(Ok(()), |after| set_keep_alive(socket, after))
+}
+
+fn set_keep_alive(socket: &Socket, after: Duration) -> io::Result<()> {
+    let after = after.clamp(SHORTEST_KEEP_ALIVE, LONGEST_KEEP_ALIVE);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))
 }
 
 fn new_socket(addr: SocketAddr) -> Result<Socket, StepError> {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
 use super::laps::Served;
-use super::owned::Others;
+use super::owned::{Others, Socket};
 use super::rate_limited_log::{Notice, RateLimitedLog};
 use crate::close_reason::CloseReason;
 use crate::conn::Conn;
@@ -39,9 +39,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         call: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> Result<(), BoxError>,
     ) {
         let (before, rest) = self.program.sockets.split_at_mut(id.slot as usize);
-        let [Some(socket), after @ ..] = rest else { return };
-        let Some(state) = &mut socket.state else { return };
-        let (handler, owned) = (&mut self.program.handler, &mut Others { before, after });
+        let [Some(Socket { stream, state: Some(state) }), after @ ..] = rest else { return };
+        let owned = &mut Others { before, own: Some(stream), after };
+        let handler = &mut self.program.handler;
         let (table, log) = (&mut self.table, &mut self.log);
         guarded(table, log, id, |table| {
             let view = View { table, owned, current: Some(id) };

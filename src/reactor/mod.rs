@@ -23,6 +23,8 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +48,7 @@ use drain::Drain;
 use group::{Group, Job, LISTENS, Remote};
 use laps::Laps;
 pub use listen::Suspension;
-use owned::Program;
+use owned::{Program, Socket};
 use rate_limited_log::RateLimitedLog;
 
 /// All connections read into this one buffer. Messages of this size cost a seventh less processor time than
@@ -129,12 +131,6 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     events: Vec<Event>,
     working: Vec<ConnId>,
     jobs: Vec<Job>,
-}
-
-struct Socket<T, S> {
-    stream: T,
-    /// `None` until `on_open` has returned one, and for ever if it refused.
-    state: Option<S>,
 }
 
 impl<H: Handler> Reactor<H> {
@@ -259,6 +255,42 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             ControlFlow::Break(report) => self.group.judge(report).map(ControlFlow::Break),
             going_on => Ok(going_on),
         }
+    }
+
+    /// When the next turn has to be made at the latest, by the clock of [`Instant::now`]. `None` if nothing is to be done
+    /// before the reactor's [descriptor](Self::as_fd) is readable.
+    ///
+    /// So a reactor lives in another event loop without polling by the clock: that loop waits for the descriptor and for
+    /// this time, and calls [`turn`](Self::turn) with a timeout of zero. A time in the past or the present means that
+    /// the reactor has work left, and must be asked for after each turn.
+    ///
+    /// # Examples
+    /// `examples/embedded.rs` is an echo server in a loop of `mio`.
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use std::time::{Duration, Instant};
+    /// use readyloop::{Config, Reactor, services::Echo};
+    ///
+    /// let mut reactor = Reactor::new(Config::new(), Echo)?;
+    /// reactor.listen("127.0.0.1:0")?;
+    /// for _event_of_the_other_loop in 0..3 {
+    ///     if reactor.turn(Some(Duration::ZERO))?.is_break() {
+    ///         break;
+    ///     }
+    ///     let next = reactor.next_deadline();
+    ///     let _timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+    ///     // wait for reactor.as_fd() to be readable, for this timeout at most
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        // A batch of events may have been full: the descriptor tells of new ones only.
+        let is_behind = !self.is_started || self.blind_turns > 0;
+        let now = self.net.now();
+        let waits = if is_behind { Some(Duration::ZERO) } else { self.waits_for() };
+        waits.and_then(|time| now.checked_add(time))
     }
 
     fn guarded_turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
@@ -514,7 +546,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// How long the next turn waits if nothing happens.
-    #[cfg(feature = "sim")]
     pub(crate) fn waits_for(&self) -> Option<Duration> {
         self.patience(None, self.latest.max(self.table.since_epoch(self.net.now())))
     }
@@ -616,6 +647,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 Token::Conn { slot, tag } => self.table.mark(slot, tag, *event),
             }
         }
+    }
+}
+
+/// The descriptor of the reactor's event queue, which is readable when events wait (epoll(7), question 3). It is to be
+/// watched, not to be read from: see [`next_deadline`](Reactor::next_deadline).
+#[cfg(unix)]
+impl<H: Handler> AsFd for Reactor<H> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.net.as_fd()
     }
 }
 

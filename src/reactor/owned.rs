@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-use super::Socket;
 use crate::handler::Handler;
+use crate::net;
 use crate::view::Owned;
 
 /// What depends on the type of the handler.
@@ -13,12 +13,23 @@ pub(super) struct Program<H: Handler, T> {
     pub(super) sockets: Vec<Option<Socket<T, H::State>>>,
 }
 
+/// A socket, and what the handler keeps for it.
+pub(super) struct Socket<T, S> {
+    pub(super) stream: T,
+    /// `None` until `on_open` has returned one, and for ever if it refused.
+    pub(super) state: Option<S>,
+}
+
 type Slots<T, S> = [Option<Socket<T, S>>];
 
 /// Between callbacks all is there.
-impl<H: Handler, T> Owned for Program<H, T> {
+impl<H: Handler, T: net::Socket> Owned for Program<H, T> {
     fn state(&mut self, slot: u32) -> Option<&mut dyn Any> {
         state(&mut self.sockets, slot as usize)
+    }
+
+    fn socket(&self, slot: u32) -> Option<&dyn net::Socket> {
+        socket(&self.sockets, slot as usize)
     }
 
     fn with_handler(&mut self, act: &mut dyn FnMut(&mut dyn Any, &mut dyn Owned)) {
@@ -26,27 +37,37 @@ impl<H: Handler, T> Owned for Program<H, T> {
     }
 }
 
-/// In a callback: the states of all connections but that whose state is the callback's argument.
+/// In a callback: the sockets of all connections, and all states but that which is the callback's argument.
 pub(super) struct Others<'a, T, S> {
-    /// The slots before its own, and those after it.
+    /// The slots before that of the state.
     pub(super) before: &'a mut Slots<T, S>,
+    /// The socket in its slot.
+    pub(super) own: Option<&'a T>,
+    /// The slots after it.
     pub(super) after: &'a mut Slots<T, S>,
 }
 
 impl<'a, T, S> Others<'a, T, S> {
     /// In a callback that has no state as its argument.
     pub(super) fn all(slots: &'a mut Slots<T, S>) -> Self {
-        Self { before: slots, after: &mut [] }
+        Self { before: slots, own: None, after: &mut [] }
     }
 }
 
-impl<T, S: 'static> Owned for Others<'_, T, S> {
+impl<T: net::Socket, S: 'static> Owned for Others<'_, T, S> {
     fn state(&mut self, slot: u32) -> Option<&mut dyn Any> {
-        let slot = slot as usize;
-        match slot.checked_sub(self.before.len()) {
-            None => state(self.before, slot),
+        match (slot as usize).checked_sub(self.before.len()) {
+            None => state(self.before, slot as usize),
             Some(0) => None,
             Some(beyond) => state(self.after, beyond - 1),
+        }
+    }
+
+    fn socket(&self, slot: u32) -> Option<&dyn net::Socket> {
+        match (slot as usize).checked_sub(self.before.len()) {
+            None => socket(self.before, slot as usize),
+            Some(0) => self.own.map(|own| own as _),
+            Some(beyond) => socket(self.after, beyond - 1),
         }
     }
 
@@ -56,4 +77,8 @@ impl<T, S: 'static> Owned for Others<'_, T, S> {
 
 fn state<T, S: 'static>(slots: &mut Slots<T, S>, slot: usize) -> Option<&mut dyn Any> {
     Some(slots.get_mut(slot)?.as_mut()?.state.as_mut()?)
+}
+
+fn socket<T: net::Socket, S>(slots: &Slots<T, S>, slot: usize) -> Option<&dyn net::Socket> {
+    Some(&slots.get(slot)?.as_ref()?.stream)
 }

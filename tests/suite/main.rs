@@ -7,6 +7,7 @@ mod util;
 mod client;
 mod connector;
 mod contract;
+mod embedded;
 mod faults;
 mod handlers;
 mod ids;

@@ -209,6 +209,10 @@ impl Kernel {
         self.links[id].error.take().map(io::Error::from_raw_os_error)
     }
 
+    pub(super) fn local_addr(&self, id: LinkId) -> SocketAddr {
+        self.links[id].server_addr
+    }
+
     pub(super) fn shutdown_write(&mut self, id: LinkId) -> io::Result<()> {
         self.note(5, id as u64);
         if self.links[id].is_reset {

@@ -135,7 +135,24 @@ pub struct SimListener {
 
 /// A connection of the simulated system, the server's end.
 #[derive(Debug)]
-pub struct SimStream(LinkId);
+pub struct SimStream {
+    kernel: Rc<RefCell<Kernel>>,
+    link: LinkId,
+}
+
+impl sealed::Socket for SimStream {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.kernel.borrow().local_addr(self.link))
+    }
+
+    fn set_no_delay(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_keep_alive(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 #[derive(Debug, Default)]
 struct Bell(AtomicBool);
@@ -152,7 +169,11 @@ impl Sim {
         Self { kernel, index, start, waker: Arc::default() }
     }
 
-    /// Whether somebody has woken the reactor.
+    fn stream(&self, link: LinkId) -> SimStream {
+        SimStream { kernel: Rc::clone(&self.kernel), link }
+    }
+
+    /// Whether another thread has woken the reactor.
     fn is_woken(&self) -> bool {
         self.waker.0.load(Ordering::Acquire)
     }
@@ -217,7 +238,7 @@ impl Net for Sim {
 
     fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimStream, SocketAddr)> {
         let (link, peer) = self.kernel.borrow_mut().accept(listener.addr)?;
-        Ok((SimStream(link), peer))
+        Ok((self.stream(link), peer))
     }
 
     fn connect(
@@ -225,38 +246,38 @@ impl Net for Sim {
         addr: SocketAddr,
         options: &ConnectOptions,
     ) -> Result<SimStream, StepError> {
-        self.kernel.borrow_mut().connect(addr, options.source).map(SimStream)
+        self.kernel.borrow_mut().connect(addr, options.source).map(|link| self.stream(link))
     }
 
     fn is_connected(&mut self, stream: &mut SimStream) -> io::Result<bool> {
-        self.kernel.borrow_mut().is_connected(stream.0)
+        self.kernel.borrow_mut().is_connected(stream.link)
     }
 
     fn register(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
-        self.kernel.borrow_mut().register(stream.0, Watched { by: self.index, token })
+        self.kernel.borrow_mut().register(stream.link, Watched { by: self.index, token })
     }
 
     fn read(&mut self, stream: &mut SimStream, into: &mut [u8]) -> io::Result<usize> {
-        self.kernel.borrow_mut().read(stream.0, into)
+        self.kernel.borrow_mut().read(stream.link, into)
     }
 
     fn write(&mut self, stream: &mut SimStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.kernel.borrow_mut().write(stream.0, slices)
+        self.kernel.borrow_mut().write(stream.link, slices)
     }
 
     fn take_error(&mut self, stream: &mut SimStream) -> io::Result<Option<io::Error>> {
-        Ok(self.kernel.borrow_mut().take_error(stream.0))
+        Ok(self.kernel.borrow_mut().take_error(stream.link))
     }
 
     fn shutdown_write(&mut self, stream: &mut SimStream) -> io::Result<()> {
-        self.kernel.borrow_mut().shutdown_write(stream.0)
+        self.kernel.borrow_mut().shutdown_write(stream.link)
     }
 
     fn close(&mut self, stream: SimStream) {
-        self.kernel.borrow_mut().close(stream.0);
+        self.kernel.borrow_mut().close(stream.link);
     }
 
     fn reset(&mut self, stream: SimStream) {
-        self.kernel.borrow_mut().reset(stream.0);
+        self.kernel.borrow_mut().reset(stream.link);
     }
 }

@@ -96,6 +96,10 @@ impl<H: Handler> World<H> {
         let nets: Vec<_> = (0..reactors).map(sim).collect();
         let numbers = WorldNumbers::take(reactors);
         let group = Group::new(&config, &nets, numbers.first);
+        #[expect(
+            clippy::arc_with_non_send_sync,
+            reason = "as the reactor has it; a world is one thread"
+        )]
         let arrivals = Arc::new(Arrivals::new(nets.len()));
         let member = |(index, net)| {
             let (group, arrivals) = (Arc::clone(&group), Arc::clone(&arrivals));

@@ -1,0 +1,21 @@
+//! A server that a supervisor can stop: SIGTERM drains it, and its exit code tells how that went.
+//!
+//! `cargo run --features signals --example drain -- 127.0.0.1:7000`, then `kill -TERM` its process, or press Ctrl-C.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use readyloop::services::Echo;
+use readyloop::{Config, Reactor, drain_on_signals};
+
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
+    // If the listener is lost, end too, so that the supervisor starts the server anew.
+    let config = Config::new().drain_without_listeners(Some(Duration::from_secs(10)));
+    let mut reactor = Reactor::new(config, Echo)?;
+    println!("listening on {}", reactor.listen(addr)?);
+    drain_on_signals(reactor.handle(), Duration::from_secs(10))?;
+    let report = reactor.run()?;
+    println!("{report}");
+    Ok(if report.cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
