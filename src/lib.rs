@@ -12,8 +12,8 @@
 //! # }
 //! ```
 //! Where to go from here: [`Handler`] is what a server is written as, [`Conn`] and [`Input`] are what
-//! its callbacks work with, [`Config`] and [`ListenOptions`] what it can be told, and [`services`]
-//! shows handlers of a few lines. [`Handle`] reaches a server from other threads, [`Server`] runs one on
+//! its callbacks work with, [`Config`] and [`ListenOptions`] what it can be told, and [`services::Echo`]
+//! is a handler of a few lines. [`Handle`] reaches a server from other threads, [`Server`] runs one on
 //! several cores. [`Client`] is a small client that blocks, for tests and scripts. [`for_erlang`] is for
 //! those who know `gen_server` and supervisors.
 //!
@@ -23,20 +23,11 @@
 //! cause to code that looks at its type; a program that prints the sources too shows each cause twice.
 //!
 //! # Features
-//! `sim` adds `net::sim`, a simulated network to test handlers in: no new dependency.
+//! `sim` adds `net::sim`, a simulated network to test handlers in. It is not enabled by default, and adds no dependency.
 //!
-//! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM; it needs signal-hook.
-//!
-//! `cli` (default) adds the `readyloop` binary, and `services::Daytime`, which needs a calendar.
-//! Without it the library depends on mio, slab, log, memmap2, rustix and socket2 alone.
-
-// A clock may step back: `saturating_sub` and the like never panic.
-#![warn(clippy::unchecked_time_subtraction)]
+//! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM. It adds signal-hook.
 
 mod ballot;
-#[cfg(feature = "_bench")]
-#[doc(hidden)]
-pub mod benching;
 mod block;
 mod call;
 mod client;

@@ -239,13 +239,14 @@ impl Client {
     /// # Examples
     /// ```
     /// # use std::time::Duration;
-    /// # use readyloop::{Client, Config, Reactor, services::Chargen};
+    /// # use readyloop::{Client, Config, Reactor, services::Echo};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let mut reactor = Reactor::new(Config::new(), Chargen)?;
+    /// # let mut reactor = Reactor::new(Config::new(), Echo)?;
     /// # let addr = reactor.listen("127.0.0.1:0")?;
     /// # std::thread::spawn(move || reactor.run());
     /// let mut client = Client::connect(addr, Duration::from_secs(10))?;
-    /// assert_eq!(client.receive_exact(5)?, b" !\"#$");
+    /// client.send(b"Hello, server")?;
+    /// assert_eq!(client.receive_exact(5)?, b"Hello");
     /// # Ok(())
     /// # }
     /// ```

@@ -111,9 +111,9 @@ impl ListenOptions {
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
 /// use std::time::Duration;
-/// use readyloop::{Config, ConnectOptions, Reactor, services::Discard};
+/// use readyloop::{Config, ConnectOptions, Reactor, services::Echo};
 ///
-/// let mut reactor = Reactor::new(Config::new(), Discard)?;
+/// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// let options = ConnectOptions::new().timeout(Duration::from_secs(3));
 /// let _id = reactor.connect_with("127.0.0.1:7000", &options)?;
 /// # Ok(())

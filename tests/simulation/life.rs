@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use readyloop::net::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
-use readyloop::services::{Chargen, Echo};
+use readyloop::services::Echo;
 use readyloop::{
     BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input, Overflow,
     Refusal, Report, Suspension, TimerKey, from_fn,
 };
+
+use crate::endless::Endless;
 
 const ADDR: &str = "10.0.0.1:7000";
 const SECOND: Duration = Duration::from_secs(1);
@@ -603,7 +605,7 @@ fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both()
     assert!(world.run_until_still().is_break());
     assert_eq!(figures(world.report()), report(0, 0, 0));
 
-    let mut world = World::new(1, Config::new(), Chargen).unwrap();
+    let mut world = World::new(1, Config::new(), Endless).unwrap();
     let addr = world.listen(ADDR).unwrap();
     let (reads, stuck) = (world.dial(addr), world.dial(addr));
     stuck.read(Reading::Never);

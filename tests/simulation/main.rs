@@ -14,6 +14,8 @@ mod connector;
 mod contract;
 mod costs;
 mod dials;
+#[path = "../suite/endless.rs"]
+mod endless;
 mod ids;
 mod life;
 mod logs;

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use readyloop::net::sim::{Ending, Faults, Peer, Reading, World};
-use readyloop::services::{Chargen, Echo};
+use readyloop::services::Echo;
 use readyloop::{BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, from_fn};
+
+use crate::endless::Endless;
 
 const ADDR: &str = "10.0.0.1:7000";
 const SECOND: Duration = Duration::from_secs(1);
@@ -117,7 +119,7 @@ fn an_idle_deadline_counts_from_the_last_byte() {
 #[test]
 fn a_peer_that_just_reads_is_kept_by_a_handler_that_says_so() {
     let config = Config::new().idle_timeout(Some(10 * SECOND)).high_water(500);
-    let mut world = World::new(1, config, Chargen).unwrap();
+    let mut world = World::new(1, config, Endless).unwrap();
     let addr = world.listen(ADDR).unwrap();
     world.set_faults(Faults { buffer: 200, ..Faults::none() });
     let peer = world.dial(addr);
@@ -283,7 +285,7 @@ fn row_23_under_pressure_who_does_not_read_is_not_read_from_and_others_are_serve
 #[test]
 fn under_pressure_producers_still_send_in_large_pieces() {
     let config = Config::new().high_water(8_000).queue_budget(20_000);
-    let mut world = World::new(1, config, Chargen).unwrap();
+    let mut world = World::new(1, config, Endless).unwrap();
     let addr = world.listen(ADDR).unwrap();
     world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
     let hogs: Vec<Peer> = (0..2).map(|_| world.dial(addr)).collect();

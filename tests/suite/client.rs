@@ -6,9 +6,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use readyloop::services::{Chargen, Discard, Echo};
+use readyloop::services::Echo;
 use readyloop::{Client, Config, from_fn};
 
+use crate::endless::Endless;
 use crate::util::*;
 
 fn client_of(server: &Peer) -> Client {
@@ -253,7 +254,7 @@ fn closing_gives_all_to_a_server_that_has_finished_and_reads_on() {
 #[test]
 fn large_amounts_go_in_one_direction_at_a_time() {
     let bytes = noise(20_000_000);
-    let discard = Server::start(Config::new(), Discard);
+    let discard = Server::start(Config::new(), discard());
     let mut client = Client::connect(discard.addr, DEADLINE).unwrap();
     client.send(&bytes).unwrap();
     client.close().unwrap();
@@ -304,7 +305,7 @@ fn more_than_the_limit_is_an_error_and_what_came_stays() {
     server.join();
 
     // Nor does a server that never says the delimiter fill the memory.
-    let endless = Server::start(Config::new(), Chargen);
+    let endless = Server::start(Config::new(), Endless);
     let mut client = Client::connect(endless.addr, DEADLINE).unwrap();
     client.set_limit(1_000_000);
     let error = client.receive_until(b"a delimiter").unwrap_err();

@@ -12,6 +12,7 @@ use readyloop::{
 };
 use socket2::SockRef;
 
+use crate::inside::count_of;
 use crate::util::*;
 
 /// Echoes, and writes down what happened to whom.

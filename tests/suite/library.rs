@@ -1,10 +1,10 @@
 //! What a user of the library is promised.
 
 use std::io::Write;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use readyloop::services::{Chargen, Discard, Echo};
+use readyloop::services::Echo;
 use readyloop::{Config, Error, ListenOptions, Reactor, from_fn};
 
 use crate::util::*;
@@ -115,39 +115,4 @@ fn a_stopped_reactor_stays_stopped() -> Result<(), Error> {
     assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
     assert!(matches!(reactor.listen("127.0.0.1:0"), Err(Error::Stopped)));
     Ok(())
-}
-
-#[test]
-fn chargen_produces_as_fast_as_it_is_read_and_no_faster() {
-    let config = Config::new().high_water(10_000);
-    let server = Server::start(config, Chargen);
-    let mut client = server.connect();
-    let mut text = vec![0; 5_000_000];
-    std::io::Read::read_exact(&mut client, &mut text).unwrap();
-    let first = b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg\r\n";
-    assert!(text.starts_with(first));
-    // Line 95 begins again with the first character.
-    assert!(text.chunks(95 * 74).all(|round| text.starts_with(round)), "the pattern is broken");
-    // It reads while it produces: a client that finishes is seen.
-    client.shutdown(Shutdown::Write).unwrap();
-    read_to_end(&mut client);
-    wait_until("it has closed", || server.stats().closed == 1);
-}
-
-#[test]
-fn discard_answers_nothing() {
-    let server = Server::start(Config::new(), Discard);
-    let mut client = server.connect();
-    client.write_all(&noise(1_000_000)).unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(read_to_end(&mut client), b"");
-    assert_eq!(server.stop().traffic.bytes_in, 1_000_000);
-}
-
-#[cfg(feature = "cli")]
-#[test]
-fn daytime_tells_one_line_and_closes() {
-    let server = Server::start(Config::new(), readyloop::services::Daytime);
-    let line = String::from_utf8(read_to_end(&mut server.connect())).unwrap();
-    assert!(line.ends_with("-UTC\r\n") && line.lines().count() == 1, "{line}");
 }

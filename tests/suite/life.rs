@@ -13,6 +13,7 @@ use readyloop::{
     Refused, Report, Server as Reactors, Suspension, TimerKey, from_fn,
 };
 
+use crate::inside::{collect_log, count_of, logged};
 use crate::util::*;
 
 /// A few where nothing is optimised.

@@ -10,6 +10,7 @@ use readyloop::{
     Input, Reactor, TimerKey, from_fn,
 };
 
+use crate::inside::{collect_log, logged};
 use crate::util::*;
 
 /// Panics in each callback, with a text of several lines that commands a terminal.

@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Mutex, Once, mpsc};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use readyloop::{Config, ConnId, Handle, Handler, Reactor, Report, Stats};
+use readyloop::{Config, Handle, Handler, Reactor, Report, Stats, from_fn};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Nothing that is waited for takes longer than this on the slowest machine.
@@ -21,19 +21,11 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// How many connections the reactor of an id had counted: the number behind its own, which depends on the tests
-/// that run in the same process.
-pub(crate) fn count_of(id: ConnId) -> u64 {
-    let text = id.to_string();
-    let count = text.rsplit(['#', '/']).next().expect("there is a number");
-    count.parse().expect("it is one")
-}
-
 /// A reactor on a thread of its own, that stops when this is dropped.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) handle: Handle,
-    thread: Option<JoinHandle<Report>>,
+    pub(crate) thread: Option<JoinHandle<Report>>,
 }
 
 impl Server {
@@ -51,10 +43,6 @@ impl Server {
 }
 
 impl Server {
-    pub(crate) fn connect(&self) -> TcpStream {
-        connect(self.addr)
-    }
-
     /// As of the last turn.
     pub(crate) fn stats(&self) -> Stats {
         self.handle.stats()
@@ -64,11 +52,6 @@ impl Server {
     pub(crate) fn stop(mut self) -> Stats {
         self.join();
         self.stats()
-    }
-
-    /// Returns once it has ended by itself.
-    pub(crate) fn wait(mut self) -> Report {
-        self.thread.take().expect("it was not joined before").join().expect("no panic escapes")
     }
 
     fn join(&mut self) {
@@ -84,6 +67,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.join();
     }
+}
+
+/// Discards its input.
+pub(crate) fn discard() -> impl Handler<State = ()> + Send {
+    from_fn(|_, input| _ = input.take())
 }
 
 /// A server of one connection that does what the test says.
@@ -207,34 +195,4 @@ pub(crate) fn half_close_echo(
             pace();
         }
     })
-}
-
-/// What this process logs, from the level `warn` on.
-struct Collector(Mutex<Vec<String>>);
-
-impl log::Log for Collector {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.lock().unwrap().push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-static LOG: Collector = Collector(Mutex::new(Vec::new()));
-
-/// From now on [`logged`] has all lines that the library logs, those of other tests included.
-pub(crate) fn collect_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| log::set_logger(&LOG).expect("there is no other logger"));
-    log::set_max_level(log::LevelFilter::Warn);
-}
-
-pub(crate) fn logged() -> Vec<String> {
-    LOG.0.lock().unwrap().clone()
 }

@@ -1,0 +1,430 @@
+//! A run from its beginning to its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use readyloop::{Config, Context, Handle, Reactor};
+
+use super::clock::nanoseconds;
+use super::driver::{Common, Driver, ECHOES_AT_ONCE};
+use super::error::Error;
+use super::events::{Ended, Event};
+use super::latency::Latencies;
+use super::pacer::Pacer;
+use super::plan::{Load, Plan};
+use super::progress::Progress;
+use super::report::{Outcome, Server};
+use super::series::{Second, Series};
+use super::server_side::{Cpu, ServerSide};
+use super::share::Share;
+use super::tally::Tally;
+
+/// Between the last connection and the first message: a server may still be accepting.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// As often as what is shown changes.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// So much later than it must, a thread may come to its end: the machine may have too much to do.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What may be queued: more than ever is under way in a closed loop, and so much that an open loop whose
+/// server stalls is not held up by it.
+const MOST_QUEUED: usize = 2 << 30;
+
+pub(super) struct Conductor {
+    common: Arc<Common>,
+    server: Option<(ServerSide, Server)>,
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+    threads: Vec<Player>,
+    progress: Progress,
+    series: Series,
+    lateness: Latencies,
+    tally: Tally,
+    obstacles: Vec<String>,
+    /// Threads that are not ready, and that have not ended.
+    preparing: usize,
+    playing: usize,
+    open: u64,
+    start: Option<u64>,
+    /// When the measured time ended for the last thread so far.
+    ended: u64,
+    /// Threads that had nobody left to send, and when.
+    deserted: Vec<(Share, u64)>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// A thread and its reactor.
+struct Player {
+    share: Share,
+    handle: Handle,
+    thread: JoinHandle<()>,
+}
+
+impl Conductor {
+    /// Everything is ready, and nothing is open yet. What is sent to `sender` comes out of `events`.
+    ///
+    /// # Errors
+    /// The server's process cannot be looked at.
+    pub(super) fn new(
+        common: Common,
+        (sender, events): (Sender<Event>, Receiver<Event>),
+    ) -> Result<Self, Error> {
+        let look = |pid: u32| {
+            let side = ServerSide::new(pid);
+            let before = side.resident().and_then(|before| side.cpu().map(|_| before));
+            let before = before.map_err(|error| {
+                Error::of_flag(
+                    format!("--pid {pid}"),
+                    match error.kind() {
+                        io::ErrorKind::NotFound => "there is no such process".to_owned(),
+                        _ => format!("what it uses cannot be read: {error}"),
+                    },
+                )
+            })?;
+            Ok((side, Server { pid, before, ..Server::default() }))
+        };
+        let threads = common.plan.threads as usize;
+        Ok(Self {
+            server: common.plan.server_pid.map(look).transpose()?,
+            common: Arc::new(common),
+            events,
+            sender,
+            threads: Vec::new(),
+            progress: Progress::start(),
+            series: Series::new(threads),
+            lateness: Latencies::new(),
+            tally: Tally::default(),
+            obstacles: Vec::new(),
+            preparing: threads,
+            playing: threads,
+            open: 0,
+            start: None,
+            ended: 0,
+            deserted: Vec::new(),
+            is_over: Arc::default(),
+        })
+    }
+
+    /// Opens the connections, loads them, and says what came of it.
+    ///
+    /// # Errors
+    /// [`Error::System`] if there are not reactors or threads enough to begin.
+    pub(super) fn run(mut self) -> Result<Outcome, Error> {
+        for index in 0..self.common.plan.threads {
+            let player = self.hire(Share { index, of: self.common.plan.threads })?;
+            self.threads.push(player);
+        }
+        self.play();
+        // Even a reactor that is stopped does what it was told before.
+        self.tell_all(|driver, _| driver.interrupt());
+        self.is_over.store(true, Ordering::Release);
+        for player in self.threads.drain(..) {
+            player.handle.stop();
+            if player.thread.join().is_err() {
+                self.obstacles.push("a thread of the bench has panicked".to_owned());
+            }
+        }
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event);
+        }
+        Ok(self.outcome())
+    }
+
+    fn hire(&self, share: Share) -> Result<Player, Error> {
+        let driver = Driver::new(Arc::clone(&self.common), share, self.sender.clone());
+        let mut reactor = Reactor::new(config(self.common.plan.timeout), driver)
+            .map_err(|error| Error::System(format!("a reactor could not be made: {error}")))?;
+        let (handle, sender) = (reactor.handle(), self.sender.clone());
+        let run = move || {
+            if let Err(error) = reactor.run() {
+                let _ = sender.send(Event::Failed(format!("a reactor has failed: {error}")));
+            }
+        };
+        let thread = thread::Builder::new().name(format!("bench {}", share.index)).spawn(run);
+        let thread = thread.map_err(|error| {
+            Error::of_flag(format!("--threads {}", share.of), format!("no thread: {error}"))
+        })?;
+        Ok(Player { share, handle, thread })
+    }
+
+    fn play(&mut self) {
+        let plan = &self.common.plan;
+        let (duration, load) = (plan.duration, plan.load);
+        let ramp = Duration::from_secs(u64::from(plan.connections / plan.ramp));
+        let opening = ramp + plan.connect_timeout + GRACE;
+        if !self.wait(opening, |all| all.preparing == 0) {
+            return;
+        }
+        if load != Load::Churn && self.open == 0 {
+            return; // nobody is there to be measured
+        }
+        if !self.pause(SETTLE) || !self.is_of_the_server() {
+            return;
+        }
+        if load == Load::Idle && !self.pause(duration) {
+            return;
+        }
+        let before = self.look(|server, side| {
+            server.open = (load != Load::Churn).then(|| side.resident()).transpose()?;
+            side.cpu()
+        });
+        self.begin();
+        let patience = match load {
+            // At worst each echo takes all of its time.
+            Load::Idle => self.common.plan.timeout.saturating_mul(self.turns()),
+            _ => duration.saturating_add(self.common.plan.timeout),
+        };
+        if self.wait(patience.saturating_add(GRACE), |all| all.playing == 0) {
+            self.look(|server, side| {
+                server.spent =
+                    before.map(|before| side.cpu().map(|cpu| cpu.since(before))).transpose()?;
+                server.after_echo = (load == Load::Idle).then(|| side.resident()).transpose()?;
+                Ok(Cpu::default())
+            });
+        }
+    }
+
+    /// Whether the process that was named may be the server. If not, that is an obstacle.
+    ///
+    /// It is looked at when connections are open: a process that gets them from another one need not listen itself.
+    fn is_of_the_server(&mut self) -> bool {
+        let Some((side, Server { pid, .. })) = &self.server else { return true };
+        // All addresses of a name have the port that was typed behind it.
+        let port = self.common.targets.first().map_or(0, SocketAddr::port);
+        if side.is_at_port(port) != Some(false) {
+            return true;
+        }
+        self.obstacles.push(format!(
+            "--pid {pid} is not the server: none of that process's sockets is at port {port}; nothing was measured"
+        ));
+        false
+    }
+
+    /// How often, after an idle time, a thread's connections echo one after the other.
+    fn turns(&self) -> u32 {
+        self.common.plan.connections.div_ceil(self.common.plan.threads).div_ceil(ECHOES_AT_ONCE)
+    }
+
+    /// The measured time begins, at one time for all.
+    fn begin(&mut self) {
+        let start = self.common.clock.now();
+        self.start = Some(start);
+        let end = start.saturating_add(nanoseconds(self.common.plan.duration));
+        self.tell_all(move |driver, context| driver.begin(context, start));
+        for player in &self.threads {
+            let Some(due) = Driver::due(&self.common, player.share) else { continue };
+            let pacer = Pacer {
+                handle: player.handle.clone(),
+                clock: self.common.clock,
+                due,
+                start,
+                end,
+                is_over: Arc::clone(&self.is_over),
+            };
+            let name = format!("pacer {}", player.share.index);
+            if let Err(error) = thread::Builder::new().name(name).spawn(move || pacer.run()) {
+                self.obstacles.push(format!("there was no thread to keep the time: {error}"));
+            }
+        }
+    }
+
+    fn tell_all(&self, what: impl Fn(&mut Driver, &mut Context<'_>) + Clone + Send + 'static) {
+        for player in &self.threads {
+            let what = what.clone();
+            let tell = move |reactor: &mut Context<'_>| {
+                reactor.with_handler(what);
+            };
+            let _ = player.handle.post(tell); // one that has failed has told so
+        }
+    }
+
+    /// Looks at the server's process, if it was named. One that cannot be looked at any more is an obstacle.
+    fn look(
+        &mut self,
+        at: impl FnOnce(&mut Server, &ServerSide) -> io::Result<Cpu>,
+    ) -> Option<Cpu> {
+        let (side, server) = self.server.as_mut()?;
+        match at(server, side) {
+            Ok(cpu) => Some(cpu),
+            Err(error) => {
+                let pid = server.pid;
+                self.obstacles.push(format!("--pid {pid}: what it uses cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Lets a time pass. Returns whether the run goes on.
+    fn pause(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            if self.obstructed() || self.playing == 0 {
+                return false;
+            }
+            let open = self.common.open.load(Ordering::Relaxed);
+            self.progress.holding(open, time.saturating_sub(left), time);
+            self.take_one(left);
+        }
+        true
+    }
+
+    /// Waits until something is so. Returns whether the run goes on.
+    fn wait(&mut self, patience: Duration, is_so: impl Fn(&Self) -> bool) -> bool {
+        let give_up = Instant::now().checked_add(patience);
+        while !is_so(self) {
+            if self.obstructed() {
+                return false;
+            }
+            let left = give_up.map_or(FRAME, |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                self.obstacles.push("the bench itself did not come to its end in time".to_owned());
+                return false;
+            }
+            self.show();
+            self.take_one(left);
+        }
+        true
+    }
+
+    /// Whether there is no point in going on.
+    fn obstructed(&self) -> bool {
+        !self.obstacles.is_empty()
+    }
+
+    fn show(&self) {
+        let plan = &self.common.plan;
+        let open = self.common.open.load(Ordering::Relaxed);
+        match self.start {
+            None => self.progress.opening(open, plan.connections.into()),
+            Some(start) => {
+                let elapsed = self.common.clock.now().saturating_sub(start);
+                let elapsed = Duration::from_nanos(elapsed);
+                self.progress.running(open, elapsed, plan.duration, self.series.last());
+            }
+        }
+    }
+
+    /// Takes what a thread has to tell, and waits for it if there is nothing.
+    fn take_one(&mut self, patience: Duration) {
+        let patience = if self.progress.is_shown() { patience.min(FRAME) } else { patience };
+        match self.events.recv_timeout(patience) {
+            Ok(event) => self.take(event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => unreachable!("a sender is kept here"),
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Ready { open } => {
+                self.preparing -= 1;
+                self.open += open;
+            }
+            Event::Second { second, latencies } => self.series.add(second, &latencies),
+            Event::Ended(ended) => {
+                let Ended { tally, lateness, at, seconds, ended_early, share } = *ended;
+                self.playing -= 1;
+                self.series.end(seconds);
+                self.tally.add(tally);
+                self.lateness.add(&lateness);
+                self.ended = self.ended.max(at);
+                if ended_early && !self.obstructed() {
+                    self.deserted.push((share, at));
+                }
+            }
+            Event::Failed(why) => self.obstacles.push(why),
+            Event::Interrupted if self.playing > 0 => self.obstacles.push(self.interrupted()),
+            Event::Interrupted => {} // it is done already
+        }
+    }
+
+    fn interrupted(&self) -> String {
+        let duration = self.common.plan.duration;
+        match self.start {
+            None => "interrupted before the measured time began".to_owned(),
+            Some(start) => {
+                let after = Duration::from_nanos(self.common.clock.now().saturating_sub(start));
+                format!("interrupted after {:.1} s of {duration:?}", after.as_secs_f64())
+            }
+        }
+    }
+
+    /// What was due while others still had connections, from threads that had none.
+    fn count_unsent(&mut self, start: u64) {
+        let end = start.saturating_add(nanoseconds(self.common.plan.duration));
+        let until = self.ended.min(end - 1).saturating_sub(start);
+        for (share, left) in &self.deserted {
+            let Some(mut due) = Driver::due(&self.common, *share) else { return };
+            due.skip(left.saturating_sub(start));
+            self.tally.unsent += due.count_and_skip(until);
+        }
+    }
+
+    /// Churn comes to that only where nothing could be connected to, which is said already.
+    fn say_if_deserted(&mut self, measured: u64) {
+        let Plan { duration, load, .. } = self.common.plan;
+        let is_why = load != Load::Churn && !self.deserted.is_empty() && !self.obstructed();
+        if is_why && measured < nanoseconds(duration) {
+            let after = Duration::from_nanos(measured).as_secs_f64();
+            self.obstacles.push(format!(
+                "ended after {after:.1} s of {duration:?}, as no connection was left"
+            ));
+        }
+    }
+
+    /// Time that a process did not spend was spent by another one.
+    fn say_if_idle(&mut self) {
+        let Some((_, Server { pid, spent, .. })) = &self.server else { return };
+        let messages = self.tally.messages;
+        if messages > 0 && spent.is_some_and(|spent| spent.is_nothing()) {
+            self.obstacles.push(format!(
+                "--pid {pid} is not the server, or not the part of it that answers: that process took no processor \
+                 time while {messages} messages were answered"
+            ));
+        }
+    }
+
+    fn outcome(mut self) -> Outcome {
+        self.say_if_idle();
+        if let Some(start) = self.start {
+            self.count_unsent(start);
+            self.say_if_deserted(self.ended.saturating_sub(start));
+        }
+        let (mut series, latencies) = self.series.finish();
+        let measured = self.start.map_or(0, |start| self.ended.saturating_sub(start));
+        // In which answers were waited for that did not come.
+        let is_after =
+            |last: &mut Second| Duration::from_secs(last.second).as_nanos() >= measured.into();
+        while series.pop_if(|last| last.messages == 0 && is_after(last)).is_some() {}
+        Outcome {
+            tally: self.tally,
+            latencies,
+            lateness: self.lateness,
+            series,
+            measured,
+            obstacles: self.obstacles,
+            server: self.server.map(|(_, server)| server),
+        }
+    }
+}
+
+/// Whoever is slow is not cut off, but measured; and answers are read however much is still to be sent, lest
+/// both sides wait for each other to read.
+fn config(timeout: Duration) -> Config {
+    Config::new()
+        .high_water(MOST_QUEUED)
+        .queue_limit(MOST_QUEUED)
+        .queue_budget(MOST_QUEUED)
+        .connect_budget(256)
+        .idle_timeout(None)
+        .write_timeout(None)
+        .linger_timeout(timeout)
+        .slow_turn(None)
+}

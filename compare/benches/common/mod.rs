@@ -1,0 +1,21 @@
+//! What several benches need. Each of them uses a part of it.
+
+#![allow(dead_code, reason = "no bench uses all of it")]
+
+pub(crate) mod binary;
+pub(crate) mod figures;
+pub(crate) mod machine;
+pub(crate) mod process;
+pub(crate) mod servers;
+pub(crate) mod table;
+
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// As many as the hard limit allows, for this process and those that it starts.
+pub(crate) fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If it is refused, the connection that fails says how far it went.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
