@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use readyloop::net::sim::{Peer, Run, check};
+use readyloop::sim::{Peer, Run, check};
 use readyloop::{Config, Conn, Handler, Input, Result};
 
 /// The protocol: a line with a number adds it, and is answered with the sum so far. The sum is common

@@ -23,7 +23,7 @@
 //! cause to code that looks at its type; a program that prints the sources too shows each cause twice.
 //!
 //! # Features
-//! `sim` adds `net::sim`, a simulated network to test handlers in. It is not enabled by default, and adds no dependency.
+//! `sim` adds the module `sim`, a simulated network to test handlers in. It is not enabled by default, and adds no dependency.
 //!
 //! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM. It adds signal-hook.
 
@@ -49,7 +49,7 @@ mod handle;
 mod handler;
 mod id;
 mod input;
-pub mod net;
+mod net;
 mod one_line;
 mod reactor;
 mod refusal;
@@ -81,6 +81,8 @@ pub use handle::Handle;
 pub use handler::{Handler, TimerKey};
 pub use id::ConnId;
 pub use input::Input;
+#[cfg(feature = "sim")]
+pub use net::sim;
 pub use net::{ConnectOptions, ListenOptions};
 pub use reactor::{Reactor, Suspension};
 pub use refusal::{CallError, Refusal, Refused, ReplaceError};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 pub use options::{ConnectOptions, ListenOptions};
-pub use os::Os;
+pub(crate) use os::Os;
 
 mod sealed {
     /// Keeps [`Net`](super::Net) to this crate, so that it can grow.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use readyloop::net::sim::{Clock, Ending, Faults, Peer, World};
+use readyloop::sim::{Clock, Ending, Faults, Peer, World};
 use readyloop::services::Echo;
 use readyloop::{BoxError, Config, Conn, Handler, Input, Overflow, TimerKey};
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Ending, Faults, Peer, World};
+use readyloop::sim::{Ending, Faults, Peer, World};
 use readyloop::{CloseReason, Config, Conn, Context, Handler, Input, Result, TimerKey};
 
 const ADDR: &str = "10.0.0.1:7000";

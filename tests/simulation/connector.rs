@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Answer, Clock, Ending, Faults, Reading, Rng, World};
+use readyloop::sim::{Answer, Clock, Ending, Faults, Reading, Rng, World};
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Error,
     Handler, Input, SendError, TimerKey,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Answer, Clock, Ending, Faults, Peer, Reading, Rng, World};
+use readyloop::sim::{Answer, Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::services::Echo;
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input, TimerKey,

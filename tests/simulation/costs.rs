@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use readyloop::net::sim::{Ending, Faults, Reading, World};
+use readyloop::sim::{Ending, Faults, Reading, World};
 use readyloop::services::Echo;
 use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input, from_fn};
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use readyloop::net::sim::{Answer, Call, Rng};
+use readyloop::sim::{Answer, Call, Rng};
 use readyloop::{Attempt, CloseReason, ConnId, ConnectOptions};
 
 /// What there is to be called, so many addresses of each.

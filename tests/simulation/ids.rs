@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Peer, World};
+use readyloop::sim::{Peer, World};
 use readyloop::services::Echo;
 use readyloop::{BoxError, CallError, Config, Conn, ConnId, Handler, Input, Refusal};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use readyloop::net::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
+use readyloop::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::services::Echo;
 use readyloop::{
     BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input, Overflow,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Once;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use readyloop::net::sim::time_on_this_thread;
+use readyloop::sim::time_on_this_thread;
 
 thread_local! {
     static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };

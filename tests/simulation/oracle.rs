@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use readyloop::net::sim::{Ending, Peer, Reading, World};
+use readyloop::sim::{Ending, Peer, Reading, World};
 use readyloop::{Context, Handle, ListenOptions, Suspension};
 
 use crate::actor::{Actor, Ledger, Life, PeerDid, SCRIPTED, pattern};
@@ -87,7 +87,7 @@ impl Dialled {
 /// Scripts give no drain more time.
 const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
-/// So far apart can two reactors read their clocks, as [`Faults::clock_behind`](readyloop::net::sim::Faults) says.
+/// So far apart can two reactors read their clocks, as [`Faults::clock_behind`](readyloop::sim::Faults) says.
 const CLOCKS_DIFFER: Duration = Duration::from_millis(10);
 
 type Flow = Result<ControlFlow<()>, String>;

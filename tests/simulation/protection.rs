@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Ending, Faults, Peer, Reading, World};
+use readyloop::sim::{Ending, Faults, Peer, Reading, World};
 use readyloop::services::Echo;
 use readyloop::{BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, from_fn};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use readyloop::net::sim::{Faults, Reading, Rng};
+use readyloop::sim::{Faults, Reading, Rng};
 use readyloop::{Config, Overflow};
 
 /// A run, whole. The same scenario goes the same way.

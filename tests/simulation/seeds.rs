@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
-use readyloop::net::sim::Rng;
+use readyloop::sim::Rng;
 
 use crate::logs;
 use crate::oracle::{Report, run};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use readyloop::net::sim::{Clock, Peer, World};
+use readyloop::sim::{Clock, Peer, World};
 use readyloop::{Balance, BoxError, Config, Conn, Context, Handler, Input, Overflow, TimerKey};
 
 const ADDR: &str = "10.0.0.1:7000";

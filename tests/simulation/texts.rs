@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::World;
+use readyloop::sim::World;
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, Context, Handler, Input, ReplaceError, TimerKey,
 };

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;
 
-use readyloop::net::sim::{Ending, Faults, Peer, Rng, Run, World, check};
+use readyloop::sim::{Ending, Faults, Peer, Rng, Run, World, check};
 use readyloop::services::Echo;
 use readyloop::{BoxError, CloseReason, Config, Conn, Context, Handler, Input, TimerKey};
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use readyloop::Config;
-use readyloop::net::sim::{Ending, Faults, Peer, Reading, World, check};
+use readyloop::sim::{Ending, Faults, Peer, Reading, World, check};
 
 use super::{Chargen, Daytime, Discard};
 

@@ -34,7 +34,7 @@ use crate::handler::Handler;
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use readyloop::{Config, from_fn, net::sim};
+/// use readyloop::{Config, from_fn, sim};
 ///
 /// sim::check(0..100, |run| {
 ///     let shout = from_fn(|conn, input| conn.send(&input.take().to_ascii_uppercase()));

@@ -9,7 +9,7 @@ use super::rng::Rng;
 ///
 /// # Examples
 /// ```
-/// use readyloop::net::sim::{Faults, Rng};
+/// use readyloop::sim::{Faults, Rng};
 ///
 /// let only_short_reads = Faults { short_read: 200, ..Faults::none() };
 /// let whatever_the_seed_says = Faults::swarm(&mut Rng::new(42));
@@ -152,7 +152,7 @@ impl Faults {
     ///
     /// # Examples
     /// ```
-    /// use readyloop::net::sim::{Faults, Rng};
+    /// use readyloop::sim::{Faults, Rng};
     ///
     /// let faults = Faults::harmless(&mut Rng::new(42));
     /// assert_eq!((faults.register_refused, faults.time_jump), (0, 0));

@@ -14,7 +14,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use readyloop::net::sim::{Ending, check};
+//! use readyloop::sim::{Ending, check};
 //! use readyloop::{Config, from_fn};
 //!
 //! // Short reads, blocked writes, late and doubled events, errors of `accept`: whatever a seed brings, but nothing

@@ -10,7 +10,7 @@ impl Rng {
     ///
     /// # Examples
     /// ```
-    /// use readyloop::net::sim::Rng;
+    /// use readyloop::sim::Rng;
     /// let (mut a, mut b) = (Rng::new(7), Rng::new(7));
     /// assert_eq!(a.next_u64(), b.next_u64());
     /// assert!(a.below(10) < 10);

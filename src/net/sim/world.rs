@@ -35,7 +35,7 @@ use crate::stats::Stats;
 /// # Examples
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, net::sim::{Ending, World}, services::Echo};
+/// use readyloop::{Config, sim::{Ending, World}, services::Echo};
 ///
 /// let mut world = World::new(42, Config::new(), Echo)?;
 /// let addr = world.listen("10.0.0.1:7")?;
@@ -128,7 +128,7 @@ impl<H: Handler> World<H> {
     /// # Examples
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
-    /// use readyloop::{Config, from_fn, net::sim::{Ending, World}};
+    /// use readyloop::{Config, from_fn, sim::{Ending, World}};
     ///
     /// let mut world = World::new(1, Config::new(), from_fn(|_, _| panic!("a bug")))?;
     /// world.allow_panics();
@@ -241,7 +241,7 @@ impl<H: Handler> World<H> {
     /// # Examples
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
-    /// use readyloop::{Config, net::sim::{Answer, World}, services::Echo};
+    /// use readyloop::{Config, sim::{Answer, World}, services::Echo};
     ///
     /// let mut world = World::new(42, Config::new(), Echo)?;
     /// let addr = ([10, 0, 0, 2], 7).into();
@@ -501,7 +501,7 @@ impl<H: Handler> Drop for World<H> {
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
 /// use std::{cell::RefCell, rc::Rc, time::Duration};
-/// use readyloop::{Config, from_fn, net::sim::{Clock, World}};
+/// use readyloop::{Config, from_fn, sim::{Clock, World}};
 ///
 /// let clock: Rc<RefCell<Option<Clock>>> = Rc::default();
 /// let hands = Rc::clone(&clock);
