@@ -133,13 +133,15 @@ impl Config {
         }
     }
 
-    /// How much input may wait for a handler that does not take it, in bytes. Default 64 KiB.
+    /// The most input that may wait for a handler that does not take it, in bytes. Default 64 KiB.
     ///
-    /// It bounds a message: a handler that waits for the end of a longer one does not get it, and the
-    /// connection ends with [`CloseReason::InputOverflow`](crate::CloseReason::InputOverflow). (A
-    /// longer one that comes whole in one read is shown, as nothing has to wait then.) Each
-    /// connection holds what is left untaken, in a buffer of up to four times that size, and nothing
-    /// when all is taken.
+    /// It bounds a message. If a handler waits for the end of a longer one, the connection ends:
+    /// [`take_line`](crate::Input::take_line) and the other framings fail with a [`FrameError`](crate::FrameError);
+    /// without them the reason is [`CloseReason::InputOverflow`](crate::CloseReason::InputOverflow). (A longer
+    /// message without framing is delivered if one read brings all of it, as nothing waits then.)
+    ///
+    /// A connection keeps what is left untaken in a buffer of up to four times that size. It holds nothing when all
+    /// is taken.
     #[must_use]
     pub const fn max_input(mut self, bytes: usize) -> Self {
         self.max_input = bytes;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::close_reason::CloseReason;
 use crate::conn_info::{ConnInfo, Direction};
+use crate::framing::Framer;
 use crate::handler::TimerKey;
 use crate::id::ConnId;
 use crate::net::Socket;
@@ -169,6 +170,44 @@ impl<'a> Conn<'a> {
     /// [`SendError::Closed`] if the connection is [not writable](Self::is_writable).
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.view.table.try_send(self.id, bytes, self.view.current)
+    }
+
+    /// Queues `payload` as one frame of this framing, as [`send`](Self::send) does. The frame is not put together in
+    /// memory first. It is queued whole, or the connection ends.
+    ///
+    /// # Errors
+    /// If the framing cannot carry the payload: for instance
+    /// [`FrameError::PayloadTooLong`](crate::FrameError::PayloadTooLong) if its length does not fit into the length
+    /// prefix. Nothing is queued then.
+    ///
+    /// # Examples
+    /// ```
+    /// use readyloop::{Conn, Input, LengthPrefix, Result};
+    ///
+    /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
+    ///     if let Some(request) = input.take_length_prefixed(LengthPrefix::U16)? {
+    ///         let answer = request.to_ascii_uppercase();
+    ///         conn.send_frame(&LengthPrefix::U16, &answer)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn send_frame<F: Framer + ?Sized>(
+        &mut self,
+        framer: &F,
+        payload: &[u8],
+    ) -> Result<(), F::Error> {
+        let (id, current, table) = (self.id, self.view.current, &mut *self.view.table);
+        let mut is_begun = false;
+        framer.encode(payload, &mut |bytes| {
+            // If the connection is closed or cut, the bytes are discarded: on_close tells.
+            let _ = if is_begun {
+                table.send_more(id, bytes, current)
+            } else {
+                table.send(id, bytes, current)
+            };
+            is_begun |= !bytes.is_empty();
+        })
     }
 
     /// How many bytes are queued.

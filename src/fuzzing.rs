@@ -2,6 +2,7 @@
 
 use crate::core::kept::Kept;
 use crate::core::outbox::Outbox;
+use crate::framing::reference::{Kind, Reference};
 use crate::input::Input;
 
 /// Two bytes a step: one that says what, one that says how much.
@@ -32,31 +33,43 @@ pub fn outbox(script: &[u8]) {
     }
 }
 
-/// Bytes trickle in and a handler takes as it likes; it must see the plain stream.
+/// Bytes trickle in and a handler takes as it likes, frames included; it must see the plain stream, and what a
+/// plain decoder finds in it.
 ///
 /// # Panics
 /// If it does not: that is a finding.
 pub fn input(script: &[u8]) {
     const DELIMITERS: [&[u8]; 3] = [b"\0", b"\x01\0", b"\0\0\x01"];
+    const MAX: usize = 5_000;
+    /// Line endings, lengths that fit and lengths that do not.
+    const BYTES: [u8; 8] = [0, 1, b'\n', b'\r', 0x82, 0xff, 3, 0x7f];
     let mut kept = Kept::default();
     let mut model: Vec<u8> = Vec::new();
     for (what, size) in steps(script) {
+        let variety = if what < 128 { 2 } else { BYTES.len() };
         let arrived: Vec<u8> =
-            (0..size).map(|at| (at * usize::from(what) >> 3) as u8 & 1).collect();
+            (0..size).map(|at| BYTES[(at * usize::from(what) >> 3) % variety]).collect();
         kept.append(&arrived);
         model.extend(arrived);
         let shown = kept.len();
         let search = kept.take_search();
-        let mut input = Input::resume(kept.bytes(), search);
+        let mut input = Input::resume(kept.bytes(), search, MAX);
         assert_eq!(input.peek(), model);
-        match what % 6 {
+        match usize::from(what) % 18 {
             0 => drop(input.take()),
             1 => drop(input.take_exact(size / 2)),
             2 => {}
-            other => {
-                let delimiter = DELIMITERS[usize::from(other) - 3];
+            at @ 3..6 => {
+                let delimiter = DELIMITERS[at - 3];
                 let at = model.windows(delimiter.len()).position(|window| window == delimiter);
                 assert_eq!(input.take_until(delimiter), at.map(|at| &model[..at]));
+            }
+            6 => assert_eq!(input.take_at_most(size), &model[..size.min(model.len())]),
+            at @ 7..16 => take_frame(Kind::ALL[at - 7], MAX, &mut input),
+            at => {
+                let max = 1 + size * 2;
+                let kind = if at == 16 { Kind::Line } else { Kind::Varint };
+                take_frame(kind, max, &mut input);
             }
         }
         let left = input.len();
@@ -65,4 +78,14 @@ pub fn input(script: &[u8]) {
         kept.put_search(search);
         model.drain(..shown - left);
     }
+}
+
+fn take_frame(kind: Kind, max: usize, input: &mut Input<'_>) {
+    let bytes = input.peek();
+    let expected = Reference::first(kind, max, bytes);
+    let taken = kind.take_within(input, max);
+    let payload = expected.as_ref().map(|found| found.as_ref().map(|(payload, _)| &payload[..]));
+    assert_eq!(taken.as_ref().map(|taken| *taken), payload, "{kind:?}");
+    let count = expected.ok().flatten().map_or(0, |(_, count)| count);
+    assert_eq!(input.peek(), &bytes[count..], "{kind:?}");
 }

@@ -1,48 +1,51 @@
-//! The bytes at hand.
+//! The unread bytes of a connection.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use crate::core::search::Search;
 
-/// The bytes that a handler may take, in the order in which the peer sent them.
+/// The unread bytes of a connection, in the order in which the peer sent them.
 ///
-/// A handler takes what it can use. The rest is kept for it and stands before the bytes of the next
-/// call, up to [`max_input`](crate::Config::max_input). What is taken borrows from the input, not
-/// from this struct, so several pieces can be held at once.
+/// A handler takes what it can use. The rest is kept and stands before the bytes of the next call, up to
+/// [`max_input`](crate::Config::max_input). What is taken borrows from the connection's buffer, not from this struct,
+/// so several pieces can be held at once.
 ///
 /// # Examples
 /// A handler of lines takes one a call, and leaves an unfinished one:
 /// ```
-/// use readyloop::{Conn, Input};
+/// use readyloop::{Conn, Input, Result};
 ///
-/// fn answer_line(conn: &mut Conn, input: &mut Input) {
-///     if let Some(line) = input.take_until(b"\n") {
+/// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
+///     if let Some(line) = input.take_line()? {
 ///         conn.send(b"you said: ");
 ///         conn.send(line);
 ///         conn.send(b"\n");
 ///     }
+///     Ok(())
 /// }
 /// ```
-/// A handler of messages with a length in front looks before it takes:
+/// A handler of messages with their length in front:
 /// ```
-/// use readyloop::Input;
+/// use readyloop::{Conn, Input, LengthPrefix, Result};
 ///
-/// fn next_message<'a>(input: &mut Input<'a>) -> Option<&'a [u8]> {
-///     let header = input.peek().first_chunk::<2>()?;
-///     let length = usize::from(u16::from_be_bytes(*header));
-///     input.take_exact(2 + length).map(|message| &message[2..])
+/// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
+///     if let Some(message) = input.take_length_prefixed(LengthPrefix::U32)? {
+///         conn.send_frame(&LengthPrefix::U32, message)?;
+///     }
+///     Ok(())
 /// }
-/// # let mut input = Input::new(b"\0\x02hi\0\x05the");
-/// # assert_eq!(next_message(&mut input), Some(&b"hi"[..]));
-/// # assert_eq!(next_message(&mut input), None);
 /// ```
+/// [`Framer`](crate::Framer) shows a framing of a protocol's own.
 pub struct Input<'a> {
     bytes: &'a [u8],
     search: Search,
+    /// The longest frame that can be waited for.
+    max: usize,
 }
 
 impl<'a> Input<'a> {
-    /// An input of these bytes, to try a parser without a connection.
+    /// An input of these bytes, to try a parser without a connection. Its [`max_input`](Self::max_input) is
+    /// unlimited, so only the framing's own bound makes a frame too long.
     ///
     /// # Examples
     /// ```
@@ -51,15 +54,22 @@ impl<'a> Input<'a> {
     /// ```
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self::resume(bytes, Search::default())
+        Self::resume(bytes, Search::default(), usize::MAX)
     }
 
-    pub(crate) fn resume(bytes: &'a [u8], search: Search) -> Self {
-        Self { bytes, search }
+    pub(crate) fn resume(bytes: &'a [u8], search: Search, max: usize) -> Self {
+        Self { bytes, search, max }
     }
 
     pub(crate) fn into_search(self) -> Search {
         self.search
+    }
+
+    /// The longest frame that can be waited for, in bytes: the [`max_input`](crate::Config::max_input) of the
+    /// connection. A [`Framer`](crate::Framer) refuses a longer one as soon as it knows its length.
+    #[must_use]
+    pub fn max_input(&self) -> usize {
+        self.max
     }
 
     /// How many bytes are at hand.
@@ -89,7 +99,7 @@ impl<'a> Input<'a> {
     /// assert!(input.is_empty());
     /// ```
     pub fn take(&mut self) -> &'a [u8] {
-        self.split(self.bytes.len())
+        mem::take(&mut self.bytes) // nothing is left to search, so the search need not follow
     }
 
     /// Takes `count` bytes, or nothing if there are fewer.
@@ -103,6 +113,19 @@ impl<'a> Input<'a> {
     /// ```
     pub fn take_exact(&mut self, count: usize) -> Option<&'a [u8]> {
         (count <= self.bytes.len()).then(|| self.split(count))
+    }
+
+    /// Takes `count` bytes, or all if there are fewer.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut input = readyloop::Input::new(b"abc");
+    /// assert_eq!(input.take_at_most(2), b"ab");
+    /// assert_eq!(input.take_at_most(2), b"c");
+    /// assert_eq!(input.take_at_most(2), b"");
+    /// ```
+    pub fn take_at_most(&mut self, count: usize) -> &'a [u8] {
+        self.split(count.min(self.bytes.len()))
     }
 
     /// Takes the bytes before the first `delimiter`, and the delimiter itself, which is not part of
@@ -124,10 +147,15 @@ impl<'a> Input<'a> {
     /// ```
     pub fn take_until(&mut self, delimiter: &[u8]) -> Option<&'a [u8]> {
         assert!(!delimiter.is_empty(), "a delimiter has at least one byte");
-        let at = self.search.find(self.bytes, delimiter)?;
+        let at = self.find(delimiter)?;
         let found = self.split(at);
         self.split(delimiter.len());
         Some(found)
+    }
+
+    /// The position of the first `delimiter`, which is not empty. What was searched in vain is not searched again.
+    pub(crate) fn find(&mut self, delimiter: &[u8]) -> Option<usize> {
+        self.search.find(self.bytes, delimiter)
     }
 
     fn split(&mut self, count: usize) -> &'a [u8] {
@@ -141,5 +169,30 @@ impl<'a> Input<'a> {
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Input").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_that_was_searched_and_then_taken_whole_has_nothing_to_find() {
+        let mut input = Input::new(b"no end");
+        assert_eq!((input.take_line(), input.take_until(b"; ")), (Ok(None), None));
+        assert_eq!(input.take(), b"no end");
+        assert_eq!((input.take_line(), input.take_until(b"; ")), (Ok(None), None));
+        assert_eq!(input.take(), b"");
+    }
+
+    #[test]
+    fn bytes_that_come_after_others_were_searched_and_taken_are_searched_from_their_start() {
+        let bytes = b"head\nbody";
+        let mut input = Input::new(&bytes[..4]);
+        assert_eq!(input.take_line(), Ok(None));
+        assert_eq!(input.take_at_most(2), b"he");
+        let mut input = Input::resume(&bytes[2..], input.into_search(), usize::MAX);
+        assert_eq!(input.take_line(), Ok(Some(&b"ad"[..])));
+        assert_eq!(input.take(), b"body");
     }
 }

@@ -41,6 +41,7 @@ mod core;
 mod error;
 #[doc = include_str!("../docs/for-erlang.md")]
 pub mod for_erlang {}
+mod framing;
 mod from_fn;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -76,6 +77,7 @@ pub use conn_info::{ConnInfo, Direction};
 pub use connect_error::{Attempt, ConnectError};
 pub use context::Context;
 pub use error::Error;
+pub use framing::{FrameError, Framer, LengthPrefix, Line};
 pub use from_fn::from_fn;
 pub use handle::Handle;
 pub use handler::{Handler, TimerKey};

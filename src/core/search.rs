@@ -7,12 +7,14 @@ const REMEMBERED: usize = 4;
 /// byte by byte is looked through once, not once a byte.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
-    /// The delimiters that were not found, the latest last.
-    tried: Vec<Tried>,
+    /// The delimiters that were not found, the latest last. One word as long as there is none, as each read makes a
+    /// search.
+    tried: Option<Box<[Tried; REMEMBERED]>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tried {
+    /// Empty if this place is not in use.
     delimiter: Vec<u8>,
     /// No match starts in the first `clean` bytes.
     clean: usize,
@@ -24,10 +26,16 @@ impl Search {
     /// `bytes` must start where the last call's bytes started, or where
     /// [`advance`](Self::advance) has moved the start since.
     pub(crate) fn find(&mut self, bytes: &[u8], delimiter: &[u8]) -> Option<usize> {
-        let known = self.tried.iter_mut().find(|tried| tried.delimiter == delimiter);
+        if bytes.is_empty() {
+            return None; // what is remembered may be of bytes that were taken
+        }
+        let mut remembered = self.tried.as_deref_mut().into_iter().flatten();
+        let known = remembered.find(|tried| tried.delimiter == delimiter);
         let from = known.as_ref().map_or(0, |tried| tried.clean);
         let found = position(&bytes[from..], delimiter).map(|at| from + at);
-        if found.is_none() && !bytes.is_empty() {
+        #[cfg(test)]
+        EXAMINED.set(EXAMINED.get() + (found.map_or(bytes.len(), |at| at + 1) - from) as u64);
+        if found.is_none() {
             let clean = (bytes.len() + 1).saturating_sub(delimiter.len()).max(from);
             match known {
                 Some(tried) => tried.clean = clean,
@@ -38,16 +46,16 @@ impl Search {
     }
 
     fn remember(&mut self, delimiter: &[u8], clean: usize) {
-        if self.tried.len() == REMEMBERED {
-            self.tried.remove(0);
-        }
-        self.tried.push(Tried { delimiter: delimiter.to_vec(), clean });
+        let tried = self.tried.get_or_insert_default();
+        tried.rotate_left(1);
+        tried[REMEMBERED - 1] = Tried { delimiter: delimiter.to_vec(), clean };
     }
 
     /// The first `count` bytes have gone.
+    #[inline]
     pub(crate) fn advance(&mut self, count: usize) {
-        for tried in &mut self.tried {
-            tried.clean = tried.clean.saturating_sub(count);
+        if let Some(tried) = &mut self.tried {
+            tried.iter_mut().for_each(|tried| tried.clean = tried.clean.saturating_sub(count));
         }
     }
 }
@@ -60,16 +68,42 @@ fn position(bytes: &[u8], delimiter: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
+thread_local! {
+    static EXAMINED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How many bytes this thread has looked at so far.
+#[cfg(test)]
+pub(crate) fn examined() -> u64 {
+    EXAMINED.get()
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn clean(search: &Search) -> [usize; REMEMBERED] {
+        search
+            .tried
+            .as_deref()
+            .map_or([0; REMEMBERED], |tried| std::array::from_fn(|at| tried[at].clean))
+    }
+
+    #[test]
+    fn a_search_that_has_found_everything_is_one_word() {
+        assert_eq!(size_of::<Search>(), size_of::<usize>());
+        let mut search = Search::default();
+        assert_eq!(search.find(b"a\n", b"\n"), Some(1));
+        assert!(search.tried.is_none());
+    }
 
     #[test]
     fn what_was_searched_is_not_searched_again() {
         let mut search = Search::default();
         let mut bytes = vec![b'x'; 1000];
         assert_eq!(search.find(&bytes, b"\r\n"), None);
-        assert_eq!(search.tried[0].clean, 999, "the last byte may begin a delimiter");
+        assert_eq!(clean(&search), [0, 0, 0, 999], "the last byte may begin a delimiter");
         bytes.extend_from_slice(b"\r\n");
         assert_eq!(search.find(&bytes, b"\r\n"), Some(1000));
     }
@@ -81,12 +115,12 @@ mod tests {
         for _ in 0..3 {
             assert_eq!((search.find(&bytes, b"\n"), search.find(&bytes, b"\0")), (None, None));
         }
-        let clean: Vec<_> = search.tried.iter().map(|tried| tried.clean).collect();
-        assert_eq!(clean, [1000, 1000]);
+        assert_eq!(clean(&search), [0, 0, 1000, 1000]);
         for delimiter in 0..20 {
             search.find(&bytes, &[delimiter]);
         }
-        assert_eq!(search.tried.len(), REMEMBERED, "it is bounded");
+        let tried = search.tried.as_deref().unwrap().iter().map(|tried| tried.delimiter[0]);
+        assert!(tried.eq(16..20), "the latest are remembered: {search:?}");
     }
 
     #[test]

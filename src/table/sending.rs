@@ -82,6 +82,21 @@ impl Table {
         Ok(())
     }
 
+    /// Queues more of what [`send`](Self::send) has begun to queue in the same callback. It is taken whole, as one
+    /// `send` of all the bytes would be.
+    pub(crate) fn send_more(
+        &mut self,
+        id: ConnId,
+        bytes: &[u8],
+        current: Option<ConnId>,
+    ) -> Result<(), SendError> {
+        if !self.sends(id) {
+            return Err(SendError::Closed);
+        }
+        self.push(id, bytes, current);
+        Ok(())
+    }
+
     /// Whether a connection can be sent to.
     pub(crate) fn sends(&self, id: ConnId) -> bool {
         self.get(id).is_some_and(|entry| entry.phase.sends())

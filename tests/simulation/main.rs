@@ -16,6 +16,7 @@ mod costs;
 mod dials;
 #[path = "../suite/endless.rs"]
 mod endless;
+mod framing;
 mod ids;
 mod life;
 mod logs;

@@ -1,0 +1,118 @@
+//! Why a frame cannot be received or sent.
+
+use std::{error, fmt};
+
+/// Why bytes cannot be decoded as a frame, or a payload cannot be sent as one.
+///
+/// The first three are the peer's fault, or that of a limit which is too low. Nothing was taken from the input, and
+/// the next frame cannot be found: the connection should end. A callback that returns the error with `?` ends it
+/// with [`CloseReason::Handler`](crate::CloseReason::Handler), which keeps the error as its source.
+///
+/// The others are the sender's. Nothing was sent.
+///
+/// # Examples
+/// ```
+/// use readyloop::{FrameError, Input, Line};
+///
+/// let mut input = Input::new(b"a line without an end");
+/// let error = input.take_frame(&Line::LF.max_len(10)).unwrap_err();
+/// assert_eq!(error, FrameError::LineTooLong { max: 10 });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// Received: no line ends within the limit.
+    LineTooLong {
+        /// The limit of a line with its ending, in bytes.
+        max: usize,
+    },
+    /// Received: a length prefix, and the frame that it announces is above the limit. The body was not waited for.
+    TooLong {
+        /// The length of the body, in bytes, as far as the prefix is within the limit itself.
+        length: u64,
+        /// The limit of a frame with its prefix, in bytes.
+        max: usize,
+    },
+    /// Received: a varint that does not end within 10 bytes, overflows 64 bits, or is not the shortest encoding of
+    /// its number.
+    InvalidVarint,
+    /// To be sent: a payload that the framing cannot carry.
+    PayloadTooLong {
+        /// The length of the payload, in bytes.
+        length: usize,
+        /// The longest payload that the framing can carry, in bytes.
+        max: usize,
+    },
+    /// To be sent: a line that contains a line feed, or ends with the carriage return of a line ending.
+    LineEndInPayload {
+        /// The position of that byte in the payload.
+        at: usize,
+    },
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LineTooLong { max } => write!(
+                f,
+                "received {max} bytes without a line ending, and a line has at most {max} with it: \
+                 if longer lines are valid, raise max_input and the max_len of the framing"
+            ),
+            Self::TooLong { length, max } => write!(
+                f,
+                "received a length prefix of {length}, and a frame has at most {max} bytes with its prefix: \
+                 if longer frames are valid, raise max_input and the max_len of the framing"
+            ),
+            Self::InvalidVarint => f.write_str(
+                "received a length prefix that is not a varint of at most 64 bits in its shortest encoding: \
+                 check that the peer uses the same framing",
+            ),
+            Self::PayloadTooLong { length, max } => write!(
+                f,
+                "cannot send a payload of {length} bytes in a frame, which carries at most {max}: \
+                 split it, or use a framing for longer ones"
+            ),
+            Self::LineEndInPayload { at } => write!(
+                f,
+                "cannot send a line whose byte {at} is part of a line ending: \
+                 escape it, or send one line at a time"
+            ),
+        }
+    }
+}
+
+impl error::Error for FrameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close_reason::CloseReason;
+    use crate::result::Result;
+    use std::error::Error;
+
+    #[test]
+    fn an_error_says_what_came_what_the_limit_is_and_what_to_do() {
+        for (error, texts) in [
+            (FrameError::LineTooLong { max: 512 }, ["512 bytes", "raise max_input"]),
+            (FrameError::TooLong { length: 70_000, max: 512 }, ["70000", "at most 512 bytes"]),
+            (FrameError::InvalidVarint, ["64 bits", "check that the peer"]),
+            (FrameError::PayloadTooLong { length: 256, max: 255 }, ["256 bytes", "at most 255"]),
+            (FrameError::LineEndInPayload { at: 7 }, ["byte 7", "escape it"]),
+        ] {
+            let shown = error.to_string();
+            assert!(texts.iter().all(|text| shown.contains(text)), "{shown}");
+            assert!(!shown.contains(['\n', '\r']) && !shown.contains("  "), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_callback_returns_it_with_a_question_mark_and_the_close_reason_keeps_it() {
+        fn callback() -> Result {
+            Err(FrameError::InvalidVarint)?;
+            Ok(())
+        }
+        let reason = CloseReason::Handler(callback().unwrap_err());
+        let cause = reason.source().and_then(|cause| cause.downcast_ref::<FrameError>());
+        assert_eq!(cause, Some(&FrameError::InvalidVarint));
+    }
+}

@@ -1,0 +1,164 @@
+//! Lines of text.
+
+use super::error::FrameError;
+use super::framer::Framer;
+use crate::input::Input;
+
+/// The framing of lines: each ends with LF or with CRLF.
+///
+/// Both endings are accepted, whichever is sent. The ending is not part of the payload; any other carriage return
+/// is.
+///
+/// # Examples
+/// ```
+/// use readyloop::{Conn, Input, Line, Result};
+///
+/// const COMMAND: Line = Line::CRLF.max_len(512);
+///
+/// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
+///     if let Some(command) = input.take_frame(&COMMAND)? {
+///         conn.send_frame(&COMMAND, command)?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    ending: &'static [u8],
+    max: usize,
+}
+
+impl Line {
+    /// Sends lines that end with LF.
+    pub const LF: Self = Self { ending: b"\n", max: usize::MAX };
+
+    /// Sends lines that end with CRLF, as most protocols of the internet have them.
+    pub const CRLF: Self = Self { ending: b"\r\n", max: usize::MAX };
+
+    /// Bounds a line to this many bytes, its ending included, in both directions. Received lines are bounded by
+    /// [`max_input`](crate::Config::max_input) as well.
+    #[must_use]
+    pub const fn max_len(mut self, bytes: usize) -> Self {
+        self.max = bytes;
+        self
+    }
+}
+
+impl Framer for Line {
+    type Error = FrameError;
+
+    fn decode<'a>(&self, input: &mut Input<'a>) -> Result<Option<&'a [u8]>, FrameError> {
+        let max = self.max.min(input.max_input());
+        let Some(end) = input.find(b"\n").filter(|end| *end < max) else {
+            let may_end_in_time = input.len() < max;
+            return if may_end_in_time { Ok(None) } else { Err(FrameError::LineTooLong { max }) };
+        };
+        let line = input.take_at_most(end + 1);
+        Ok(Some(line[..end].strip_suffix(b"\r").unwrap_or(&line[..end])))
+    }
+
+    fn encode(&self, payload: &[u8], output: &mut dyn FnMut(&[u8])) -> Result<(), FrameError> {
+        if let Some(at) = payload.iter().position(|byte| *byte == b'\n') {
+            return Err(FrameError::LineEndInPayload { at });
+        }
+        if self.ending == b"\n"
+            && let [rest @ .., b'\r'] = payload
+        {
+            return Err(FrameError::LineEndInPayload { at: rest.len() });
+        }
+        let max = self.max.saturating_sub(self.ending.len());
+        if payload.len() > max {
+            return Err(FrameError::PayloadTooLong { length: payload.len(), max });
+        }
+        output(payload);
+        output(self.ending);
+        Ok(())
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Takes the next line and returns it without its ending, which is LF or CRLF. Takes nothing if no line ending
+    /// has come yet. A carriage return elsewhere is part of the line.
+    ///
+    /// A line has at most [`max_input`](crate::Config::max_input) bytes, its ending included. For a bound of the
+    /// protocol's own use [`take_frame`](Self::take_frame) with [`Line::max_len`]. A line costs the same number of
+    /// instructions a byte in however many pieces it comes.
+    ///
+    /// When the peer has finished, a last line without an ending is still in the input: [`take`](Self::take) has it
+    /// in [`on_eof`](crate::Handler::on_eof).
+    ///
+    /// # Errors
+    /// [`FrameError::LineTooLong`] as soon as the line cannot end within the bound. Nothing is taken.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), readyloop::FrameError> {
+    /// let mut input = readyloop::Input::new(b"one\r\ntwo\nthr");
+    /// assert_eq!(input.take_line()?, Some(&b"one"[..]));
+    /// assert_eq!(input.take_line()?, Some(&b"two"[..]));
+    /// assert_eq!(input.take_line()?, None);
+    /// assert_eq!(input.peek(), b"thr");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn take_line(&mut self) -> Result<Option<&'a [u8]>, FrameError> {
+        self.take_frame(&Line::LF)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+        let mut input = Input::new(bytes);
+        std::iter::from_fn(|| input.take_line().unwrap()).collect()
+    }
+
+    fn sent(framing: Line, payload: &[u8]) -> Result<Vec<u8>, FrameError> {
+        let mut frame = Vec::new();
+        framing.encode(payload, &mut |bytes| frame.extend_from_slice(bytes))?;
+        Ok(frame)
+    }
+
+    #[test]
+    fn a_line_ends_with_lf_or_crlf_and_another_carriage_return_is_content() {
+        assert_eq!(
+            lines(b"a\nb\r\n\n\r\nc\rd\ne\r\r\nrest"),
+            [&b"a"[..], b"b", b"", b"", b"c\rd", b"e\r"]
+        );
+    }
+
+    #[test]
+    fn a_line_is_too_long_as_soon_as_it_cannot_end_within_the_bound_and_not_before() {
+        let framing = Line::LF.max_len(5);
+        for (bytes, expected) in [
+            (&b"abcd"[..], Ok(None)),
+            (b"abcd\n", Ok(Some(&b"abcd"[..]))),
+            (b"abc\r\n", Ok(Some(b"abc"))),
+            (b"abcde", Err(FrameError::LineTooLong { max: 5 })),
+            (b"abcd\r", Err(FrameError::LineTooLong { max: 5 })),
+            (b"abcde\n", Err(FrameError::LineTooLong { max: 5 })),
+        ] {
+            let mut input = Input::new(bytes);
+            assert_eq!(input.take_frame(&framing), expected, "{bytes:?}");
+            if expected.is_err() {
+                assert_eq!(input.peek(), bytes, "nothing is taken");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_would_not_come_back_as_it_was_is_not_sent() {
+        assert_eq!(sent(Line::LF, b"a\rb").unwrap(), b"a\rb\n");
+        assert_eq!(sent(Line::CRLF, b"a\r").unwrap(), b"a\r\r\n");
+        let refused = |at| Err(FrameError::LineEndInPayload { at });
+        assert_eq!(sent(Line::LF, b"a\nb"), refused(1));
+        assert_eq!(sent(Line::CRLF, b"a\n"), refused(1));
+        assert_eq!(sent(Line::LF, b"ab\r"), refused(2));
+        let bounded = Line::CRLF.max_len(5);
+        assert_eq!(sent(bounded, b"abc").unwrap(), b"abc\r\n");
+        let refused = Err(FrameError::PayloadTooLong { length: 4, max: 3 });
+        assert_eq!(sent(bounded, b"abcd"), refused);
+    }
+}
