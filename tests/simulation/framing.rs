@@ -6,7 +6,7 @@ use std::error::Error;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Ending, Faults, Peer, Rng, World};
+use readyloop::sim::{Ending, Faults, Peer, Rng, World};
 use readyloop::{
     CloseReason, Config, Conn, FrameError, Handler, Input, LengthPrefix, Line, Result, from_fn,
 };
