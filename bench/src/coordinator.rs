@@ -37,12 +37,12 @@ const GRACE: Duration = Duration::from_secs(60);
 /// server stalls is not held up by it.
 const MOST_QUEUED: usize = 2 << 30;
 
-pub(super) struct Conductor {
+pub(super) struct Coordinator {
     common: Arc<Common>,
     server: Option<(ServerSide, Server)>,
     events: Receiver<Event>,
     sender: Sender<Event>,
-    threads: Vec<Player>,
+    threads: Vec<Worker>,
     progress: Progress,
     series: Series,
     lateness: Latencies,
@@ -56,18 +56,18 @@ pub(super) struct Conductor {
     /// When the measured time ended for the last thread so far.
     ended: u64,
     /// Threads that had nobody left to send, and when.
-    deserted: Vec<(Share, u64)>,
+    ended_early: Vec<(Share, u64)>,
     is_over: Arc<AtomicBool>,
 }
 
 /// A thread and its reactor.
-struct Player {
+struct Worker {
     share: Share,
     handle: Handle,
     thread: JoinHandle<()>,
 }
 
-impl Conductor {
+impl Coordinator {
     /// Everything is ready, and nothing is open yet. What is sent to `sender` comes out of `events`.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Conductor {
             open: 0,
             start: None,
             ended: 0,
-            deserted: Vec::new(),
+            ended_early: Vec::new(),
             is_over: Arc::default(),
         })
     }
@@ -118,16 +118,16 @@ impl Conductor {
     /// [`Error::System`] if there are not reactors or threads enough to begin.
     pub(super) fn run(mut self) -> Result<Outcome, Error> {
         for index in 0..self.common.plan.threads {
-            let player = self.hire(Share { index, of: self.common.plan.threads })?;
-            self.threads.push(player);
+            let worker = self.start_worker(Share { index, of: self.common.plan.threads })?;
+            self.threads.push(worker);
         }
         self.play();
         // Even a reactor that is stopped does what it was told before.
         self.tell_all(|driver, _| driver.interrupt());
         self.is_over.store(true, Ordering::Release);
-        for player in self.threads.drain(..) {
-            player.handle.stop();
-            if player.thread.join().is_err() {
+        for worker in self.threads.drain(..) {
+            worker.handle.stop();
+            if worker.thread.join().is_err() {
                 self.obstacles.push("a thread of the bench has panicked".to_owned());
             }
         }
@@ -137,7 +137,7 @@ impl Conductor {
         Ok(self.outcome())
     }
 
-    fn hire(&self, share: Share) -> Result<Player, Error> {
+    fn start_worker(&self, share: Share) -> Result<Worker, Error> {
         let driver = Driver::new(Arc::clone(&self.common), share, self.sender.clone());
         let mut reactor = Reactor::new(config(self.common.plan.timeout), driver)
             .map_err(|error| Error::System(format!("a reactor could not be made: {error}")))?;
@@ -151,7 +151,7 @@ impl Conductor {
         let thread = thread.map_err(|error| {
             Error::of_flag(format!("--threads {}", share.of), format!("no thread: {error}"))
         })?;
-        Ok(Player { share, handle, thread })
+        Ok(Worker { share, handle, thread })
     }
 
     fn play(&mut self) {
@@ -218,17 +218,17 @@ impl Conductor {
         self.start = Some(start);
         let end = start.saturating_add(nanoseconds(self.common.plan.duration));
         self.tell_all(move |driver, context| driver.begin(context, start));
-        for player in &self.threads {
-            let Some(due) = Driver::due(&self.common, player.share) else { continue };
+        for worker in &self.threads {
+            let Some(due) = Driver::due(&self.common, worker.share) else { continue };
             let pacer = Pacer {
-                handle: player.handle.clone(),
+                handle: worker.handle.clone(),
                 clock: self.common.clock,
                 due,
                 start,
                 end,
                 is_over: Arc::clone(&self.is_over),
             };
-            let name = format!("pacer {}", player.share.index);
+            let name = format!("pacer {}", worker.share.index);
             if let Err(error) = thread::Builder::new().name(name).spawn(move || pacer.run()) {
                 self.obstacles.push(format!("there was no thread to keep the time: {error}"));
             }
@@ -236,12 +236,12 @@ impl Conductor {
     }
 
     fn tell_all(&self, what: impl Fn(&mut Driver, &mut Context<'_>) + Clone + Send + 'static) {
-        for player in &self.threads {
+        for worker in &self.threads {
             let what = what.clone();
             let tell = move |reactor: &mut Context<'_>| {
                 reactor.with_handler(what);
             };
-            let _ = player.handle.post(tell); // one that has failed has told so
+            let _ = worker.handle.post(tell); // one that has failed has told so
         }
     }
 
@@ -336,7 +336,7 @@ impl Conductor {
                 self.lateness.add(&lateness);
                 self.ended = self.ended.max(at);
                 if ended_early && !self.obstructed() {
-                    self.deserted.push((share, at));
+                    self.ended_early.push((share, at));
                 }
             }
             Event::Failed(why) => self.obstacles.push(why),
@@ -360,7 +360,7 @@ impl Conductor {
     fn count_unsent(&mut self, start: u64) {
         let end = start.saturating_add(nanoseconds(self.common.plan.duration));
         let until = self.ended.min(end - 1).saturating_sub(start);
-        for (share, left) in &self.deserted {
+        for (share, left) in &self.ended_early {
             let Some(mut due) = Driver::due(&self.common, *share) else { return };
             due.skip(left.saturating_sub(start));
             self.tally.unsent += due.count_and_skip(until);
@@ -368,9 +368,9 @@ impl Conductor {
     }
 
     /// Churn comes to that only where nothing could be connected to, which is said already.
-    fn say_if_deserted(&mut self, measured: u64) {
+    fn say_if_ended_early(&mut self, measured: u64) {
         let Plan { duration, load, .. } = self.common.plan;
-        let is_why = load != Load::Churn && !self.deserted.is_empty() && !self.obstructed();
+        let is_why = load != Load::Churn && !self.ended_early.is_empty() && !self.obstructed();
         if is_why && measured < nanoseconds(duration) {
             let after = Duration::from_nanos(measured).as_secs_f64();
             self.obstacles.push(format!(
@@ -395,7 +395,7 @@ impl Conductor {
         self.say_if_idle();
         if let Some(start) = self.start {
             self.count_unsent(start);
-            self.say_if_deserted(self.ended.saturating_sub(start));
+            self.say_if_ended_early(self.ended.saturating_sub(start));
         }
         let (mut series, latencies) = self.series.finish();
         let measured = self.start.map_or(0, |start| self.ended.saturating_sub(start));
