@@ -212,17 +212,31 @@ impl FromStr for Level {
     }
 }
 
-pub(crate) fn parse() -> Result<Command, Failure> {
-    let line = CommandLine::try_parse().map_err(|error| explain(&error))?;
-    line.command.unwrap_or(Command::Serve(line.serve)).check()
+/// What the command line asks for.
+pub(crate) enum Request {
+    Run(Box<Command>),
+    /// The help, or the version.
+    Show(String),
 }
 
-/// One line for what clap says in several.
-fn explain(error: &clap::Error) -> Failure {
+/// # Errors
+/// [`Failure::Usage`] if the command line is wrong.
+pub(crate) fn parse() -> Result<Request, Failure> {
+    let line = match CommandLine::try_parse() {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            return Ok(Request::Show(error.render().to_string()));
+        }
+        result => result.map_err(|error| on_one_line(&error))?,
+    };
+    let command = line.command.unwrap_or(Command::Serve(line.serve)).check()?;
+    Ok(Request::Run(Box::new(command)))
+}
+
+/// The several lines of clap as one.
+fn on_one_line(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Failure::Information(text);
-    }
     let mut line = text
         .lines()
         .map(str::trim)
