@@ -5,8 +5,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, Sender};
 
 use crate::clock::Clock;
-use crate::conductor::Conductor;
 use crate::content::Content;
+use crate::coordinator::Coordinator;
 use crate::driver::Common;
 use crate::error::Error;
 use crate::events::Event;
@@ -19,7 +19,7 @@ use crate::sources::{self, Sources};
 pub struct Bench {
     target: String,
     plan: Plan,
-    conductor: Conductor,
+    coordinator: Coordinator,
     events: Sender<Event>,
 }
 
@@ -61,8 +61,8 @@ impl Bench {
             clock: Clock::start(),
             open: 0.into(),
         };
-        let conductor = Conductor::new(common, (sender.clone(), events))?;
-        Ok(Self { target: target.to_owned(), plan, conductor, events: sender })
+        let coordinator = Coordinator::new(common, (sender.clone(), events))?;
+        Ok(Self { target: target.to_owned(), plan, coordinator, events: sender })
     }
 
     /// What ends the run from another thread.
@@ -93,7 +93,7 @@ impl Bench {
     /// # Examples
     /// See [above](crate#examples).
     pub fn run(self) -> Result<Report, Error> {
-        let outcome = self.conductor.run()?;
+        let outcome = self.coordinator.run()?;
         Ok(Report::new(&self.target, &self.plan, outcome))
     }
 }

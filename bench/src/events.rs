@@ -1,4 +1,4 @@
-//! What the threads of a run tell its conductor.
+//! What the threads of a run tell its coordinator.
 
 use super::latency::Latencies;
 use super::share::Share;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::clock::nanoseconds;
+use super::latency::LatencyReport;
+use super::numbers::{grouped, time};
 use super::plan::{Load, Plan};
-use super::report::LatencyReport;
-use super::table::{grouped, time};
 use super::tally::{HeldBack, Tally};
 
 /// Half of the messages may be so late whatever their latency is, in microseconds.
@@ -59,13 +59,12 @@ fn is_in_time(held: &HeldBack) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::plan;
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
 
     fn open_loop() -> Plan {
-        Plan { load: Load::Open { rate: 7 }, ..plan() }
+        Plan { load: Load::Open { rate: 7 }, ..Plan::sample() }
     }
 
     /// Of which only the median counts.
@@ -88,7 +87,11 @@ mod tests {
         ] {
             assert_eq!(say(&open_loop(), sending, latency, late), None, "{latency}");
         }
-        assert_eq!(say(&plan(), 9 * SECOND, 100.0, 90_000.0), None, "a closed loop has no rate");
+        assert_eq!(
+            say(&Plan::sample(), 9 * SECOND, 100.0, 90_000.0),
+            None,
+            "a closed loop has no rate"
+        );
     }
 
     #[test]

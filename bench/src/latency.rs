@@ -1,6 +1,7 @@
 //! How long answers took.
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 /// Longer ones count as this: an hour, in nanoseconds.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -66,6 +67,36 @@ impl Latencies {
     pub(super) fn mean(&self) -> f64 {
         let mean = self.sum as f64 / self.len().max(1) as f64 / 1_000.0;
         mean.max(self.min()).min(self.max())
+    }
+}
+
+/// What is reported of latencies, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct LatencyReport {
+    pub(super) min: f64,
+    pub(super) mean: f64,
+    pub(super) p50: f64,
+    pub(super) p90: f64,
+    pub(super) p99: f64,
+    pub(super) p999: f64,
+    pub(super) p9999: f64,
+    pub(super) max: f64,
+}
+
+impl LatencyReport {
+    /// `None` if there are no latencies.
+    pub(super) fn new(latencies: &Latencies) -> Option<Self> {
+        let at = |percent| latencies.percentile(percent);
+        (!latencies.is_empty()).then(|| Self {
+            min: latencies.min(),
+            mean: latencies.mean(),
+            p50: at(50.0),
+            p90: at(90.0),
+            p99: at(99.0),
+            p999: at(99.9),
+            p9999: at(99.99),
+            max: latencies.max(),
+        })
     }
 }
 

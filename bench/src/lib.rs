@@ -36,17 +36,20 @@
 
 mod bench;
 mod clock;
-mod conductor;
 mod content;
+mod coordinator;
 mod driver;
+mod echo_stream;
 mod error;
+mod error_kind;
 mod events;
 mod lag;
 mod latency;
-mod link;
+mod numbers;
 mod pacer;
 mod plan;
 mod plot;
+mod problems;
 mod progress;
 mod report;
 mod room;
@@ -58,7 +61,6 @@ mod sizes;
 mod sources;
 mod table;
 mod tally;
-mod trouble;
 
 pub use bench::{Bench, Handle};
 pub use error::Error;

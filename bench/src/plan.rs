@@ -233,3 +233,21 @@ impl fmt::Display for Plan {
         write!(f, ", {sizes} a message, {verified}, {threads} thread{plural}")
     }
 }
+
+#[cfg(test)]
+impl Plan {
+    /// A plan whose numbers differ from each other.
+    pub(crate) fn sample() -> Self {
+        Self {
+            load: Load::Closed { pipeline: 2 },
+            connections: 10,
+            active: 4,
+            duration: Duration::from_secs(2),
+            ramp: 1,
+            threads: 1,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
+            ..Self::default()
+        }
+    }
+}

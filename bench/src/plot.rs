@@ -6,9 +6,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::latency::Latencies;
+use super::numbers::time;
 use super::report::Report;
 use super::series::Second;
-use super::table::time;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
@@ -111,12 +111,12 @@ fn name_of(percent: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::{outcome, report};
+    use super::super::report::Outcome;
     use super::*;
 
     #[test]
     fn a_picture_has_both_curves_and_their_axes() {
-        let svg = report(outcome()).draw().unwrap().unwrap();
+        let svg = Report::sample(Outcome::sample()).draw().unwrap().unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
         for expected in ["latency by percentile", "messages answered", "99.9", "99.99", "polyline"]
         {
@@ -126,18 +126,18 @@ mod tests {
 
     #[test]
     fn a_run_that_is_not_whole_gives_a_picture_that_says_so() {
-        let mut outcome = outcome();
+        let mut outcome = Outcome::sample();
         outcome.tally.unanswered = 1;
         outcome.series.clear();
-        let svg = report(outcome).draw().unwrap().unwrap();
+        let svg = Report::sample(outcome).draw().unwrap().unwrap();
         assert!(svg.contains("INCOMPLETE"), "{svg}");
     }
 
     #[test]
     fn a_run_without_answers_has_no_picture() {
-        let mut outcome = outcome();
+        let mut outcome = Outcome::sample();
         outcome.latencies = Latencies::new();
-        assert_eq!(report(outcome).draw().unwrap(), None);
+        assert_eq!(Report::sample(outcome).draw().unwrap(), None);
     }
 
     #[test]

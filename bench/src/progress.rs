@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::numbers::time;
 use super::series::Second;
-use super::table::time;
 
 /// Behind the bar all figures have to fit into a terminal of 80 columns.
 const STYLE: &str = "{prefix} [{bar:10}] {wide_msg}";

@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use super::error_kind::ErrorKind;
 use super::lag;
-use super::latency::Latencies;
+use super::latency::{Latencies, LatencyReport};
 use super::plan::{Load, Plan};
+use super::problems;
 use super::series::Second;
 use super::server_side::Spent;
 use super::tally::Tally;
-use super::trouble::{self, Trouble};
 
 /// What has happened, before it is judged.
 #[derive(Debug)]
@@ -99,22 +100,10 @@ pub(super) struct Connections {
     pub(super) lost: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct LatencyReport {
-    pub(super) min: f64,
-    pub(super) mean: f64,
-    pub(super) p50: f64,
-    pub(super) p90: f64,
-    pub(super) p99: f64,
-    pub(super) p999: f64,
-    pub(super) p9999: f64,
-    pub(super) max: f64,
-}
-
 #[derive(Debug, Serialize)]
 pub(super) struct ErrorReport {
-    pub(super) at: Trouble,
-    pub(super) kind: String,
+    pub(super) kind: ErrorKind,
+    pub(super) cause: String,
     pub(super) count: u64,
 }
 
@@ -150,7 +139,7 @@ impl Report {
         let Outcome { tally, latencies, lateness, series, measured, obstacles, server } = outcome;
         let (latency_us, late_us) = (LatencyReport::new(&latencies), LatencyReport::new(&lateness));
         let lag = lag::problem(plan, &tally, latency_us.as_ref(), late_us.as_ref());
-        let problems = trouble::problems(target, plan, &tally, &obstacles, lag);
+        let problems = problems::all(target, plan, &tally, &obstacles, lag);
         let seconds = measured as f64 / 1e9;
         let rate = |count: u64| if measured == 0 { 0.0 } else { count as f64 / seconds };
         let server = server.map(|server| ServerReport::new(&server, &tally));
@@ -212,22 +201,6 @@ impl LoadReport {
     }
 }
 
-impl LatencyReport {
-    fn new(latencies: &Latencies) -> Option<Self> {
-        let at = |percent| latencies.percentile(percent);
-        (!latencies.is_empty()).then(|| Self {
-            min: latencies.min(),
-            mean: latencies.mean(),
-            p50: at(50.0),
-            p90: at(90.0),
-            p99: at(99.0),
-            p999: at(99.9),
-            p9999: at(99.99),
-            max: latencies.max(),
-        })
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
 impl ServerReport {
     fn new(server: &Server, tally: &Tally) -> Self {
@@ -266,9 +239,9 @@ impl ServerReport {
 /// The most frequent first.
 fn errors(tally: &Tally) -> Vec<ErrorReport> {
     let list = tally.errors.iter();
-    let report = |((at, kind), count): (&(_, String), &u64)| ErrorReport {
-        at: *at,
-        kind: kind.clone(),
+    let report = |((kind, cause), count): (&(_, String), &u64)| ErrorReport {
+        kind: *kind,
+        cause: cause.clone(),
         count: *count,
     };
     let mut errors: Vec<_> = list.map(report).collect();
@@ -277,29 +250,13 @@ fn errors(tally: &Tally) -> Vec<ErrorReport> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    pub(crate) fn plan() -> Plan {
-        Plan {
-            load: Load::Closed { pipeline: 2 },
-            connections: 10,
-            active: 4,
-            duration: Duration::from_secs(2),
-            ramp: 1,
-            threads: 1,
-            connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(5),
-            ..Plan::default()
-        }
-    }
-
-    pub(crate) fn outcome() -> Outcome {
+impl Outcome {
+    /// Of a run in which nothing went wrong.
+    pub(crate) fn sample() -> Self {
         let mut latencies = Latencies::new();
         (1..=1_000).for_each(|number| latencies.record(number * 1_000));
         let tally = Tally { opened: 10, messages: 1_000, bytes: 64_000, ..Tally::default() };
-        Outcome {
+        Self {
             tally,
             latencies,
             lateness: Latencies::new(),
@@ -314,14 +271,23 @@ pub(super) mod tests {
             server: None,
         }
     }
+}
 
-    pub(crate) fn report(outcome: Outcome) -> Report {
-        Report::new("127.0.0.1:7", &plan(), outcome)
+#[cfg(test)]
+impl Report {
+    /// On a run of [`Plan::sample`].
+    pub(crate) fn sample(outcome: Outcome) -> Self {
+        Self::new("127.0.0.1:7", &Plan::sample(), outcome)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_run_without_problems_is_whole_and_its_rates_are_what_was_counted() {
-        let report = report(outcome());
+        let report = Report::sample(Outcome::sample());
         assert!(report.whole);
         assert_eq!((report.messages_per_second, report.bytes_per_second), (500.0, 32_000.0));
         let json = serde_json::to_value(&report).unwrap();
@@ -336,27 +302,27 @@ pub(super) mod tests {
 
     #[test]
     fn a_run_without_answers_has_no_latency_and_is_not_whole() {
-        let mut outcome = outcome();
+        let mut outcome = Outcome::sample();
         outcome.tally.messages = 0;
         outcome.latencies = Latencies::new();
         outcome.measured = 0;
-        let report = report(outcome);
+        let report = Report::sample(outcome);
         assert!(!report.whole);
         assert_eq!((report.latency_us, report.messages_per_second), (None, 0.0));
     }
 
     #[test]
     fn an_error_says_where_it_came() {
-        let mut outcome = outcome();
-        outcome.tally.error(Trouble::Connect, "timed out", 3);
-        outcome.tally.error(Trouble::Loss, "connection reset", 2);
-        outcome.tally.error(Trouble::Message, "connection reset", 1);
-        let report = report(outcome);
+        let mut outcome = Outcome::sample();
+        outcome.tally.error(ErrorKind::Connect, "timed out", 3);
+        outcome.tally.error(ErrorKind::Loss, "connection reset", 2);
+        outcome.tally.error(ErrorKind::Message, "connection reset", 1);
+        let report = Report::sample(outcome);
         let json = serde_json::to_value(&report).unwrap();
         let expected = serde_json::json!([
-            { "at": "connect", "kind": "timed out", "count": 3 },
-            { "at": "loss", "kind": "connection reset", "count": 2 },
-            { "at": "message", "kind": "connection reset", "count": 1 },
+            { "kind": "connect", "cause": "timed out", "count": 3 },
+            { "kind": "loss", "cause": "connection reset", "count": 2 },
+            { "kind": "message", "cause": "connection reset", "count": 1 },
         ]);
         assert_eq!(json["errors"], expected);
         let table = report.to_string();
@@ -371,7 +337,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_servers_side_is_told_a_message_and_a_connection() {
-        let mut outcome = outcome();
+        let mut outcome = Outcome::sample();
         let spent = Spent { total: Some(2_000_000.0), split: Some((500_000.0, 1_500_000.0)) };
         outcome.server = Some(Server {
             pid: 1,
@@ -381,7 +347,7 @@ pub(super) mod tests {
             after_echo: None,
         });
         outcome.tally.opened = 2_000;
-        let server = report(outcome).server.unwrap();
+        let server = Report::sample(outcome).server.unwrap();
         assert_eq!(server.cpu_us_per_message, Some(2.0));
         assert_eq!(server.user_us_per_message, Some(0.5));
         assert_eq!(server.system_us_per_message, Some(1.5));
@@ -397,11 +363,11 @@ pub(super) mod tests {
             (2_000, 6_000, "not measurable: the server has not grown: start it fresh"),
             (2_000, 4_000, "not measurable: the server has not grown: start it fresh"),
         ] {
-            let mut outcome = outcome();
+            let mut outcome = Outcome::sample();
             outcome.tally.opened = opened;
             let (open, after_echo) = (Some(after), Some(after));
             outcome.server = Some(Server { before: 5_000, open, after_echo, ..Server::default() });
-            let report = report(outcome);
+            let report = Report::sample(outcome);
             let json = serde_json::to_value(&report).unwrap();
             for figure in ["resident_bytes_per_connection", "resident_bytes_after_echo"] {
                 assert!(json["server"][figure].is_null(), "{json}");

@@ -60,11 +60,10 @@ pub(super) fn ports() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::plan;
     use super::*;
 
     fn plan_of(connections: u32) -> Plan {
-        Plan { connections, ..plan() }
+        Plan { connections, ..Plan::sample() }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use super::report::{LatencyReport, Report, ServerReport};
-use super::trouble::Trouble;
+use super::error_kind::ErrorKind;
+use super::latency::LatencyReport;
+use super::numbers::{grouped, time};
+use super::report::{Report, ServerReport};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,12 +35,12 @@ impl fmt::Display for Report {
             line(f, "sent late", format!("p50 {p50}, p99 {p99}, max {max} (part of the latency)"))?;
         }
         for error in &self.errors {
-            let name = match error.at {
-                Trouble::Connect => "not connected",
-                Trouble::Loss => "lost",
-                Trouble::Message => "bad answers",
+            let name = match error.kind {
+                ErrorKind::Connect => "not connected",
+                ErrorKind::Loss => "lost",
+                ErrorKind::Message => "bad answers",
             };
-            line(f, name, format!("{} × {}", grouped(error.count), error.kind))?;
+            line(f, name, format!("{} × {}", grouped(error.count), error.cause))?;
         }
         if let Some(server) = &self.server {
             write_server(f, server)?;
@@ -103,41 +105,14 @@ fn write_server(f: &mut fmt::Formatter<'_>, server: &ServerReport) -> fmt::Resul
     Ok(())
 }
 
-/// With a comma at each thousand.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// To three digits, in the unit that suits.
-pub(super) fn time(microseconds: f64) -> String {
-    let (value, unit) = match microseconds {
-        _ if microseconds >= 999_500.0 => (microseconds / 1e6, "s"),
-        _ if microseconds >= 999.5 => (microseconds / 1e3, "ms"),
-        _ => (microseconds, "µs"),
-    };
-    match value {
-        _ if value >= 99.95 => format!("{value:.0} {unit}"),
-        _ if value >= 9.995 => format!("{value:.1} {unit}"),
-        _ => format!("{value:.2} {unit}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::{outcome, report};
+    use super::super::report::Outcome;
     use super::*;
 
     #[test]
     fn a_whole_run_is_shown_with_its_figures() {
-        let text = report(outcome()).to_string();
+        let text = Report::sample(Outcome::sample()).to_string();
         for expected in [
             "127.0.0.1:7: closed loop: 10 connections, 4 active, 2 under way on each, 64 bytes a message",
             "connections     10 of 10 opened, 0 failed, 0 lost\n",
@@ -153,19 +128,11 @@ mod tests {
 
     #[test]
     fn an_incomplete_run_begins_with_that_word_and_what_is_missing() {
-        let mut outcome = outcome();
+        let mut outcome = Outcome::sample();
         outcome.obstacles.push("interrupted after 1 s".to_owned());
         outcome.tally.unanswered = 3;
-        let text = report(outcome).to_string();
+        let text = Report::sample(outcome).to_string();
         assert!(text.starts_with("INCOMPLETE"), "{text}");
         assert!(text.contains("\n- interrupted after 1 s\n- 3 messages got no whole answer"));
-    }
-
-    #[test]
-    fn numbers_are_grouped_and_times_have_three_digits() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        let times = [0.004, 1.0, 12.34, 123.4, 999.6, 56_789.0, 1_234_567.0];
-        let texts = ["0.00 µs", "1.00 µs", "12.3 µs", "123 µs", "1.00 ms", "56.8 ms", "1.23 s"];
-        assert_eq!(times.map(time), texts);
     }
 }

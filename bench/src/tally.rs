@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::trouble::Trouble;
+use super::error_kind::ErrorKind;
 
 /// What one thread has counted, or all together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Tally {
     pub(super) bytes: u64,
     /// The first wrong byte.
     pub(super) first_wrong: Option<String>,
-    pub(super) errors: BTreeMap<(Trouble, String), u64>,
+    pub(super) errors: BTreeMap<(ErrorKind, String), u64>,
     /// When the last answer came, in nanoseconds since the measured time began.
     pub(super) last_answer: u64,
     /// When everything was sent, on the same clock.
@@ -46,9 +46,9 @@ pub(super) struct HeldBack {
 }
 
 impl Tally {
-    pub(super) fn error(&mut self, trouble: Trouble, kind: &str, times: u64) {
+    pub(super) fn error(&mut self, kind: ErrorKind, cause: &str, times: u64) {
         if times > 0 {
-            *self.errors.entry((trouble, kind.to_owned())).or_default() += times;
+            *self.errors.entry((kind, cause.to_owned())).or_default() += times;
         }
     }
 
@@ -71,8 +71,8 @@ impl Tally {
         if self.first_wrong.is_none() {
             self.first_wrong = other.first_wrong;
         }
-        for ((trouble, kind), times) in &other.errors {
-            self.error(*trouble, kind, *times);
+        for ((kind, cause), times) in &other.errors {
+            self.error(*kind, cause, *times);
         }
     }
 }
@@ -84,18 +84,18 @@ mod tests {
     #[test]
     fn two_tallies_add_up() {
         let mut one = Tally { messages: 3, last_answer: 9, ..Tally::default() };
-        one.error(Trouble::Loss, "a", 2);
+        one.error(ErrorKind::Loss, "a", 2);
         let mut two = Tally { messages: 4, wrong: 1, last_answer: 5, ..Tally::default() };
         two.first_wrong = Some("there".to_owned());
-        two.error(Trouble::Loss, "a", 1);
-        two.error(Trouble::Connect, "b", 7);
-        two.error(Trouble::Loss, "c", 0);
+        two.error(ErrorKind::Loss, "a", 1);
+        two.error(ErrorKind::Connect, "b", 7);
+        two.error(ErrorKind::Loss, "c", 0);
         one.add(two);
         assert_eq!((one.messages, one.wrong, one.last_answer), (7, 1, 9));
         assert_eq!(one.first_wrong.as_deref(), Some("there"));
         let errors: Vec<_> = one.errors.into_iter().collect();
         let expected =
-            [((Trouble::Connect, "b".to_owned()), 7), ((Trouble::Loss, "a".to_owned()), 3)];
+            [((ErrorKind::Connect, "b".to_owned()), 7), ((ErrorKind::Loss, "a".to_owned()), 3)];
         assert_eq!(errors, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The flags, as they are written and as they are meant.
+//! The flags of the binary and of `readyloop serve`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,9 +12,9 @@ use super::client::ClientArgs;
 use super::failure::Failure;
 use super::values::{Count, HostPort, Reactors, Size, Time, TimeLimit};
 
-/// A TCP server for echo and its siblings, on one poll-driven reactor.
+/// A TCP server on one poll-driven reactor: echo, discard, daytime, chargen.
 ///
-/// Without arguments it echoes on 127.0.0.1:7000.
+/// Without arguments it serves echo on 127.0.0.1:7000.
 #[derive(Debug, Parser)]
 #[command(name = "readyloop", version, args_conflicts_with_subcommands = true)]
 struct CommandLine {
@@ -28,9 +28,9 @@ struct CommandLine {
 pub(crate) enum Command {
     /// Serve until SIGINT or SIGTERM (the default)
     Serve(ServeArgs),
-    /// Load an echo server, and say what it does
+    /// Load an echo server, and measure its answers
     Bench(BenchArgs),
-    /// Talk to a server: standard input to it, what it says to standard output; or messages by a script
+    /// Connect to a server: copy standard input to it and its answers to standard output, or send messages by the clock
     Client(ClientArgs),
 }
 
@@ -38,7 +38,7 @@ impl Command {
     fn check(self) -> Result<Self, Failure> {
         match self {
             Self::Serve(args) => args.check().map(Self::Serve),
-            Self::Bench(args) => Ok(Self::Bench(args)), // it is planned when it is run
+            Self::Bench(args) => Ok(Self::Bench(args)), // The load generator checks its plan.
             Self::Client(args) => args.check().map(Self::Client),
         }
     }
@@ -46,16 +46,16 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen: an address or a name, and a port (0: any free one). May be repeated
+    /// Where to listen: an address or a name, and a port (0: any free port). May be repeated
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
     pub(crate) listen: Vec<HostPort>,
 
-    /// What to serve
+    /// The service
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Service::Echo)]
     pub(crate) service: Service,
 
-    /// How many connections the kernel holds ready to be accepted; it lowers what is over its own
-    /// limit
+    /// The length of the backlog: how many connections the kernel holds until they are accepted. The kernel lowers it
+    /// to its own limit
     #[arg(long, value_name = "N", default_value = "1024", allow_hyphen_values = true)]
     pub(crate) backlog: Count,
 
@@ -63,90 +63,89 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", default_value = "32KiB", allow_hyphen_values = true)]
     pub(crate) high_water: Size,
 
-    /// Go on reading when the queue has fallen to this [default: a quarter of --high-water]
+    /// Resume reading when the queue has fallen to this [default: a quarter of --high-water]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) low_water: Option<Size>,
 
-    /// A client for which more than this is queued is cut off [default: 16MiB, or four times
-    /// --high-water if that is more]
+    /// Reset a client for which more than this is queued [default: 16MiB, or four times --high-water if that is more]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) queue_limit: Option<Size>,
 
-    /// How much may be queued for all clients together, over all reactors. While it is used up requests wait, and
-    /// clients that take nothing for 15 s are cut off
+    /// The limit of all queues together, over all reactors. While it is used up, requests wait, and a client that
+    /// reads nothing for 15 s is reset
     #[arg(long, value_name = "SIZE", default_value = "256MiB", allow_hyphen_values = true)]
     pub(crate) queue_budget: Size,
 
-    /// How much input may wait to be used; a client that sends more in one message is cut off
+    /// The limit of unread input of a client. A client that sends a longer message is closed
     #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
     pub(crate) max_input: Size,
 
-    /// How many clients at once [default: what the limit of open files allows, less 64]
+    /// The limit of connections [default: the limit of open files, less 64]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) max_connections: Option<Count>,
 
-    /// What becomes of newcomers beyond --max-connections
+    /// What happens to new connections beyond --max-connections
     #[arg(long, value_name = "HOW", value_enum, default_value_t = WhenFull::Wait)]
     pub(crate) overflow: WhenFull,
 
-    /// Said to those who are turned away by --overflow reject
+    /// The text that a rejected connection gets, with --overflow reject
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) reject_message: Option<String>,
 
-    /// How many clients of one address (of one /64 network for IPv6); more are reset [default: any
-    /// number, as behind a proxy or a NAT many have one address]
+    /// The limit of connections from one address (IPv6: from one /64 network). More are reset [default: no limit, as
+    /// many clients may share an address behind a proxy or a NAT]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) max_per_ip: Option<Count>,
 
-    /// How many new clients a second; more are reset [default: any number]
+    /// The limit of new connections a second. More are reset [default: no limit]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) accept_rate: Option<Count>,
 
-    /// How many new clients at once after a quiet time [default: as --accept-rate]
+    /// The limit of new connections at once after a quiet time [default: as --accept-rate]
     #[arg(long, value_name = "N", requires = "accept_rate", allow_hyphen_values = true)]
     pub(crate) accept_burst: Option<Count>,
 
-    /// A client that has not sent a byte after this time is closed, such as 10s; or off
+    /// Close a client that has sent nothing after this time, such as 10s; or off
     #[arg(long, value_name = "TIME", default_value = "off", allow_hyphen_values = true)]
     pub(crate) first_byte_timeout: TimeLimit,
 
-    /// A client that sends nothing for this time is closed; or off
+    /// Close a client that sends nothing for this time; or off
     #[arg(long, value_name = "TIME", default_value = "1h", allow_hyphen_values = true)]
     pub(crate) idle_timeout: TimeLimit,
 
-    /// A client that takes nothing of what is queued for it for this time is cut off; or off
+    /// Reset a client that reads nothing of what is queued for it for this time; or off
     #[arg(long, value_name = "TIME", default_value = "1m", allow_hyphen_values = true)]
     pub(crate) write_timeout: TimeLimit,
 
-    /// How long a client that was sent everything has for its own end of the connection
+    /// How long a client that was sent everything may take to close its side
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
     pub(crate) linger_timeout: Time,
 
-    /// A client is closed in order after this time, or up to a tenth before; or off
+    /// Close a connection after this time, or up to a tenth earlier; or off
     #[arg(long, value_name = "TIME", default_value = "off", allow_hyphen_values = true)]
     pub(crate) max_age: TimeLimit,
 
-    /// How many reactors, each on a thread of its own; or auto, for as many as there are processors
+    /// How many reactors, each on its own thread; or auto: one for each processor
     #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true)]
     pub(crate) reactors: Reactors,
 
-    /// Share the port with other processes that do so too; the kernel spreads clients by a hash
+    /// Share the port with other processes that also set this. The kernel spreads connections over them
     #[arg(long)]
     pub(crate) reuse_port: bool,
 
-    /// Leave IPv4 alone where an IPv6 address is listened on: [::] takes both without it
+    /// An IPv6 address does not accept IPv4 connections. Without this, [::] accepts both
     #[arg(long)]
     pub(crate) only_v6: bool,
 
-    /// How long clients have to finish after SIGINT or SIGTERM; who has not is cut off
+    /// How long clients may take to finish after SIGINT or SIGTERM. Then they are reset
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub(crate) drain_timeout: Time,
 
-    /// How much to log: off, error, warn, info, debug (each connection), trace (each chunk)
+    /// The log level: off, error, warn, info, debug (each connection), trace (each chunk)
     #[arg(long, value_name = "LEVEL", default_value = "info", conflicts_with = "verbose")]
     log_level: Level,
 
-    /// Log to the end of this file instead of standard error
+    /// Append the log to this file instead of standard error
     #[arg(long, value_name = "PATH")]
     pub(crate) log_file: Option<PathBuf>,
 
@@ -171,7 +170,7 @@ impl ServeArgs {
         } else if let Some(limit) = self.queue_limit.filter(|limit| *limit < high) {
             format!("--queue-limit {limit} is below --high-water {high}")
         } else if self.reject_message.is_some() && self.overflow != WhenFull::Reject {
-            "--reject-message is only said with --overflow reject".to_owned()
+            "--reject-message needs --overflow reject".to_owned()
         } else {
             return Ok(self);
         };
@@ -181,21 +180,21 @@ impl ServeArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WhenFull {
-    /// They stay in the kernel's backlog until there is room
+    /// They wait in the kernel's backlog until there is room
     Wait,
-    /// They are closed at once, after --reject-message if there is one
+    /// They are closed at once, after --reject-message if it is set
     Reject,
-    /// They are served, and the client that has been silent the longest is closed for each
+    /// They are served, and for each the longest idle client is closed
     Evict,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Service {
-    /// Send back what comes in (RFC 862)
+    /// Send the input back (RFC 862)
     Echo,
-    /// Throw away what comes in (RFC 863)
+    /// Discard the input (RFC 863)
     Discard,
-    /// Tell the time and close (RFC 867)
+    /// Send the time and close (RFC 867)
     Daytime,
     /// Send characters without end (RFC 864)
     Chargen,
@@ -212,17 +211,31 @@ impl FromStr for Level {
     }
 }
 
-pub(crate) fn parse() -> Result<Command, Failure> {
-    let line = CommandLine::try_parse().map_err(|error| explain(&error))?;
-    line.command.unwrap_or(Command::Serve(line.serve)).check()
+/// What the command line asks for.
+pub(crate) enum Request {
+    Run(Box<Command>),
+    /// The help, or the version.
+    Show(String),
 }
 
-/// One line for what clap says in several.
-fn explain(error: &clap::Error) -> Failure {
+/// # Errors
+/// [`Failure::Usage`] if the command line is wrong.
+pub(crate) fn parse() -> Result<Request, Failure> {
+    let line = match CommandLine::try_parse() {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            return Ok(Request::Show(error.render().to_string()));
+        }
+        result => result.map_err(|error| on_one_line(&error))?,
+    };
+    let command = line.command.unwrap_or(Command::Serve(line.serve)).check()?;
+    Ok(Request::Run(Box::new(command)))
+}
+
+/// The several lines of clap as one.
+fn on_one_line(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Failure::Information(text);
-    }
     let mut line = text
         .lines()
         .map(str::trim)

@@ -1,4 +1,4 @@
-//! What the binary says when it cannot do what it was asked.
+//! What the binary reports when it fails.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -8,16 +8,14 @@ use super::streams;
 /// The exit code if clients were cut off.
 pub(crate) const CUT: u8 = 3;
 
-/// Why the binary ends, other than because it was told to.
+/// Why the binary fails, and with which exit code.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Not wrong at all: help or the version was asked for. Goes to standard output.
-    Information(String),
-    /// The command line makes no sense. Exit code 2.
+    /// The command line is wrong. Exit code 2.
     Usage(String),
     /// The system refused. Exit code 1.
     System(String),
-    /// The server has ended before it could finish what it had begun. Exit code 3.
+    /// The server has ended, and clients were cut off. Exit code 3.
     Cut(String),
 }
 
@@ -35,26 +33,19 @@ impl Failure {
 
     /// The exit code is that of the first.
     fn and(self, other: Self) -> Self {
-        let (Self::Information(more) | Self::Usage(more) | Self::System(more) | Self::Cut(more)) =
-            other;
+        let (Self::Usage(more) | Self::System(more) | Self::Cut(more)) = other;
         let both = |text| format!("{text}; {more}");
         match self {
-            Self::Information(text) => Self::Information(both(text)),
             Self::Usage(text) => Self::Usage(both(text)),
             Self::System(text) => Self::System(both(text)),
             Self::Cut(text) => Self::Cut(both(text)),
         }
     }
 
-    /// Says it in one line. If standard error does not take the line, the exit code is all there is.
+    /// Writes one line to standard error, and returns the exit code. If standard error does not take the line, only the
+    /// exit code is left.
     pub(crate) fn report(self) -> ExitCode {
         let (text, code) = match self {
-            Self::Information(text) => {
-                return match streams::print(&text) {
-                    Ok(()) => ExitCode::SUCCESS,
-                    Err(failure) => failure.report(),
-                };
-            }
             Self::Usage(text) => (text, 2),
             Self::System(text) => (text, 1),
             Self::Cut(text) => (text, CUT),
@@ -65,7 +56,7 @@ impl Failure {
     }
 }
 
-/// What was typed wrong is shown as it was typed, but keeps to its line.
+/// A character of a text that others wrote, so that it stays on its line: control characters are escaped.
 pub(crate) fn printable(character: char) -> impl Iterator<Item = char> {
     let escaped = character.is_control().then(|| character.escape_default());
     let plain = (!character.is_control()).then_some(character);

@@ -10,6 +10,7 @@ mod failure;
 mod interrupt;
 mod logging;
 mod open_files;
+mod output;
 mod scope;
 mod serve;
 mod serve_signals;
@@ -21,17 +22,24 @@ mod values;
 
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Command, Request};
+use failure::Failure;
 
 fn main() -> ExitCode {
     signals::survive_file_size_limit();
-    let result = args::parse().and_then(|command| match command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Client(args) => client::run(&args),
-    });
-    match result {
+    match args::parse().and_then(answer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+fn answer(request: Request) -> Result<(), Failure> {
+    match request {
+        Request::Show(text) => output::print(&text),
+        Request::Run(command) => match *command {
+            Command::Serve(args) => serve::run(&args),
+            Command::Bench(args) => bench::run(&args),
+            Command::Client(args) => client::run(&args),
+        },
     }
 }

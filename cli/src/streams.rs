@@ -12,9 +12,6 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::failure::Failure;
-use super::interrupt::Interrupt;
-
 /// A pipe that polls as writable takes this many bytes without blocking, also in blocking mode (`PIPE_BUF`,
 /// pipe(7)).
 const ATOMIC: usize = 4096;
@@ -52,17 +49,17 @@ pub(crate) fn write_all(output: impl AsFd, bytes: &[u8]) -> Result<(), Unwritten
     })
 }
 
-/// Writes all of it, unless a signal ends the process in order while the reader does not read.
+/// Writes all of it, unless `stop` becomes readable while the reader does not read.
 ///
 /// # Errors
-/// As [`write_all`], and the kind `Interrupted` after a signal.
+/// As [`write_all`], and the kind `Interrupted` if `stop` is readable.
 pub(crate) fn write_all_unless(
-    interrupt: &Interrupt,
+    stop: &impl AsFd,
     output: impl AsFd,
     bytes: &[u8],
 ) -> Result<(), Unwritten> {
     write_in_pieces(bytes, ATOMIC, |piece| {
-        let mut fds = [PollFd::new(&output, PollFlags::OUT), PollFd::new(interrupt, PollFlags::IN)];
+        let mut fds = [PollFd::new(&output, PollFlags::OUT), PollFd::new(stop, PollFlags::IN)];
         wait(&mut fds, None)?;
         if fds[0].revents().is_empty() {
             return Err(io::Error::new(ErrorKind::Interrupted, "interrupted"));
@@ -83,18 +80,6 @@ pub(crate) fn print_within(time: Duration, line: &str) -> io::Result<()> {
         return Err(io::Error::new(ErrorKind::TimedOut, format!("not read for {time:?}")));
     }
     write_all(&output, line.as_bytes()).map_err(|unwritten| unwritten.error)
-}
-
-/// Writes to standard output what the program was asked for.
-///
-/// # Errors
-/// [`Failure::System`] if it does not get there: it was asked for. So a pipe that nobody reads any more is a
-/// failure as well.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    write_all(io::stdout(), text.as_bytes()).map_err(|Unwritten { written, error }| {
-        let bytes = text.len();
-        Failure::of_flag("standard output", format!("{error} (after {written} of {bytes} bytes)"))
-    })
 }
 
 /// Writes a line to standard error. Returns whether it got there; nothing is left to tell it with if it did not.

@@ -85,7 +85,7 @@ impl FromStr for TimeLimit {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
             _ if text == "off" => Ok(Self(None)),
-            Ok(Time(Duration::ZERO)) => Err("nobody would be served (for no limit: off)"),
+            Ok(Time(Duration::ZERO)) => Err("a time above 0 is needed (for no limit: off)"),
             Ok(Time(time)) => Ok(Self(Some(time))),
             Err(_) => Err("not a time with its unit, such as 500ms, 30s, 5m or 1h, nor off"),
         }

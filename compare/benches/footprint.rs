@@ -10,8 +10,9 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use common::failure::Failure;
 use common::process::{self, Server};
-use common::{Failure, raise_open_files};
+use common::raise_open_files;
 
 const DEFAULT_CONNECTIONS: usize = 15_000;
 

@@ -4,6 +4,8 @@
 
 #[path = "."]
 mod common {
+    #[path = "../benches/common/failure.rs"]
+    pub(crate) mod failure;
     #[path = "../benches/common/figures.rs"]
     pub(crate) mod figures;
 }
@@ -36,8 +38,6 @@ use options::Options;
 use report::{Field, Report};
 use results::{Outcome, Place, Results, Sample};
 use targets::{FLOOR, OURS, Verdict, targets};
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const PEERS: [&str; 3] = [FLOOR, "tokio", OURS];
 

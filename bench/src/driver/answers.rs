@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use readyloop::Conn;
 
-use super::{Driver, MORE, Phase, Place, SECOND};
+use super::state::{Driver, MORE, Phase, Place, SECOND};
+use crate::echo_stream::Answer;
+use crate::error_kind::ErrorKind;
 use crate::events::Event;
 use crate::latency::Latencies;
-use crate::link::Answer;
 use crate::plan::Load;
-use crate::trouble::Trouble;
 
 impl Driver {
     /// Takes what has come. Returns how many messages it completes.
@@ -21,11 +21,11 @@ impl Driver {
         now: u64,
     ) -> u64 {
         let Self { common, places, tally, latencies, .. } = self;
-        let Place { link, is_closing, .. } = &mut places[place];
-        let before = link.under_way();
+        let Place { stream, is_closing, .. } = &mut places[place];
+        let before = stream.under_way();
         tally.bytes += bytes.len() as u64;
         let (mut wrong, mut difference) = (0, None);
-        let result = link.receive(
+        let result = stream.receive(
             &common.content,
             common.plan.verify,
             bytes,
@@ -38,18 +38,18 @@ impl Driver {
             },
             |found| difference = difference.take().or(Some(found)),
         );
-        let answered = (before - link.under_way()) as u64;
+        let answered = (before - stream.under_way()) as u64;
         if let Some(difference) = difference {
             tally.first_wrong.get_or_insert_with(|| difference.to_string());
         }
         if result.is_err() {
             tally.wrong += 1;
-            tally.error(Trouble::Message, "more came back than was sent", 1);
+            tally.error(ErrorKind::Message, "more came back than was sent", 1);
             *is_closing = true;
             conn.abort();
         }
         tally.wrong += wrong;
-        tally.error(Trouble::Message, "wrong answer", wrong);
+        tally.error(ErrorKind::Message, "wrong answer", wrong);
         answered
     }
 
@@ -61,7 +61,7 @@ impl Driver {
             Load::Closed { .. } if self.phase == Phase::Running && now < self.end => {
                 self.under_way += answered;
                 for _ in 0..answered {
-                    let message = self.places[place].link.next(&self.common.content, now, now);
+                    let message = self.places[place].stream.next(&self.common.content, now, now);
                     message.pieces().into_iter().for_each(|piece| conn.send(piece));
                 }
             }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use readyloop::{CloseReason, Context};
 
-use super::{Driver, END, LISTENED, Phase, Place};
+use super::state::{Driver, END, LISTENED, Phase, Place};
 use crate::clock::nanoseconds;
+use crate::echo_stream::Loss;
+use crate::error_kind::{self, ErrorKind};
 use crate::events::{Ended, Event};
 use crate::latency::Latencies;
-use crate::link::Loss;
 use crate::plan::{Load, SLACK};
-use crate::trouble::{self, Trouble};
 
 /// After the last answer: a server may say more than it was asked. It is not of the measured time.
 const LISTEN_ON: Duration = Duration::from_millis(200);
@@ -29,8 +29,8 @@ impl Driver {
         }
         let has_waited = |since: u64| now.saturating_sub(since) >= timeout;
         for place in 0..self.active {
-            let Place { link, finished, .. } = &mut self.places[place];
-            if link.oldest().is_some_and(has_waited) {
+            let Place { stream, finished, .. } = &mut self.places[place];
+            if stream.oldest().is_some_and(has_waited) {
                 self.abort(reactor, place);
                 let why = format!("no answer within {:?}", self.common.plan.timeout);
                 self.give_up(reactor, place, &why);
@@ -57,7 +57,7 @@ impl Driver {
     /// A connection has ended as it should not.
     pub(super) fn lose(&mut self, why: &str) {
         self.tally.lost += 1;
-        self.tally.error(Trouble::Loss, why, 1);
+        self.tally.error(ErrorKind::Loss, why, 1);
     }
 
     /// What is under way there gets no whole answer any more.
@@ -73,16 +73,16 @@ impl Driver {
     fn count_as_lost(&mut self, place: usize, why: &str) -> u64 {
         let Loss { wrong, unanswered } = self.drop_under_way(place);
         self.tally.unanswered += unanswered;
-        self.tally.error(Trouble::Message, why, unanswered);
+        self.tally.error(ErrorKind::Message, why, unanswered);
         wrong + unanswered
     }
 
     /// Nothing that is under way there is waited for any more.
     fn drop_under_way(&mut self, place: usize) -> Loss {
-        let loss = self.places[place].link.give_up();
+        let loss = self.places[place].stream.give_up();
         self.under_way -= loss.wrong + loss.unanswered;
         self.tally.wrong += loss.wrong;
-        self.tally.error(Trouble::Message, "wrong answer", loss.wrong);
+        self.tally.error(ErrorKind::Message, "wrong answer", loss.wrong);
         loss
     }
 
@@ -171,7 +171,7 @@ impl Driver {
         }
         let not_open = self.dials.len() as u64;
         self.tally.failed += not_open;
-        self.tally.error(Trouble::Connect, "not open by the end", not_open);
+        self.tally.error(ErrorKind::Connect, "not open by the end", not_open);
         if was_measured {
             self.roll(now);
             if !self.latencies.is_empty() {
@@ -220,12 +220,12 @@ pub(super) fn scan_step(timeout: Duration) -> Duration {
     (timeout / 10).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }
 
-pub(super) fn kind_of_loss(reason: &CloseReason) -> String {
+pub(super) fn cause_of_loss(reason: &CloseReason) -> String {
     match reason {
         CloseReason::PeerFinished => "closed by the server".to_owned(),
-        CloseReason::Io(error) => trouble::kind(error),
+        CloseReason::Io(error) => error_kind::cause(error),
         CloseReason::OutboxOverflow { .. } | CloseReason::Shed { .. } => {
-            trouble::NO_MEMORY.to_owned()
+            error_kind::NO_MEMORY.to_owned()
         }
         other => other.to_string(),
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use readyloop::{CloseReason, ConnectOptions, Context};
 
-use super::{Common, Dial, Driver, Phase, RAMP, SECOND};
+use super::state::{Common, Dial, Driver, Phase, RAMP, SECOND};
 use crate::clock::nanoseconds;
+use crate::error_kind;
 use crate::events::Event;
 use crate::plan::Load;
-use crate::trouble;
 
 /// As often as connections are opened in a ramp.
 const RAMP_STEP: Duration = Duration::from_millis(5);
@@ -73,10 +73,10 @@ impl Driver {
     }
 }
 
-pub(super) fn kind_of_failure(reason: &CloseReason) -> String {
+pub(super) fn cause_of_failure(reason: &CloseReason) -> String {
     match reason {
         CloseReason::NotConnected(error) => match error.attempts().last() {
-            Some(attempt) => trouble::kind_of_attempt(attempt.step, &attempt.source),
+            Some(attempt) => error_kind::cause_of_attempt(attempt.step, &attempt.source),
             None => error.to_string(),
         },
         other => other.to_string(),

@@ -13,19 +13,19 @@ use crate::values::{HostPort, Size, Time};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// The echo server to measure: an address or a name, and its port
+    /// The echo server to load: an address or a name, and its port
     #[arg(value_name = "ADDR")]
     pub(super) target: HostPort,
 
-    /// How many connections [default: 100; with --churn, as --active]
+    /// How many connections [default: 100; with --churn: as --active]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     connections: Option<Number>,
 
-    /// How many of them carry messages; the rest are open and idle [default: all]
+    /// How many connections carry messages. The rest are open and idle [default: all]
     #[arg(long, value_name = "N", conflicts_with = "idle", allow_hyphen_values = true)]
     active: Option<Number>,
 
-    /// How long messages are: a size, or a range such as 64-4096 in which all are equally likely
+    /// The length of messages: a size, or a range such as 64-4096 in which all sizes are equally likely
     #[arg(long, value_name = "BYTES", default_value = "64", allow_hyphen_values = true, value_parser = sizes)]
     size: Sizes,
 
@@ -37,13 +37,13 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
     duration: Span,
 
-    /// Send so many messages a second over all active connections, whether answers come or not; latency
-    /// counts from when a message was due
+    /// Send this many messages a second over all active connections, whether answers come or not. Latency counts from
+    /// when a message was due
     #[arg(long, value_name = "N", conflicts_with_all = ["churn", "idle"], allow_hyphen_values = true)]
     rate: Option<Number>,
 
-    /// Connect, echo one message, close, and again, with --active of them at a time; latency counts from
-    /// the connecting
+    /// Connect, echo one message, close, and repeat, with --active connections at a time. Latency counts from the
+    /// start of the connect
     #[arg(long, conflicts_with = "idle")]
     churn: bool,
 
@@ -55,7 +55,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value = "10000", allow_hyphen_values = true)]
     ramp: Number,
 
-    /// How many threads to load from, with a reactor each
+    /// How many threads make the load, each with a reactor
     #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true)]
     threads: Threads,
 
@@ -63,23 +63,23 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
     connect_timeout: Span,
 
-    /// A message that is not answered after this time is an error, and its connection is given up; so is one
-    /// that the server does not close with --churn. Before that is seen another tenth of it may pass, at least
-    /// 10 ms and at most 250 ms
+    /// A message without an answer after this time is an error, and its connection is given up. With --churn, so is a
+    /// connection that the server does not close. The check may come later by a tenth of this time (at least 10 ms,
+    /// at most 250 ms)
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
     timeout: Span,
 
-    /// Connect from this address. May be repeated, then they take turns [default: the kernel's choice;
-    /// several of 127.0.0.0/8 where one has not ports enough]
+    /// Connect from this address. May be repeated: connections take the addresses in turn [default: the kernel's
+    /// choice; several addresses of 127.0.0.0/8 if one does not have enough ports]
     #[arg(long, value_name = "ADDR", value_parser = scope::source)]
     source: Vec<SocketAddr>,
 
-    /// Only count the bytes that come back, instead of comparing each one with what was sent
+    /// Count the bytes of answers only. Do not compare them with what was sent
     #[arg(long)]
     no_verify: bool,
 
-    /// The server's process on this machine: says what it takes in processor time and memory. One that has no
-    /// socket at the server's port is refused
+    /// The server's process on this machine: report its processor time and memory. The process must have a socket at
+    /// the server's port
     #[arg(long, value_name = "PID", allow_hyphen_values = true)]
     pid: Option<Number>,
 
@@ -87,8 +87,8 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(super) json: bool,
 
-    /// Draw latency by percentile, and throughput over time, into this file; if nothing was measured it stays as it
-    /// is
+    /// Draw latency by percentile and throughput over time into this file. If nothing was measured, the file is not
+    /// changed
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
 }

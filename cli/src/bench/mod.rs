@@ -13,7 +13,7 @@ pub(crate) use args::BenchArgs;
 
 use super::failure::Failure;
 use super::interrupt::Interrupt;
-use super::{open_files, streams};
+use super::{open_files, output};
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::start()?;
@@ -104,5 +104,5 @@ fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
     } else {
         report.to_string()
     };
-    streams::print(&text)
+    output::print(&text)
 }

@@ -15,9 +15,9 @@ pub(crate) struct ClientArgs {
     pub(crate) server: HostPort,
 
     // clap takes the placeholder itself for the end of a line.
-    /// Send this instead of standard input, wait for the echo and compare it. An n in braces becomes the number
-    /// of the message, the word client in braces that of the client [default, with one of the next three:
-    /// 'Hello, server' and the number]
+    /// Send this text instead of standard input, and compare the echo with it. An n in braces is replaced by the
+    /// number of the message, the word client in braces by the number of the client [default, with one of the next
+    /// three flags: 'Hello, server' and the number]
     #[arg(long, value_name = "TEXT", group = "script", allow_hyphen_values = true)]
     message: Option<String>,
 
@@ -30,7 +30,7 @@ pub(crate) struct ClientArgs {
         value_parser = value_parser!(u32).range(1..))]
     count: Option<u32>,
 
-    /// How many clients at the same time [default: 1]
+    /// How many clients send at the same time [default: 1]
     #[arg(long, value_name = "N", group = "script", allow_hyphen_values = true)]
     clients: Option<Count>,
 
@@ -42,13 +42,13 @@ pub(crate) struct ClientArgs {
     #[arg(long, requires = "script")]
     quiet: bool,
 
-    /// How long connecting, each reply and the server's end after the last one may take; also how long a server
-    /// that has finished may take no input
+    /// The limit for connecting, for each reply, and for the server's end after the last reply. Also how long a
+    /// server that has finished may take no input
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub(crate) timeout: Time,
 }
 
-/// What clients are to do that do not pass on standard input.
+/// What clients send that do not copy standard input.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// With its placeholders.
@@ -63,7 +63,7 @@ pub(crate) struct Plan {
 impl ClientArgs {
     pub(crate) fn check(self) -> Result<Self, Failure> {
         if self.timeout.0.is_zero() {
-            return Err(Failure::Usage("--timeout 0: nobody answers in no time".to_owned()));
+            return Err(Failure::Usage("--timeout 0: a time above 0 is needed".to_owned()));
         }
         if self.no_newline && self.message.as_ref().is_some_and(String::is_empty) {
             return Err(Failure::Usage("--message '' --no-newline: nothing to send".to_owned()));
@@ -93,8 +93,8 @@ impl ClientArgs {
 }
 
 impl Plan {
-    /// How long a client waits with its next message that has sent so many since so long a time. By the time of
-    /// the first one, so that no delay adds up: who is late sends what is due at once.
+    /// How long a client waits before its next message. `sent` messages were sent in `elapsed`, the time since the
+    /// first. Delays do not add up: a client that is late sends at once.
     pub(crate) fn wait_for_next(&self, sent: u32, elapsed: Duration) -> Duration {
         self.every.saturating_mul(sent).saturating_sub(elapsed)
     }

@@ -237,7 +237,7 @@ fn churn_hears_what_a_server_says_after_its_answer() {
     });
     let (report, _) = incomplete(&server.bench("--churn --active 3 --duration 300ms --json"));
     assert!(number(&report, "/wrong") >= 3, "{report}");
-    assert_eq!(report["errors"][0]["kind"], "more came back than was sent");
+    assert_eq!(report["errors"][0]["cause"], "more came back than was sent");
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn a_single_changed_byte_makes_a_single_wrong_answer_and_is_named() {
     let (report, problems) = incomplete(&server.bench(flags));
     assert_eq!(number(&report, "/wrong"), 1);
     assert_eq!(number(&report, "/messages") * 100 + 100, server.bytes());
-    assert_eq!(report["errors"][0]["kind"], "wrong answer");
+    assert_eq!(report["errors"][0]["cause"], "wrong answer");
     assert!(problems.contains("of 100 is 0x") && problems.contains(" instead of 0x"), "{problems}");
 
     let table = server.bench("--connections 1 --duration 100ms");
@@ -327,7 +327,7 @@ fn a_server_that_says_more_than_it_was_asked_is_found_out() {
         Some(chunk)
     });
     let (report, _) = incomplete(&server.bench("--connections 1 --duration 200ms --json"));
-    assert_eq!(report["errors"][0]["kind"], "more came back than was sent");
+    assert_eq!(report["errors"][0]["cause"], "more came back than was sent");
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn wrong_usage_is_one_line_that_names_the_flag_and_exit_code_2() {
         (&["--queue-limit", "1KiB"], "--queue-limit", "below --high-water"),
         (&["--queue-budget", "0"], "--queue-budget", "at least one byte"),
         (&["--idle-timeout", "30"], "--idle-timeout", "not a time with its unit"),
-        (&["--write-timeout", "0s"], "--write-timeout", "nobody would be served"),
+        (&["--write-timeout", "0s"], "--write-timeout", "a time above 0 is needed"),
         (&["--linger-timeout", "off"], "--linger-timeout", "not a time with its unit"),
         (&["--max-age", "-1h"], "--max-age", "not a time with its unit"),
         (&["--high-water", "0"], "--high-water", "at least one byte"),

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::Failure;
+use crate::common::failure::Failure;
 
 /// The binary in its release build.
 ///

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
-use crate::Failure;
+use crate::common::failure::Failure;
 
 /// Who runs where.
 pub(crate) struct Machine {

@@ -3,13 +3,12 @@
 #![allow(dead_code, reason = "no bench uses all of it")]
 
 pub(crate) mod binary;
+pub(crate) mod failure;
 pub(crate) mod figures;
 pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod servers;
 pub(crate) mod table;
-
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// As many as the hard limit allows, for this process and those that it starts.
 pub(crate) fn raise_open_files() {

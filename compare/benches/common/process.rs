@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::binary;
-use crate::Failure;
+use crate::common::failure::Failure;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

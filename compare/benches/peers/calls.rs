@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Failure;
 use crate::call_table::sum;
+use crate::common::failure::Failure;
 use crate::common::process::Server;
 use crate::grid::Load;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::Failure;
+use crate::common::failure::Failure;
 use crate::common::figures::readable;
 use crate::grid::{CHURN, ECHO, IDLE, MANY, ONE, OPEN_SLOWEST};
 use crate::measure::Measure;

@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Failure;
 use crate::answer::sample;
 use crate::common::binary;
+use crate::common::failure::Failure;
 use crate::common::process::Server;
 use crate::grid::Load;
 use crate::results::Sample;

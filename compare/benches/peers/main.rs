@@ -35,9 +35,10 @@ mod targets;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::failure::Failure;
 use common::machine::{Machine, kernel, versions};
 use common::process::Server;
-use common::{Failure, binary, raise_open_files};
+use common::{binary, raise_open_files};
 use grid::{CHURN, ECHO, Load, Row, Share};
 use measure::Measure;
 use options::Options;

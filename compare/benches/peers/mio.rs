@@ -8,7 +8,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
-use crate::Failure;
+use crate::common::failure::Failure;
 use crate::common::servers::announce;
 
 const LISTENER: Token = Token(usize::MAX);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Failure;
+use crate::common::failure::Failure;
 
 #[derive(Debug)]
 pub(crate) struct Options {

@@ -5,7 +5,7 @@ use std::process::Command;
 use ::tokio::runtime::{Builder, Runtime};
 use socket2::SockRef;
 
-use crate::Failure;
+use crate::common::failure::Failure;
 use crate::common::process;
 use crate::common::servers::{command, listener, message_io, tokio};
 use crate::grid::Row;

@@ -27,8 +27,9 @@ mod trials;
 
 use std::time::Instant;
 
+use common::failure::Failure;
 use common::table::Table;
-use common::{Failure, binary, figures, machine, process, raise_open_files, table};
+use common::{binary, raise_open_files};
 use placing::Placing;
 use servers::Kind;
 use trials::{Finding, Trial, summary};

@@ -20,13 +20,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Failure;
 use crate::clients::{Dialler, Flood, QuietClients, Sleeper, Times, connect};
-use crate::figures::spread;
+use crate::common::failure::Failure;
+use crate::common::figures::spread;
+use crate::common::process::Server;
+use crate::common::table::Table;
 use crate::placing::Placing;
-use crate::process::Server;
 use crate::servers::Kind;
-use crate::table::Table;
 
 pub(crate) const DEFAULT_ROUNDS: usize = 5;
 const DIALS_PER_SECOND: u64 = 20_000;

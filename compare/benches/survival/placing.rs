@@ -1,8 +1,8 @@
 //! Who runs where, and before whom.
 
-use crate::Failure;
-use crate::machine::{Machine, go_first, kernel, versions};
-use crate::process::Server;
+use crate::common::failure::Failure;
+use crate::common::machine::{Machine, go_first, kernel, versions};
+use crate::common::process::Server;
 use crate::servers::Kind;
 
 pub(crate) struct Placing {

@@ -4,7 +4,7 @@ use message_io::network::{NetEvent, Transport};
 use message_io::node;
 
 use super::announce;
-use crate::Failure;
+use crate::common::failure::Failure;
 
 pub(crate) fn serve() -> Result<(), Failure> {
     let (handler, listener) = node::split::<()>();

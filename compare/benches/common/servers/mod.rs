@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::Failure;
+use crate::common::failure::Failure;
 
 /// The hidden argument that makes a bench a server; its name follows.
 const SERVE: &str = "--serve";

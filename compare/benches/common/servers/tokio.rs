@@ -5,7 +5,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use super::announce;
-use crate::Failure;
+use crate::common::failure::Failure;
 
 /// As large as in tokio's own examples.
 pub(crate) const BUFFER: usize = 4096;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::machine::stand_back;
+use crate::common::machine::stand_back;
 
 /// How long it rests when it has dialled as often as it was to.
 const REST: Duration = Duration::from_micros(50);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::Failure;
-use crate::machine::stand_back;
+use crate::common::failure::Failure;
+use crate::common::machine::stand_back;
 
 /// With larger pieces its own system calls take so long that whoever measures on the same processor waits
 /// for them, and not for the server.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{MESSAGE, connect, round_trip};
-use crate::Failure;
+use super::connect::{MESSAGE, connect, round_trip};
+use crate::common::failure::Failure;
 
 const CLIENTS: usize = 100;
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::Times;
-use crate::Failure;
-use crate::machine::go_first;
+use super::quiet::Times;
+use crate::common::failure::Failure;
+use crate::common::machine::go_first;
 
 const NAP: Duration = Duration::from_millis(1);
 

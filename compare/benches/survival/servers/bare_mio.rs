@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 
-use crate::Failure;
+use crate::common::failure::Failure;
 use crate::common::servers::{announce, listener};
 
 const LISTENER: Token = Token(0);

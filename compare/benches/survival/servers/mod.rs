@@ -6,8 +6,9 @@ use std::process::Command;
 
 use ::tokio::runtime::Builder;
 
+use crate::common::failure::Failure;
+use crate::common::process;
 use crate::common::servers::{command, listener, message_io, tokio};
-use crate::{Failure, process};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -10,10 +10,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Finding, Measure, Trial};
-use crate::Failure;
+use super::trial::{Finding, Measure, Trial};
 use crate::clients::{MESSAGE, connect, round_trip};
-use crate::process::Server;
+use crate::common::failure::Failure;
+use crate::common::process::Server;
 
 pub(super) const TRIAL: Trial = Trial {
     title: "out of descriptors",

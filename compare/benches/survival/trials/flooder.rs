@@ -10,10 +10,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Finding, Measure, Trial};
-use crate::Failure;
+use super::trial::{Finding, Measure, Trial};
 use crate::clients::{Flood, QuietClients, Sleeper, Times, connect};
-use crate::process::Server;
+use crate::common::failure::Failure;
+use crate::common::process::Server;
 
 pub(super) const TRIAL: Trial = Trial {
     title: "100 quiet, 1 flooder",

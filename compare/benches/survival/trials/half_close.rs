@@ -8,10 +8,10 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use super::{Finding, Measure, Trial};
-use crate::Failure;
+use super::trial::{Finding, Measure, Trial};
 use crate::clients::connect_with_small_buffers;
-use crate::process::Server;
+use crate::common::failure::Failure;
+use crate::common::process::Server;
 
 pub(super) const TRIAL: Trial = Trial {
     title: "20 MB, FIN, slow reader",

@@ -9,10 +9,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Finding, Measure, Trial};
-use crate::Failure;
+use super::trial::{Finding, Measure, Trial};
 use crate::clients::{Flood, connect, connect_with_small_buffers, numbered_round_trip};
-use crate::process::Server;
+use crate::common::failure::Failure;
+use crate::common::process::Server;
 
 pub(super) const TRIAL: Trial = Trial {
     title: "300 that never read",

@@ -9,7 +9,7 @@ use super::content::{Content, Message};
 /// What they contain follows from their numbers, so all that is kept of those under way is since when each
 /// one counts.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct EchoStream {
     /// Its number among the connections of all threads.
     number: u32,
     sent: u64,
@@ -64,7 +64,7 @@ impl std::fmt::Display for Difference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Surplus(pub(super) usize);
 
-impl Link {
+impl EchoStream {
     pub(super) fn new(number: u32) -> Self {
         let since = VecDeque::new();
         Self { number, sent: 0, answered: 0, position: 0, is_wrong: false, since }
@@ -168,25 +168,25 @@ mod tests {
     use super::super::sizes::Sizes;
     use super::*;
 
-    /// A link with messages under way, and what they consist of.
-    fn under_way(content: &Content, number: u64) -> (Link, Vec<u8>) {
-        let mut link = Link::new(3);
+    /// A stream with messages under way, and what they consist of.
+    fn under_way(content: &Content, number: u64) -> (EchoStream, Vec<u8>) {
+        let mut stream = EchoStream::new(3);
         let mut bytes = Vec::new();
         for since in 0..number {
-            bytes.extend(link.next(content, since, since).pieces().concat());
+            bytes.extend(stream.next(content, since, since).pieces().concat());
         }
-        (link, bytes)
+        (stream, bytes)
     }
 
     /// What is told of these pieces.
     fn receive(
-        link: &mut Link,
+        stream: &mut EchoStream,
         content: &Content,
         pieces: &[&[u8]],
     ) -> (Vec<Answer>, Vec<Difference>, Result<(), Surplus>) {
         let (mut answers, mut differences, mut result) = (Vec::new(), Vec::new(), Ok(()));
         for piece in pieces {
-            result = link.receive(
+            result = stream.receive(
                 content,
                 true,
                 piece,
@@ -205,22 +205,22 @@ mod tests {
     fn answers_in_any_pieces_are_right_and_in_order() {
         let content = content();
         for step in [1, 2, 3, 7, 1_000] {
-            let (mut link, bytes) = under_way(&content, 20);
+            let (mut stream, bytes) = under_way(&content, 20);
             let pieces: Vec<_> = bytes.chunks(step).collect();
-            let (answers, differences, result) = receive(&mut link, &content, &pieces);
+            let (answers, differences, result) = receive(&mut stream, &content, &pieces);
             let expected: Vec<_> = (0..20).map(|since| Answer::Right { since }).collect();
             assert_eq!((answers, differences, result), (expected, vec![], Ok(())));
-            assert_eq!((link.under_way(), link.oldest()), (0, None));
+            assert_eq!((stream.under_way(), stream.oldest()), (0, None));
         }
     }
 
     #[test]
     fn a_changed_byte_makes_one_message_wrong_and_is_named() {
         let content = content();
-        let (mut link, mut bytes) = under_way(&content, 20);
+        let (mut stream, mut bytes) = under_way(&content, 20);
         let len = content.message(3, 0).len();
         bytes[len] ^= 0xff;
-        let (answers, differences, result) = receive(&mut link, &content, &[&bytes]);
+        let (answers, differences, result) = receive(&mut stream, &content, &[&bytes]);
         assert_eq!(result, Ok(()));
         let wrong: Vec<_> = answers.iter().map(|answer| *answer == Answer::Wrong).collect();
         assert_eq!(wrong, (0..20).map(|number| number == 1).collect::<Vec<_>>());
@@ -232,41 +232,41 @@ mod tests {
     #[test]
     fn a_missing_byte_is_seen_and_leaves_a_message_without_its_end() {
         let content = Content::new(Sizes::of(64), 5);
-        let (mut link, mut bytes) = under_way(&content, 5);
+        let (mut stream, mut bytes) = under_way(&content, 5);
         bytes.remove(100);
-        let (answers, differences, _) = receive(&mut link, &content, &[&bytes]);
+        let (answers, differences, _) = receive(&mut stream, &content, &[&bytes]);
         assert_eq!(answers.len(), 4);
         assert_eq!(answers[0], Answer::Right { since: 0 });
         assert!(answers[1..].iter().all(|answer| *answer == Answer::Wrong));
         assert_eq!(differences.len(), 4, "also of the one that is not whole");
-        assert_eq!(link.give_up(), Loss { wrong: 1, unanswered: 0 });
+        assert_eq!(stream.give_up(), Loss { wrong: 1, unanswered: 0 });
     }
 
     #[test]
     fn a_byte_too_many_is_seen() {
         let content = content();
-        let (mut link, mut bytes) = under_way(&content, 5);
+        let (mut stream, mut bytes) = under_way(&content, 5);
         bytes.push(0);
-        let (answers, _, result) = receive(&mut link, &content, &[&bytes]);
+        let (answers, _, result) = receive(&mut stream, &content, &[&bytes]);
         assert_eq!((answers.len(), result), (5, Err(Surplus(1))));
     }
 
     #[test]
     fn answers_in_the_wrong_order_are_wrong() {
         let content = Content::new(Sizes::of(16), 5);
-        let (mut link, bytes) = under_way(&content, 2);
-        let (answers, _, _) = receive(&mut link, &content, &[&bytes[16..], &bytes[..16]]);
+        let (mut stream, bytes) = under_way(&content, 2);
+        let (answers, _, _) = receive(&mut stream, &content, &[&bytes[16..], &bytes[..16]]);
         assert_eq!(answers, [Answer::Wrong, Answer::Wrong]);
     }
 
     #[test]
     fn after_giving_up_the_next_message_is_answered_as_any_other() {
         let content = Content::new(Sizes::of(16), 5);
-        let (mut link, bytes) = under_way(&content, 3);
-        let _ = receive(&mut link, &content, &[&bytes[..1]]);
-        assert_eq!(link.give_up(), Loss { wrong: 0, unanswered: 3 });
-        let next = link.next(&content, 9, 9).pieces().concat();
-        let (answers, ..) = receive(&mut link, &content, &[&next]);
+        let (mut stream, bytes) = under_way(&content, 3);
+        let _ = receive(&mut stream, &content, &[&bytes[..1]]);
+        assert_eq!(stream.give_up(), Loss { wrong: 0, unanswered: 3 });
+        let next = stream.next(&content, 9, 9).pieces().concat();
+        let (answers, ..) = receive(&mut stream, &content, &[&next]);
         assert_eq!(answers, [Answer::Right { since: 9 }]);
     }
 
@@ -274,19 +274,21 @@ mod tests {
     fn a_message_that_is_sent_late_counts_from_when_it_was_due_and_is_waited_for_from_when_it_was_sent()
      {
         let content = content();
-        let mut link = Link::new(3);
-        let bytes = link.next(&content, 4, 9).pieces().concat();
-        assert_eq!(link.oldest(), Some(9));
-        assert_eq!(receive(&mut link, &content, &[&bytes]).0, [Answer::Right { since: 4 }]);
+        let mut stream = EchoStream::new(3);
+        let bytes = stream.next(&content, 4, 9).pieces().concat();
+        assert_eq!(stream.oldest(), Some(9));
+        assert_eq!(receive(&mut stream, &content, &[&bytes]).0, [Answer::Right { since: 4 }]);
     }
 
     #[test]
     fn without_verification_bytes_are_only_counted() {
         let content = content();
-        let (mut link, bytes) = under_way(&content, 4);
+        let (mut stream, bytes) = under_way(&content, 4);
         let noise = vec![0xaa; bytes.len()];
         let mut right = 0;
-        link.receive(&content, false, &noise, |_| right += 1, |_| panic!("not compared")).unwrap();
+        stream
+            .receive(&content, false, &noise, |_| right += 1, |_| panic!("not compared"))
+            .unwrap();
         assert_eq!(right, 4);
     }
 }

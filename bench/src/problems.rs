@@ -1,57 +1,13 @@
 //! What went wrong, and what can be done about it.
 
-use std::io;
-
-use serde::Serialize;
-
+use super::error_kind::{ErrorKind, NO_MEMORY, NO_PORT};
 use super::plan::Plan;
 use super::sources::{as_reached, how_to_add};
 use super::tally::Tally;
 
-/// Where it went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Trouble {
-    /// A connection could not be opened.
-    Connect,
-    /// A connection was lost.
-    Loss,
-    /// A message was not answered, or wrongly.
-    Message,
-}
-
-/// No port is left: what becomes of a connection without one.
-const NO_PORT: &str = "no free port";
-
-/// The bench's own limit of what may be queued: what becomes of the connection that holds the most of it.
-pub(super) const NO_MEMORY: &str = "the bench's own limit of memory";
-
-/// What the failure of an attempt to connect is called, by the system call that failed.
-pub(super) fn kind_of_attempt(step: &str, error: &io::Error) -> String {
-    match (step, error.kind()) {
-        // Without a source the kernel looks for a port in `connect`, with one in `bind`: ip(7), bind(2).
-        ("connect", io::ErrorKind::AddrNotAvailable) | ("bind", io::ErrorKind::AddrInUse) => {
-            NO_PORT.to_owned()
-        }
-        ("bind", io::ErrorKind::AddrNotAvailable) => {
-            "no interface of this machine has the --source address".to_owned()
-        }
-        _ => kind(error),
-    }
-}
-
-/// What an error is called, however often it comes.
-pub(super) fn kind(error: &io::Error) -> String {
-    match error.kind().to_string() {
-        // Those that the standard library has no word for say so in their own.
-        word if word.starts_with("uncategorized") => error.to_string(),
-        word => word,
-    }
-}
-
 /// One line for each kind of thing that is missing or wrong; none if the run is whole. What the bench itself could
 /// not do comes first: the rest may follow from it.
-pub(super) fn problems(
+pub(super) fn all(
     target: &str,
     plan: &Plan,
     tally: &Tally,
@@ -64,11 +20,11 @@ pub(super) fn problems(
     let Tally { failed, lost, wrong, unanswered, under_way, opening, unsent, .. } = *tally;
     let attempts = tally.opened + failed;
     if failed > 0 {
-        let (kinds, advice) = (list(tally, Trouble::Connect), advice(target, plan, tally));
+        let (kinds, advice) = (list(tally, ErrorKind::Connect), advice(target, plan, tally));
         say(format!("{failed} of {attempts} connections could not be opened: {kinds}{advice}"));
     }
     if lost > 0 {
-        let (kinds, advice) = (list(tally, Trouble::Loss), advice_on_losses(tally));
+        let (kinds, advice) = (list(tally, ErrorKind::Loss), advice_on_losses(tally));
         say(format!("{lost} connections were lost: {kinds}{advice}"));
     }
     if wrong > 0 {
@@ -100,15 +56,15 @@ pub(super) fn problems(
     problems
 }
 
-fn list(tally: &Tally, trouble: Trouble) -> String {
-    let of_it = tally.errors.iter().filter(|((at, _), _)| *at == trouble);
+fn list(tally: &Tally, kind: ErrorKind) -> String {
+    let of_it = tally.errors.iter().filter(|((at, _), _)| *at == kind);
     of_it.map(|((_, kind), count)| format!("{count} × {kind}")).collect::<Vec<_>>().join(", ")
 }
 
 /// What may help if connections cannot be opened.
 fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
     let has = |wanted: &str| {
-        tally.errors.keys().any(|(at, kind)| *at == Trouble::Connect && kind.contains(wanted))
+        tally.errors.keys().any(|(at, kind)| *at == ErrorKind::Connect && kind.contains(wanted))
     };
     if has(NO_PORT) {
         let target = target.parse().map(as_reached);
@@ -133,7 +89,8 @@ fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
 }
 
 fn advice_on_losses(tally: &Tally) -> String {
-    let of_memory = tally.errors.get(&(Trouble::Loss, NO_MEMORY.to_owned())).copied().unwrap_or(0);
+    let of_memory =
+        tally.errors.get(&(ErrorKind::Loss, NO_MEMORY.to_owned())).copied().unwrap_or(0);
     let mut advice = String::new();
     if of_memory > 0 {
         advice += "; the bench holds no more for a server that does not read: take less of --rate, --size or \
@@ -160,11 +117,11 @@ fn why_unanswered(plan: &Plan, lost: u64, is_behind: bool) -> String {
 mod tests {
     use rustix::io::Errno;
 
-    use super::super::report::tests::plan;
+    use super::super::error_kind::cause_of_attempt;
     use super::*;
 
     fn say(tally: &Tally, obstacles: &[String]) -> Vec<String> {
-        problems("127.0.0.1:7", &plan(), tally, obstacles, None)
+        all("127.0.0.1:7", &Plan::sample(), tally, obstacles, None)
     }
 
     fn whole() -> Tally {
@@ -188,8 +145,8 @@ mod tests {
             first_wrong: Some("there".to_owned()),
             ..whole()
         };
-        tally.error(Trouble::Connect, "connection refused", 3);
-        tally.error(Trouble::Loss, "connection reset", 2);
+        tally.error(ErrorKind::Connect, "connection refused", 3);
+        tally.error(ErrorKind::Loss, "connection reset", 2);
         let lines = say(&tally, &["interrupted".to_owned()]);
         let beginnings = [
             "interrupted",
@@ -210,9 +167,9 @@ mod tests {
     #[test]
     fn ports_that_have_run_out_are_called_so() {
         for (step, errno) in [("connect", Errno::ADDRNOTAVAIL), ("bind", Errno::ADDRINUSE)] {
-            let error = io::Error::from(errno);
+            let error = std::io::Error::from(errno);
             let mut tally = Tally { failed: 1, opened: 9, messages: 5, ..Tally::default() };
-            tally.error(Trouble::Connect, &kind_of_attempt(step, &error), 1);
+            tally.error(ErrorKind::Connect, &cause_of_attempt(step, &error), 1);
             assert!(say(&tally, &[])[0].contains("no free port; name more --source"));
         }
     }
@@ -220,46 +177,38 @@ mod tests {
     #[test]
     fn who_has_one_source_alone_is_not_told_to_name_more() {
         let mut tally = Tally { failed: 1, opened: 9, messages: 5, ..Tally::default() };
-        tally.error(Trouble::Connect, NO_PORT, 1);
+        tally.error(ErrorKind::Connect, NO_PORT, 1);
         for target in ["[::1]:7", "[::]:7"] {
-            let said = problems(target, &plan(), &tally, &[], None);
+            let said = all(target, &Plan::sample(), &tally, &[], None);
             assert!(
                 said[0].contains("no free port; have the server listen on 127.0.0.1"),
                 "{said:?}"
             );
         }
-        let said = problems("a-name:7", &plan(), &tally, &[], None);
+        let said = all("a-name:7", &Plan::sample(), &tally, &[], None);
         assert!(said[0].contains("no free port; name more --source"), "{said:?}");
     }
 
     #[test]
     fn what_the_bench_itself_cannot_hold_is_not_laid_on_the_server() {
         let mut tally = Tally { lost: 2, ..whole() };
-        tally.error(Trouble::Loss, NO_MEMORY, 2);
+        tally.error(ErrorKind::Loss, NO_MEMORY, 2);
         let line = say(&tally, &[]).remove(0);
         assert!(line.starts_with("2 connections were lost: 2 × the bench's own limit of memory; "));
         assert!(line.contains("--rate") && !line.contains("log"), "{line}");
         tally.lost += 1;
-        tally.error(Trouble::Loss, "connection reset", 1);
+        tally.error(ErrorKind::Loss, "connection reset", 1);
         assert!(say(&tally, &[])[0].ends_with("; the server's log may say why"));
     }
 
     #[test]
     fn what_the_bench_could_not_do_comes_before_what_follows_from_it() {
         let tally = Tally { unanswered: 4, ..whole() };
-        let lines = problems("127.0.0.1:7", &plan(), &tally, &[], Some("the bench".to_owned()));
+        let lines = all("127.0.0.1:7", &Plan::sample(), &tally, &[], Some("the bench".to_owned()));
         assert_eq!(lines[0], "the bench");
         assert!(
             lines[1].contains("more was sent than is answered") && lines.len() == 2,
             "{lines:?}"
         );
-    }
-
-    #[test]
-    fn errors_without_a_word_of_their_own_are_quoted() {
-        let error = io::Error::from(Errno::MFILE);
-        assert!(kind(&error).contains("open files"), "{}", kind(&error));
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert_eq!(kind(&refused), "connection refused");
     }
 }

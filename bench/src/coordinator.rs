@@ -24,54 +24,55 @@ use super::server_side::{Cpu, ServerSide};
 use super::share::Share;
 use super::tally::Tally;
 
-/// Between the last connection and the first message: a server may still be accepting.
+/// The time between the last connection and the first message: the server may still be accepting.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// As often as what is shown changes.
+/// The interval at which the progress line changes.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// So much later than it must, a thread may come to its end: the machine may have too much to do.
+/// How much longer than its timeouts a thread may take: the machine may be busy.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What may be queued: more than ever is under way in a closed loop, and so much that an open loop whose
-/// server stalls is not held up by it.
+/// The limit of queued bytes. It is more than a closed loop has under way. An open loop whose server stalls does not
+/// reach it soon.
 const MOST_QUEUED: usize = 2 << 30;
 
-pub(super) struct Conductor {
+pub(super) struct Coordinator {
     common: Arc<Common>,
     server: Option<(ServerSide, Server)>,
     events: Receiver<Event>,
     sender: Sender<Event>,
-    threads: Vec<Player>,
+    workers: Vec<Worker>,
     progress: Progress,
     series: Series,
     lateness: Latencies,
     tally: Tally,
     obstacles: Vec<String>,
-    /// Threads that are not ready, and that have not ended.
+    /// How many threads are not ready yet.
     preparing: usize,
-    playing: usize,
+    /// How many threads have not ended.
+    running: usize,
     open: u64,
     start: Option<u64>,
     /// When the measured time ended for the last thread so far.
     ended: u64,
-    /// Threads that had nobody left to send, and when.
-    deserted: Vec<(Share, u64)>,
+    /// Threads that ended before their time, as no connection was left, and when.
+    ended_early: Vec<(Share, u64)>,
     is_over: Arc<AtomicBool>,
 }
 
 /// A thread and its reactor.
-struct Player {
+struct Worker {
     share: Share,
     handle: Handle,
     thread: JoinHandle<()>,
 }
 
-impl Conductor {
-    /// Everything is ready, and nothing is open yet. What is sent to `sender` comes out of `events`.
+impl Coordinator {
+    /// Prepares a run. Nothing is open yet. `sender` is the other end of `events`.
     ///
     /// # Errors
-    /// The server's process cannot be looked at.
+    /// The server's process cannot be read.
     pub(super) fn new(
         common: Common,
         (sender, events): (Sender<Event>, Receiver<Event>),
@@ -96,38 +97,38 @@ impl Conductor {
             common: Arc::new(common),
             events,
             sender,
-            threads: Vec::new(),
+            workers: Vec::new(),
             progress: Progress::start(),
             series: Series::new(threads),
             lateness: Latencies::new(),
             tally: Tally::default(),
             obstacles: Vec::new(),
             preparing: threads,
-            playing: threads,
+            running: threads,
             open: 0,
             start: None,
             ended: 0,
-            deserted: Vec::new(),
+            ended_early: Vec::new(),
             is_over: Arc::default(),
         })
     }
 
-    /// Opens the connections, loads them, and says what came of it.
+    /// Opens the connections, loads them, and returns what came of it.
     ///
     /// # Errors
-    /// [`Error::System`] if there are not reactors or threads enough to begin.
+    /// [`Error::System`] if a reactor or a thread cannot be made.
     pub(super) fn run(mut self) -> Result<Outcome, Error> {
         for index in 0..self.common.plan.threads {
-            let player = self.hire(Share { index, of: self.common.plan.threads })?;
-            self.threads.push(player);
+            let worker = self.start_worker(Share { index, of: self.common.plan.threads })?;
+            self.workers.push(worker);
         }
-        self.play();
+        self.drive();
         // Even a reactor that is stopped does what it was told before.
         self.tell_all(|driver, _| driver.interrupt());
         self.is_over.store(true, Ordering::Release);
-        for player in self.threads.drain(..) {
-            player.handle.stop();
-            if player.thread.join().is_err() {
+        for worker in self.workers.drain(..) {
+            worker.handle.stop();
+            if worker.thread.join().is_err() {
                 self.obstacles.push("a thread of the bench has panicked".to_owned());
             }
         }
@@ -137,7 +138,7 @@ impl Conductor {
         Ok(self.outcome())
     }
 
-    fn hire(&self, share: Share) -> Result<Player, Error> {
+    fn start_worker(&self, share: Share) -> Result<Worker, Error> {
         let driver = Driver::new(Arc::clone(&self.common), share, self.sender.clone());
         let mut reactor = Reactor::new(config(self.common.plan.timeout), driver)
             .map_err(|error| Error::System(format!("a reactor could not be made: {error}")))?;
@@ -151,10 +152,10 @@ impl Conductor {
         let thread = thread.map_err(|error| {
             Error::of_flag(format!("--threads {}", share.of), format!("no thread: {error}"))
         })?;
-        Ok(Player { share, handle, thread })
+        Ok(Worker { share, handle, thread })
     }
 
-    fn play(&mut self) {
+    fn drive(&mut self) {
         let plan = &self.common.plan;
         let (duration, load) = (plan.duration, plan.load);
         let ramp = Duration::from_secs(u64::from(plan.connections / plan.ramp));
@@ -163,9 +164,9 @@ impl Conductor {
             return;
         }
         if load != Load::Churn && self.open == 0 {
-            return; // nobody is there to be measured
+            return; // There is nothing to measure.
         }
-        if !self.pause(SETTLE) || !self.is_of_the_server() {
+        if !self.pause(SETTLE) || !self.pid_is_the_server() {
             return;
         }
         if load == Load::Idle && !self.pause(duration) {
@@ -176,12 +177,12 @@ impl Conductor {
             side.cpu()
         });
         self.begin();
-        let patience = match load {
+        let timeout = match load {
             // At worst each echo takes all of its time.
             Load::Idle => self.common.plan.timeout.saturating_mul(self.turns()),
             _ => duration.saturating_add(self.common.plan.timeout),
         };
-        if self.wait(patience.saturating_add(GRACE), |all| all.playing == 0) {
+        if self.wait(timeout.saturating_add(GRACE), |all| all.running == 0) {
             self.look(|server, side| {
                 server.spent =
                     before.map(|before| side.cpu().map(|cpu| cpu.since(before))).transpose()?;
@@ -194,7 +195,7 @@ impl Conductor {
     /// Whether the process that was named may be the server. If not, that is an obstacle.
     ///
     /// It is looked at when connections are open: a process that gets them from another one need not listen itself.
-    fn is_of_the_server(&mut self) -> bool {
+    fn pid_is_the_server(&mut self) -> bool {
         let Some((side, Server { pid, .. })) = &self.server else { return true };
         // All addresses of a name have the port that was typed behind it.
         let port = self.common.targets.first().map_or(0, SocketAddr::port);
@@ -207,28 +208,28 @@ impl Conductor {
         false
     }
 
-    /// How often, after an idle time, a thread's connections echo one after the other.
+    /// How many rounds of echoes a thread needs after an idle time.
     fn turns(&self) -> u32 {
         self.common.plan.connections.div_ceil(self.common.plan.threads).div_ceil(ECHOES_AT_ONCE)
     }
 
-    /// The measured time begins, at one time for all.
+    /// Begins the measured time, at the same instant for all threads.
     fn begin(&mut self) {
         let start = self.common.clock.now();
         self.start = Some(start);
         let end = start.saturating_add(nanoseconds(self.common.plan.duration));
         self.tell_all(move |driver, context| driver.begin(context, start));
-        for player in &self.threads {
-            let Some(due) = Driver::due(&self.common, player.share) else { continue };
+        for worker in &self.workers {
+            let Some(due) = Driver::due(&self.common, worker.share) else { continue };
             let pacer = Pacer {
-                handle: player.handle.clone(),
+                handle: worker.handle.clone(),
                 clock: self.common.clock,
                 due,
                 start,
                 end,
                 is_over: Arc::clone(&self.is_over),
             };
-            let name = format!("pacer {}", player.share.index);
+            let name = format!("pacer {}", worker.share.index);
             if let Err(error) = thread::Builder::new().name(name).spawn(move || pacer.run()) {
                 self.obstacles.push(format!("there was no thread to keep the time: {error}"));
             }
@@ -236,16 +237,16 @@ impl Conductor {
     }
 
     fn tell_all(&self, what: impl Fn(&mut Driver, &mut Context<'_>) + Clone + Send + 'static) {
-        for player in &self.threads {
+        for worker in &self.workers {
             let what = what.clone();
             let tell = move |reactor: &mut Context<'_>| {
                 reactor.with_handler(what);
             };
-            let _ = player.handle.post(tell); // one that has failed has told so
+            let _ = worker.handle.post(tell); // one that has failed has told so
         }
     }
 
-    /// Looks at the server's process, if it was named. One that cannot be looked at any more is an obstacle.
+    /// Reads the server's process, if the plan names one. A process that cannot be read any more is an obstacle.
     fn look(
         &mut self,
         at: impl FnOnce(&mut Server, &ServerSide) -> io::Result<Cpu>,
@@ -261,11 +262,11 @@ impl Conductor {
         }
     }
 
-    /// Lets a time pass. Returns whether the run goes on.
+    /// Waits for this time. Returns whether the run goes on.
     fn pause(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
-            if self.obstructed() || self.playing == 0 {
+            if self.obstructed() || self.running == 0 {
                 return false;
             }
             let open = self.common.open.load(Ordering::Relaxed);
@@ -275,10 +276,10 @@ impl Conductor {
         true
     }
 
-    /// Waits until something is so. Returns whether the run goes on.
-    fn wait(&mut self, patience: Duration, is_so: impl Fn(&Self) -> bool) -> bool {
-        let give_up = Instant::now().checked_add(patience);
-        while !is_so(self) {
+    /// Waits until a condition holds. Returns whether the run goes on.
+    fn wait(&mut self, timeout: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        let give_up = Instant::now().checked_add(timeout);
+        while !condition(self) {
             if self.obstructed() {
                 return false;
             }
@@ -293,7 +294,7 @@ impl Conductor {
         true
     }
 
-    /// Whether there is no point in going on.
+    /// Whether the run has to end.
     fn obstructed(&self) -> bool {
         !self.obstacles.is_empty()
     }
@@ -311,10 +312,10 @@ impl Conductor {
         }
     }
 
-    /// Takes what a thread has to tell, and waits for it if there is nothing.
-    fn take_one(&mut self, patience: Duration) {
-        let patience = if self.progress.is_shown() { patience.min(FRAME) } else { patience };
-        match self.events.recv_timeout(patience) {
+    /// Handles one event. Waits for it if there is none.
+    fn take_one(&mut self, timeout: Duration) {
+        let timeout = if self.progress.is_shown() { timeout.min(FRAME) } else { timeout };
+        match self.events.recv_timeout(timeout) {
             Ok(event) => self.take(event),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => unreachable!("a sender is kept here"),
@@ -330,17 +331,17 @@ impl Conductor {
             Event::Second { second, latencies } => self.series.add(second, &latencies),
             Event::Ended(ended) => {
                 let Ended { tally, lateness, at, seconds, ended_early, share } = *ended;
-                self.playing -= 1;
+                self.running -= 1;
                 self.series.end(seconds);
                 self.tally.add(tally);
                 self.lateness.add(&lateness);
                 self.ended = self.ended.max(at);
                 if ended_early && !self.obstructed() {
-                    self.deserted.push((share, at));
+                    self.ended_early.push((share, at));
                 }
             }
             Event::Failed(why) => self.obstacles.push(why),
-            Event::Interrupted if self.playing > 0 => self.obstacles.push(self.interrupted()),
+            Event::Interrupted if self.running > 0 => self.obstacles.push(self.interrupted()),
             Event::Interrupted => {} // it is done already
         }
     }
@@ -356,11 +357,11 @@ impl Conductor {
         }
     }
 
-    /// What was due while others still had connections, from threads that had none.
+    /// Counts the messages that were due on threads without connections, while others still had some.
     fn count_unsent(&mut self, start: u64) {
         let end = start.saturating_add(nanoseconds(self.common.plan.duration));
         let until = self.ended.min(end - 1).saturating_sub(start);
-        for (share, left) in &self.deserted {
+        for (share, left) in &self.ended_early {
             let Some(mut due) = Driver::due(&self.common, *share) else { return };
             due.skip(left.saturating_sub(start));
             self.tally.unsent += due.count_and_skip(until);
@@ -368,9 +369,9 @@ impl Conductor {
     }
 
     /// Churn comes to that only where nothing could be connected to, which is said already.
-    fn say_if_deserted(&mut self, measured: u64) {
+    fn report_early_end(&mut self, measured: u64) {
         let Plan { duration, load, .. } = self.common.plan;
-        let is_why = load != Load::Churn && !self.deserted.is_empty() && !self.obstructed();
+        let is_why = load != Load::Churn && !self.ended_early.is_empty() && !self.obstructed();
         if is_why && measured < nanoseconds(duration) {
             let after = Duration::from_nanos(measured).as_secs_f64();
             self.obstacles.push(format!(
@@ -395,7 +396,7 @@ impl Conductor {
         self.say_if_idle();
         if let Some(start) = self.start {
             self.count_unsent(start);
-            self.say_if_deserted(self.ended.saturating_sub(start));
+            self.report_early_end(self.ended.saturating_sub(start));
         }
         let (mut series, latencies) = self.series.finish();
         let measured = self.start.map_or(0, |start| self.ended.saturating_sub(start));
@@ -415,8 +416,8 @@ impl Conductor {
     }
 }
 
-/// Whoever is slow is not cut off, but measured; and answers are read however much is still to be sent, lest
-/// both sides wait for each other to read.
+/// A slow server is measured, not cut off. Answers are read however much is queued: otherwise both sides could wait for
+/// each other to read.
 fn config(timeout: Duration) -> Config {
     Config::new()
         .high_water(MOST_QUEUED)

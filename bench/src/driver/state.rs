@@ -1,0 +1,170 @@
+//! What a driver knows: its connections, its part of the plan, what it has counted.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::Sender;
+
+use readyloop::{ConnId, TimerKey};
+
+use crate::clock::Clock;
+use crate::content::Content;
+use crate::echo_stream::EchoStream;
+use crate::events::Event;
+use crate::latency::Latencies;
+use crate::plan::{Load, Plan};
+use crate::schedule::Due;
+use crate::share::Share;
+use crate::sources::Sources;
+use crate::tally::Tally;
+
+pub(super) const RAMP: TimerKey = TimerKey(0);
+pub(super) const SCAN: TimerKey = TimerKey(1);
+pub(super) const END: TimerKey = TimerKey(2);
+pub(super) const LISTENED: TimerKey = TimerKey(3);
+/// What was too much for one turn goes on.
+pub(super) const MORE: TimerKey = TimerKey(4);
+/// And all above: the connection with this number, less this, is tried again.
+pub(super) const RETRY: u64 = 16;
+
+/// After an idle time, so many connections of a thread echo at once: enough to keep the server busy, and too
+/// few to measure how long a queue is.
+pub(crate) const ECHOES_AT_ONCE: u32 = 64;
+
+/// So long a thread sends at once. Then it takes what has come: answers, and the order to end.
+pub(super) const AT_ONCE: u64 = 5_000_000;
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+/// What all threads have in common.
+pub(crate) struct Common {
+    pub(crate) plan: Plan,
+    pub(crate) targets: Vec<SocketAddr>,
+    pub(crate) sources: Sources,
+    pub(crate) content: Content,
+    pub(crate) clock: Clock,
+    /// Connections that are open, for those who watch.
+    pub(crate) open: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Connections are opened.
+    Opening,
+    /// They wait for the measured time.
+    Ready,
+    /// Messages are sent.
+    Running,
+    /// Those under way are waited for.
+    Finishing,
+    /// All are answered, and whatever still comes is too much.
+    Listening,
+    Over,
+}
+
+/// A place for a connection.
+pub(super) struct Place {
+    pub(super) stream: EchoStream,
+    pub(super) id: Option<ConnId>,
+    /// It was aborted from here.
+    pub(super) is_closing: bool,
+    /// Since when it has said all, and waits for the server to close it too.
+    pub(super) finished: Option<u64>,
+}
+
+/// A connection that is being opened.
+pub(super) struct Dial {
+    pub(super) place: usize,
+    pub(super) since: u64,
+}
+
+pub(crate) struct Driver {
+    pub(super) common: Arc<Common>,
+    pub(super) share: Share,
+    pub(super) to_coordinator: Sender<Event>,
+    pub(super) phase: Phase,
+    /// The active ones come first.
+    pub(super) places: Vec<Place>,
+    pub(super) active: usize,
+    pub(super) dials: HashMap<ConnId, Dial>,
+    /// How many were begun, all together and in the ramp.
+    pub(super) dialled: u64,
+    pub(super) ramped: u32,
+    pub(super) open: u64,
+    pub(super) active_open: usize,
+    pub(super) under_way: u64,
+    /// When the ramp, and later the measured time, began and ends.
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// Who has a time to send.
+    pub(super) due: Option<Due>,
+    /// How many of a closed loop's first messages were sent.
+    pub(super) first_sent: u64,
+    /// When it was looked whether messages have waited too long.
+    pub(super) scanned: Option<u64>,
+    /// Who echoes next after an idle time.
+    pub(super) next_echo: usize,
+    /// The second that is counted, and when it is over.
+    pub(super) second: u64,
+    pub(super) second_ends: u64,
+    pub(super) latencies: Box<Latencies>,
+    pub(super) lateness: Latencies,
+    pub(super) tally: Tally,
+    /// A message that is put together outside of its connection's callbacks.
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Driver {
+    pub(crate) fn new(common: Arc<Common>, share: Share, to_coordinator: Sender<Event>) -> Self {
+        let place = |number| Place {
+            stream: EchoStream::new(number),
+            id: None,
+            is_closing: false,
+            finished: None,
+        };
+        let places: Vec<_> = share.numbers(common.plan.connections).map(place).collect();
+        let active = share.part(common.plan.active) as usize;
+        Self {
+            share,
+            to_coordinator,
+            phase: Phase::Opening,
+            places,
+            active,
+            dials: HashMap::new(),
+            dialled: 0,
+            ramped: 0,
+            open: 0,
+            active_open: 0,
+            under_way: 0,
+            start: common.clock.now(),
+            end: u64::MAX,
+            due: None,
+            first_sent: 0,
+            scanned: None,
+            next_echo: 0,
+            second: 0,
+            second_ends: u64::MAX,
+            latencies: Box::new(Latencies::new()),
+            lateness: Latencies::new(),
+            tally: Tally::default(),
+            scratch: Vec::new(),
+            common,
+        }
+    }
+
+    /// The part of a schedule that this thread keeps.
+    pub(crate) fn due(common: &Common, share: Share) -> Option<Due> {
+        let schedule = common.plan.schedule()?;
+        let numbers = share.numbers(common.plan.active).map(u64::from).collect();
+        Some(Due::new(schedule, numbers))
+    }
+
+    pub(super) fn load(&self) -> Load {
+        self.common.plan.load
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        let _ = self.to_coordinator.send(event); // a coordinator that is gone has given up
+    }
+}

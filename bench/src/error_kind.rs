@@ -1,0 +1,61 @@
+//! The kinds of errors that a run counts, and what their causes are called.
+
+use std::io;
+
+use serde::Serialize;
+
+/// What a run counts an error as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ErrorKind {
+    /// A connection could not be opened.
+    Connect,
+    /// A connection was lost.
+    Loss,
+    /// A message was not answered, or wrongly.
+    Message,
+}
+
+/// No port is left: what becomes of a connection without one.
+pub(super) const NO_PORT: &str = "no free port";
+
+/// The bench's own limit of what may be queued: what becomes of the connection that holds the most of it.
+pub(super) const NO_MEMORY: &str = "the bench's own limit of memory";
+
+/// What the failure of an attempt to connect is called, by the system call that failed.
+pub(super) fn cause_of_attempt(step: &str, error: &io::Error) -> String {
+    match (step, error.kind()) {
+        // Without a source the kernel looks for a port in `connect`, with one in `bind`: ip(7), bind(2).
+        ("connect", io::ErrorKind::AddrNotAvailable) | ("bind", io::ErrorKind::AddrInUse) => {
+            NO_PORT.to_owned()
+        }
+        ("bind", io::ErrorKind::AddrNotAvailable) => {
+            "no interface of this machine has the --source address".to_owned()
+        }
+        _ => cause(error),
+    }
+}
+
+/// What an error is called, however often it comes.
+pub(super) fn cause(error: &io::Error) -> String {
+    match error.kind().to_string() {
+        // Those that the standard library has no word for say so in their own.
+        word if word.starts_with("uncategorized") => error.to_string(),
+        word => word,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn errors_without_a_word_of_their_own_are_quoted() {
+        let error = io::Error::from(Errno::MFILE);
+        assert!(cause(&error).contains("open files"), "{}", cause(&error));
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(cause(&refused), "connection refused");
+    }
+}
