@@ -101,7 +101,14 @@ impl<'a> Conn<'a> {
     /// [`listen`](crate::Reactor::listen) returned it. `None` for a connection that was opened outward.
     #[must_use]
     pub fn listener_addr(&self) -> Option<SocketAddr> {
-        self.view.table.listener_of(self.entry())
+        self.view.table.listener_of(self.entry()).map(|listener| listener.addr)
+    }
+
+    /// The [`tag`](crate::ListenOptions::tag) of the listener that accepted this connection. 0 if it has none, and
+    /// for a connection that was opened outward.
+    #[must_use]
+    pub fn listener_tag(&self) -> u64 {
+        self.view.table.listener_of(self.entry()).map_or(0, |listener| listener.tag)
     }
 
     /// Whether the connection is open for the handler: it has been opened, and is neither closed nor closing. Until then

@@ -29,6 +29,8 @@ pub struct ConnInfo {
     pub peer: SocketAddr,
     /// The address of the listener that accepted it, if one did.
     pub listener: Option<SocketAddr>,
+    /// That listener's [`tag`](crate::ListenOptions::tag), or 0.
+    pub listener_tag: u64,
     /// How long ago it was accepted or connected.
     pub age: Duration,
     /// How long ago the peer last sent something. If the connection is closing: for how long it has been.

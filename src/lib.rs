@@ -35,6 +35,7 @@ mod close_reason;
 mod config;
 mod conn;
 mod conn_info;
+mod conn_settings;
 mod connect_error;
 mod context;
 mod core;

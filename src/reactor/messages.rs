@@ -49,7 +49,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             self.arrivals.of(self.index).take(1, &mut arrivals);
             let Some(arrival) = arrivals.pop() else { return };
-            self.take_in(arrival);
+            self.take_in_arrival(arrival);
         }
     }
 
