@@ -56,7 +56,7 @@ impl Listener {
     /// One of its connections has ended. Returns whether others may have waited for that.
     #[inline]
     pub(crate) fn leaves(&self) -> bool {
-        self.most.is_some_and(|most| self.open.fetch_sub(1, Ordering::AcqRel) <= most)
+        self.most.is_some_and(|most| self.open.fetch_sub(1, Ordering::AcqRel) == most)
     }
 
     pub(crate) fn close(&self) {
@@ -167,5 +167,75 @@ impl Listeners {
             let config = config.overridden_by(&listed.listener.overrides);
             listed.rules = Rules::new(config.conn_settings(), self.quiet);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(overrides: Config) -> Arc<Listener> {
+        let addr = SocketAddr::from(([192, 0, 2, 1], 7));
+        Arc::new(Listener::new(addr, &ListenOptions::new().overrides(overrides)))
+    }
+
+    #[test]
+    fn the_number_of_a_closed_listener_is_used_again_once_it_has_no_connections() {
+        let config = Config::new();
+        let mut listeners = Listeners::new(&config);
+        let (first, second) = (listener(Config::new()), listener(Config::new()));
+        assert_eq!(listeners.add(Arc::clone(&first), &config), Some(0));
+        assert_eq!(listeners.add(Arc::clone(&second), &config), Some(1));
+        assert!(!listeners.has_closed());
+        first.close();
+        assert!(listeners.has_closed());
+        listeners.forget_closed(&HashSet::from([0]));
+        assert_eq!(listeners.find(&first), Some(0), "it still has connections");
+        listeners.forget_closed(&HashSet::new());
+        assert_eq!((listeners.find(&first), listeners.find(&second)), (None, Some(1)));
+        assert_eq!(listeners.add(listener(Config::new()), &config), Some(0));
+    }
+
+    #[test]
+    fn there_are_no_more_listeners_than_numbers() {
+        let config = Config::new();
+        let mut listeners = Listeners::new(&config);
+        let one = listener(Config::new());
+        for number in 0..u16::MAX {
+            let listed = Listed {
+                listener: Arc::clone(&one),
+                rules: Rules::new(config.conn_settings(), None),
+            };
+            listeners.listed.push(Some(listed));
+            assert!(listeners.get(number).is_some());
+        }
+        assert_eq!(listeners.add(listener(Config::new()), &config), None);
+        listeners.listed[7] = None;
+        assert_eq!(listeners.add(listener(Config::new()), &config), Some(7));
+    }
+
+    #[test]
+    fn connections_without_a_listener_have_the_settings_of_the_reactor() {
+        let config = Config::new().max_input(5);
+        let mut listeners = Listeners::new(&config);
+        let number = listeners.add(listener(Config::new().max_input(9)), &config);
+        let max_input = |listeners: &Listeners, number| listeners.rules(number).settings.max_input;
+        assert_eq!((max_input(&listeners, None), max_input(&listeners, number)), (5, 9));
+        listeners.reconfigure(&Config::new().max_input(6));
+        assert_eq!((max_input(&listeners, None), max_input(&listeners, number)), (6, 9));
+    }
+
+    #[test]
+    fn a_limit_counts_those_who_come_and_go_and_tells_when_others_may_have_waited() {
+        let limited = listener(Config::new().max_connections(2));
+        limited.enters();
+        assert!(!limited.is_full());
+        limited.enters();
+        assert!(limited.is_full());
+        assert!(limited.leaves());
+        assert!(!limited.is_full());
+        let unlimited = listener(Config::new());
+        unlimited.enters();
+        assert!(!unlimited.is_full() && !unlimited.leaves());
     }
 }
