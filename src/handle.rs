@@ -322,6 +322,16 @@ impl Handle {
         self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect()
     }
 
+    /// Stops listening on an address, as [`Reactor::close_listener`](crate::Reactor::close_listener) does: the other
+    /// listeners and all connections go on. Returns whether there was a listener on it.
+    ///
+    /// # Errors
+    /// [`CallError`], if one of the reactors does not answer in time.
+    pub fn close_listener(&self, addr: SocketAddr, timeout: Duration) -> Result<bool, CallError> {
+        let closed = self.call_all(move |reactor| reactor.close_listener(addr), timeout)?;
+        Ok(closed.contains(&true))
+    }
+
     /// Begins to drain all reactors: see [`Reactor::drain`](crate::Reactor::drain). It cannot be refused.
     pub fn drain(&self, timeout: Duration) {
         self.group.order_drain(timeout);

@@ -69,6 +69,8 @@ pub(crate) trait Remotable {
 
     fn resume(&mut self) -> Result<(), Error>;
 
+    fn close_listener(&mut self, addr: SocketAddr) -> bool;
+
     /// Puts another handler in the place of its own, if all other reactors do so too.
     fn replace(&mut self, replacement: &dyn Replacement, voter: Voter);
 }

@@ -134,8 +134,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// [`resume`](Self::resume) does not bring it back, and
     /// [`drain_without_listeners`](crate::Config::drain_without_listeners) does not count it as one that has died.
     ///
-    /// On a [`Server`](crate::Server) that runs, its first reactor does it: post it there with a
-    /// [`Handle`](crate::Handle).
+    /// [`Handle::close_listener`](crate::Handle::close_listener) does so from another thread.
     ///
     /// # Examples
     /// ```

@@ -1,6 +1,7 @@
 //! What other threads want.
 
 use std::any::TypeId;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
@@ -145,6 +146,10 @@ impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
 
     fn resume(&mut self) -> Result<(), Error> {
         self.resume()
+    }
+
+    fn close_listener(&mut self, addr: SocketAddr) -> bool {
+        self.close_listener(addr)
     }
 
     fn replace(&mut self, replacement: &dyn Replacement, voter: Voter) {

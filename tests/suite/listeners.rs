@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use readyloop::{
-    BoxError, Config, Conn, Error, Handler, Input, ListenOptions, Reactor, Server, Suspension,
+    Config, Conn, Error, Handler, Input, ListenOptions, Reactor, Result, Server, Suspension,
 };
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
@@ -23,16 +23,11 @@ struct Tags;
 impl Handler for Tags {
     type State = ();
 
-    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+    fn on_open(&mut self, _: &mut Conn) -> Result {
         Ok(())
     }
 
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        (): &mut (),
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+    fn on_data(&mut self, conn: &mut Conn, (): &mut (), input: &mut Input) -> Result {
         for _ in input.take() {
             conn.send(&[u8::try_from(conn.listener_tag())?]);
         }
@@ -259,7 +254,7 @@ fn a_socket_that_another_process_holds_goes_on_to_listen_for_the_next_reactor() 
 }
 
 #[test]
-fn a_server_of_several_reactors_accepts_from_an_inherited_socket() {
+fn a_server_of_several_reactors_accepts_from_an_inherited_socket_until_a_handle_closes_it() {
     let mut server = Server::new(Config::new(), 2, |_| Tags).unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
     let addr = server.listen_from_std(listener, &tagged(9)).unwrap();
@@ -272,6 +267,10 @@ fn a_server_of_several_reactors_accepts_from_an_inherited_socket() {
         stream.read_exact(&mut byte).unwrap();
         assert_eq!(byte, [9]);
     }
+    assert!(handle.close_listener(addr, DEADLINE).unwrap());
+    assert!(!handle.close_listener(addr, DEADLINE).unwrap());
+    assert!(is_refused(addr));
+    assert_eq!(handle.stats().listeners_lost, 0);
     handle.stop();
     running.join().unwrap().unwrap();
 }
