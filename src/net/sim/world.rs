@@ -181,8 +181,8 @@ impl<H: Handler> World<H> {
         self.reactors[0].listen(addr)
     }
 
-    /// Has the reactor listen on an address, as [`Reactor::listen_with`] does; of the options, only
-    /// the backlog matters here.
+    /// Has the reactor listen on an address, as [`Reactor::listen_with`] does. Of the options of the socket, only
+    /// the backlog has an effect here.
     ///
     /// # Errors
     /// As [`Reactor::listen_with`].
