@@ -3,9 +3,9 @@
 use std::any::type_name;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::addr::Addr;
 use crate::close_reason::CloseReason;
 use crate::conn_info::{ConnInfo, Direction};
 use crate::framing::Framer;
@@ -66,8 +66,8 @@ impl<'a> Conn<'a> {
 
     /// The address of the peer: as `accept` returned it, or the address that was connected to.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.entry().peer()
+    pub fn peer_addr(&self) -> Addr {
+        self.entry().peer().into()
     }
 
     /// The address of this end of the connection. It costs a system call.
@@ -100,8 +100,8 @@ impl<'a> Conn<'a> {
     /// The address of the listener that accepted this connection, as
     /// [`listen`](crate::Reactor::listen) returned it. `None` for a connection that was opened outward.
     #[must_use]
-    pub fn listener_addr(&self) -> Option<SocketAddr> {
-        self.view.table.listener_of(self.entry()).map(|listener| listener.addr)
+    pub fn listener_addr(&self) -> Option<Addr> {
+        self.view.table.listener_of(self.entry()).map(|listener| listener.addr.into())
     }
 
     /// The [`tag`](crate::ListenOptions::tag) of the listener that accepted this connection. 0 if it has none, and

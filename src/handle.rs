@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::addr::Addr;
 use crate::ballot::Ballot;
 use crate::call::{Answerer, Call};
 use crate::config::Config;
@@ -327,7 +328,12 @@ impl Handle {
     ///
     /// # Errors
     /// [`CallError`], if one of the reactors does not answer in time.
-    pub fn close_listener(&self, addr: SocketAddr, timeout: Duration) -> Result<bool, CallError> {
+    pub fn close_listener(
+        &self,
+        addr: impl Into<Addr>,
+        timeout: Duration,
+    ) -> Result<bool, CallError> {
+        let addr = addr.into();
         let closed = self.call_all(move |reactor| reactor.close_listener(addr), timeout)?;
         Ok(closed.contains(&true))
     }

@@ -36,9 +36,9 @@ impl View<'_> {
         let listener = self.table.listener_of(entry);
         ConnInfo {
             id,
-            peer: entry.peer(),
+            peer: entry.peer().into(),
             direction: entry.direction(),
-            listener: listener.map(|listener| listener.addr),
+            listener: listener.map(|listener| listener.addr.into()),
             listener_tag: listener.map_or(0, |listener| listener.tag),
             age: self.table.since(entry.opened()),
             idle: self.table.since(entry.since()),

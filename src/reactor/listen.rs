@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Reactor;
 use super::accept::Acceptor;
+use crate::addr::Addr;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::net::{ListenOptions, Net, Os, StepError, Token};
@@ -45,6 +46,9 @@ pub enum Suspension {
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Listens on an address with the default [`ListenOptions`], and returns it; with port 0 it is
     /// the one that the system chose. A reactor can listen on several.
+    ///
+    /// It returns a [`SocketAddr`] rather than an [`Addr`]: what was asked for is an IP address and a port, and
+    /// the port is what the caller wants to know.
     ///
     /// # Errors
     /// As [`listen_with`](Self::listen_with).
@@ -150,10 +154,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn close_listener(&mut self, addr: SocketAddr) -> bool {
+    pub fn close_listener(&mut self, addr: impl Into<Addr>) -> bool {
+        let addr = addr.into();
         let mut was_there = false;
         for acceptor in &mut self.acceptors {
-            if let Some(closed) = acceptor.take_if(|acceptor| acceptor.addr() == addr) {
+            if let Some(closed) = acceptor.take_if(|acceptor| addr == acceptor.addr()) {
                 closed.known_as.close();
                 was_there = true;
             }

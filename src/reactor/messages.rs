@@ -1,7 +1,6 @@
 //! What other threads want.
 
 use std::any::TypeId;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
@@ -9,6 +8,7 @@ use super::Suspension;
 use super::callback::panic_message;
 use super::group::{Job, Remotable, Replacement};
 use super::laps::Served;
+use crate::addr::Addr;
 use crate::ballot::Voter;
 use crate::conn::Conn;
 use crate::context::Context;
@@ -148,7 +148,7 @@ impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
         self.resume()
     }
 
-    fn close_listener(&mut self, addr: SocketAddr) -> bool {
+    fn close_listener(&mut self, addr: Addr) -> bool {
         self.close_listener(addr)
     }
 

@@ -25,6 +25,11 @@ pub(crate) fn pattern(peer: SocketAddr, at: usize) -> u8 {
     (x ^ (x >> 7)) as u8
 }
 
+/// The address of a connection's peer.
+fn addr_of(conn: &Conn) -> SocketAddr {
+    conn.peer_addr().as_ip().expect("there are no other addresses")
+}
+
 /// What is known of one connection, from both sides.
 #[derive(Debug, Default)]
 pub(crate) struct Life {
@@ -326,7 +331,7 @@ impl Actor {
         ledger.expect(!over, id, &format!("{what} after the end"));
         let life = &ledger.lives[&id];
         let alive = life.opened && !life.closed;
-        let right = (life.peer, life.tag) == (Some(conn.peer_addr()), conn.listener_tag());
+        let right = (life.peer, life.tag) == (Some(addr_of(conn)), conn.listener_tag());
         ledger.expect(alive, id, &format!("{what} outside of its life"));
         ledger.expect(right, id, "the peer's address or the tag has changed");
         let life = ledger.lives.get_mut(&id).expect("it was opened");
@@ -390,7 +395,7 @@ impl Actor {
         let at = self.ledger.borrow().lives[&conn.id()].sent.len();
         if at < self.limits.enough {
             let bytes: Vec<u8> =
-                (at..at + count).map(|at| pattern(conn.peer_addr(), at * 3)).collect();
+                (at..at + count).map(|at| pattern(addr_of(conn), at * 3)).collect();
             self.say(conn, &bytes, politely);
         }
     }
@@ -615,7 +620,7 @@ impl Actor {
 
     /// Takes as the reaction says, and checks that it is what the peer has sent.
     fn take(&self, conn: &mut Conn<'_>, reaction: Reaction, input: &mut Input<'_>) {
-        let (id, peer) = (conn.id(), conn.peer_addr());
+        let (id, peer) = (conn.id(), addr_of(conn));
         let at = self.ledger.borrow().lives[&id].taken;
         let right = input.peek().iter().zip(at..).all(|(byte, at)| *byte == pattern(peer, at));
         self.ledger.borrow_mut().expect(right, id, "the input is not what its peer has sent");
@@ -650,12 +655,12 @@ impl Handler for Actor {
             let outbound = conn.direction() == Direction::Outbound;
             let listener = conn.listener_addr();
             ledger.expect(listener.is_none() == outbound, id, "a listener that it does not have");
-            let was_dialled = ledger.dials.opened(id, conn.peer_addr());
+            let was_dialled = ledger.dials.opened(id, addr_of(conn));
             ledger.expect(was_dialled == outbound, id, "it was not opened by who it says");
             let may_come = !ledger.suspended || self.reactors > 1 || outbound;
             ledger.expect(may_come, id, "it was let in though nobody was to be");
             let tag = conn.listener_tag();
-            let right = match ledger.peers[&conn.peer_addr()].least_tag {
+            let right = match ledger.peers[&addr_of(conn)].least_tag {
                 Some(least) => (least..=ledger.newest_tag).contains(&tag),
                 None => tag == 0,
             };
@@ -663,7 +668,7 @@ impl Handler for Actor {
             ledger.expect(conn.info().listener_tag == tag, id, "two tags");
             ledger.ids.push(id);
             let life = Life {
-                peer: Some(conn.peer_addr()),
+                peer: Some(addr_of(conn)),
                 outbound,
                 tag,
                 refused: true,
@@ -692,7 +697,7 @@ impl Handler for Actor {
         let id = conn.id();
         {
             let mut ledger = self.ledger.borrow_mut();
-            let peer = &ledger.peers[&conn.peer_addr()];
+            let peer = &ledger.peers[&addr_of(conn)];
             let paused = conn.queued() > self.limits_of(conn).high_water && !peer.broke;
             let paused = paused && !ledger.lives[&id].reads_above;
             let finished = ledger.lives[&id].finished;
@@ -735,7 +740,7 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let life = &ledger.lives[&id];
             let (twice, seen) = (life.finished, life.taken + input.len());
-            let peer = &ledger.peers[&conn.peer_addr()];
+            let peer = &ledger.peers[&addr_of(conn)];
             let (all, finished) = (seen == peer.sent, peer.finished);
             let may_be_called = !ledger.lives[&id].is_paused();
             ledger.expect(may_be_called, id, "on_eof while it is paused");
@@ -869,7 +874,7 @@ impl Handler for Actor {
         {
             let mut ledger = self.ledger.borrow_mut();
             let life = &ledger.lives[&id];
-            let peer = &ledger.peers[&conn.peer_addr()];
+            let peer = &ledger.peers[&addr_of(conn)];
             let unsent = life.sent.len() as u64 > conn.counters().bytes_out;
             let after = |from: Option<Instant>, limit: &Duration| {
                 conn.now() - from.expect("it was opened") >= *limit

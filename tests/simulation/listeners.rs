@@ -121,7 +121,7 @@ fn a_handler_reads_the_tag_of_the_listener_that_accepted() {
     let mut infos: Vec<_> =
         context.infos().iter().map(|info| (info.listener, info.listener_tag)).collect();
     infos.sort_unstable();
-    assert_eq!(infos, [(None, 0), (Some(two.plain), 0), (Some(two.tagged), TAG)]);
+    assert_eq!(infos, [(None, 0), (Some(two.plain.into()), 0), (Some(two.tagged.into()), TAG)]);
 }
 
 /// Of two connections, one ends by the deadline of its listener, after five seconds, and the other by that of the
@@ -446,7 +446,7 @@ fn connections_of_a_closed_listener_stay_as_they_are_and_newcomers_are_refused()
     assert_eq!(ask(&mut two.world, &tagged, "tag"), "7");
     assert_eq!(ask(&mut two.world, &plain, "tag"), "0");
     let context = two.world.reactor().context();
-    assert!(context.infos().iter().any(|info| info.listener == Some(two.tagged)));
+    assert!(context.infos().iter().any(|info| info.listener == Some(two.tagged.into())));
     two.reconfigure(Config::new().max_input(1_000));
     two.run(70 * SECOND);
     assert_eq!((plain.ending(), tagged.ending()), (None, Some(Ending::Fin)));
@@ -538,7 +538,11 @@ fn a_server_ends_when_all_listeners_that_were_not_closed_on_purpose_have_died() 
             two.world.break_listener(two.plain);
         }
         assert!(two.world.run_for(10 * SECOND).is_break());
-        assert_eq!(two.world.lost_listener(), Some(two.plain), "it died first: {dies_first}");
+        assert_eq!(
+            two.world.lost_listener(),
+            Some(two.plain.into()),
+            "it died first: {dies_first}"
+        );
     }
 }
 
