@@ -74,8 +74,8 @@ impl<'a> Conn<'a> {
     ///
     /// # Errors
     /// As getsockname(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket()?.local_addr()
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        self.socket()?.local_addr().map(Addr::from)
     }
 
     /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). By default as

@@ -31,10 +31,12 @@ impl Table {
         is_above
     }
 
-    /// The same for any connection. Who is told so waits for `on_low_water`, so it is owed from now on.
+    /// The same for any connection. Who is told so waits for `on_low_water`, so it is owed from now on; but not where
+    /// nothing can be sent any more.
     pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: Option<ConnId>) -> bool {
         let is_above = self.is_above_high_water(id, current);
-        if let Some(entry) = self.get_mut(id).filter(|_| is_above && Some(id) != current) {
+        let is_owed = is_above && Some(id) != current;
+        if let Some(entry) = self.get_mut(id).filter(|entry| is_owed && entry.phase.sends()) {
             entry.throttled = true;
         }
         is_above

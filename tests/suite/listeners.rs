@@ -3,7 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::{self, net::UnixListener};
 use std::time::{Duration, Instant};
 
 use readyloop::{
@@ -196,8 +197,9 @@ fn sockets_that_do_not_listen_are_refused_with_what_is_missing() {
     let (reader, _writer) = io::pipe().unwrap();
     assert_eq!(refusal(reader), says("?"));
 
-    let folder = tempfile::tempdir().unwrap();
-    let unix = UnixListener::bind(folder.path().join("socket")).unwrap();
+    let name = format!("readyloop-test-{}", std::process::id());
+    let addr = unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    let unix = UnixListener::bind_addr(&addr).unwrap();
     assert!(refusal(unix).starts_with("the inherited socket is none of TCP: getsockname failed: "));
 }
 
