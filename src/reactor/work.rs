@@ -383,7 +383,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// what it leaves.
     fn deliver(&mut self, id: ConnId, fresh: usize) {
         let buffer = mem::take(&mut self.buffer);
-        let max = self.table.config().max_input;
+        let max = self.table.settings(id).max_input;
         if self.table.entry(id).kept() == 0 {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
             let mut input = Input::resume(&buffer[..fresh], Search::default(), max);
@@ -496,7 +496,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn offer_end(&mut self, id: ConnId) {
         let mut kept = self.table.entry(id).take_kept();
         let (search, shown) = (kept.take_search(), kept.len());
-        let max = self.table.config().max_input;
+        let max = self.table.settings(id).max_input;
         let mut input = Input::resume(kept.bytes(), search, max);
         self.callback(id, |handler, conn, state| handler.on_eof(conn, state, &mut input));
         let (taken, search) = (shown - input.len(), input.into_search());

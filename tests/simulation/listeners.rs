@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::net::sim::{Answer, Ending, Peer, Reading, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Answer, Ending, Peer, Reading, World};
 use readyloop::{
     CloseReason, Config, Conn, Error, Handler, Input, ListenOptions, Overflow, Result, Suspension,
     from_fn,
