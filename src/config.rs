@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::conn_settings::{ConnSettings, Setting};
 use crate::core::admission::{Limits, WhenFull};
-use crate::core::deadlines::{Timeouts, millis};
 use crate::error::Error;
 
 const KIB: usize = 1024;
@@ -16,9 +16,15 @@ const REACTOR: usize = 2;
 
 pub(crate) const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
 
+const DEFAULT_HIGH_WATER: usize = 32 * KIB;
+
 const DEFAULT_QUEUE_BUDGET: usize = 256 * 1024 * KIB;
 
 const NO_TIME: Option<Duration> = Some(Duration::ZERO);
+
+const ONLY_OF_CONNECTIONS: &str = "a listener cannot override settings of the whole reactor: leave in its overrides \
+     max_connections, first_byte_timeout, idle_timeout, write_timeout, linger_timeout, max_age, max_input, high_water, \
+     low_water and queue_limit, and set the others in the reactor's Config";
 
 /// The settings of a reactor: a builder, checked when the [`Reactor`](crate::Reactor) is made.
 ///
@@ -34,8 +40,8 @@ const NO_TIME: Option<Duration> = Some(Duration::ZERO);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    pub(crate) max_input: usize,
-    pub(crate) high_water: usize,
+    max_input: Setting<usize>,
+    high_water: Setting<usize>,
     low_water: Option<usize>,
     queue_limit: Option<usize>,
     pub(crate) queue_budget: usize,
@@ -50,11 +56,11 @@ pub struct Config {
     pub(crate) slow_turn: Option<Duration>,
     pub(crate) drain_quiet: Duration,
     pub(crate) drain_without_listeners: Option<Duration>,
-    pub(crate) first_byte_timeout: Option<Duration>,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) write_timeout: Option<Duration>,
-    pub(crate) linger_timeout: Duration,
-    pub(crate) max_age: Option<Duration>,
+    first_byte_timeout: Setting<Option<Duration>>,
+    idle_timeout: Setting<Option<Duration>>,
+    write_timeout: Setting<Option<Duration>>,
+    linger_timeout: Setting<Duration>,
+    max_age: Setting<Option<Duration>>,
     max_connections: Option<usize>,
     pub(crate) overflow: Overflow,
     max_per_ip: Option<u32>,
@@ -104,8 +110,8 @@ impl Config {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            max_input: 64 * KIB,
-            high_water: 32 * KIB,
+            max_input: Setting::UNSET,
+            high_water: Setting::UNSET,
             low_water: None,
             queue_limit: None,
             queue_budget: DEFAULT_QUEUE_BUDGET,
@@ -120,11 +126,11 @@ impl Config {
             slow_turn: Some(Duration::from_millis(100)),
             drain_quiet: Duration::from_millis(250),
             drain_without_listeners: None,
-            first_byte_timeout: None,
-            idle_timeout: Some(Duration::from_secs(3_600)),
-            write_timeout: Some(Duration::from_secs(60)),
-            linger_timeout: Duration::from_secs(5),
-            max_age: None,
+            first_byte_timeout: Setting::UNSET,
+            idle_timeout: Setting::UNSET,
+            write_timeout: Setting::UNSET,
+            linger_timeout: Setting::UNSET,
+            max_age: Setting::UNSET,
             max_connections: None,
             overflow: Overflow::Wait,
             max_per_ip: None,
@@ -144,7 +150,7 @@ impl Config {
     /// is taken.
     #[must_use]
     pub const fn max_input(mut self, bytes: usize) -> Self {
-        self.max_input = bytes;
+        self.max_input = Setting::to(bytes);
         self
     }
 
@@ -156,7 +162,7 @@ impl Config {
     /// questions holds about this much when its peer does not read.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
-        self.high_water = bytes;
+        self.high_water = Setting::to(bytes);
         self
     }
 
@@ -342,7 +348,7 @@ impl Config {
     /// counts for nobody, so a process that was suspended or a callback that blocked do not punish peers.
     #[must_use]
     pub const fn first_byte_timeout(mut self, time: Option<Duration>) -> Self {
-        self.first_byte_timeout = time;
+        self.first_byte_timeout = Setting::to(time);
         self
     }
 
@@ -356,7 +362,7 @@ impl Config {
     /// While a connection is paused, or bytes of its peer wait to be read, silence is not held against it.
     #[must_use]
     pub const fn idle_timeout(mut self, time: Option<Duration>) -> Self {
-        self.idle_timeout = time;
+        self.idle_timeout = Setting::to(time);
         self
     }
 
@@ -368,7 +374,7 @@ impl Config {
     /// count as not reading (RFC 9293, section 3.8.6.2.2: a window is not opened by small amounts).
     #[must_use]
     pub const fn write_timeout(mut self, time: Option<Duration>) -> Self {
-        self.write_timeout = time;
+        self.write_timeout = Setting::to(time);
         self
     }
 
@@ -382,7 +388,7 @@ impl Config {
     /// [`write_timeout`](Self::write_timeout).
     #[must_use]
     pub const fn max_age(mut self, time: Option<Duration>) -> Self {
-        self.max_age = time;
+        self.max_age = Setting::to(time);
         self
     }
 
@@ -396,7 +402,7 @@ impl Config {
     /// then it gets what the peer had sent before.
     #[must_use]
     pub const fn linger_timeout(mut self, time: Duration) -> Self {
-        self.linger_timeout = time;
+        self.linger_timeout = Setting::to(time);
         self
     }
 
@@ -453,12 +459,86 @@ impl Config {
         self
     }
 
-    /// The same, with what was not said put in.
+    /// The same, with what was not set filled in.
     pub(crate) fn in_force(&self, most_connections: usize) -> Self {
+        let conn = self.conn_settings();
         Self {
-            low_water: Some(self.low_water_bytes()),
-            queue_limit: Some(self.queue_limit_bytes()),
+            max_input: Setting::to(conn.max_input),
+            high_water: Setting::to(conn.high_water),
+            low_water: Some(conn.low_water),
+            queue_limit: Some(conn.queue_limit),
+            first_byte_timeout: Setting::to(conn.first_byte_timeout),
+            idle_timeout: Setting::to(conn.idle_timeout),
+            write_timeout: Setting::to(conn.write_timeout),
+            linger_timeout: Setting::to(conn.linger_timeout),
+            max_age: Setting::to(conn.max_age),
             max_connections: Some(most_connections),
+            ..self.clone()
+        }
+    }
+
+    /// The settings of a connection, with the default where nothing was set.
+    pub(crate) fn conn_settings(&self) -> ConnSettings {
+        let high_water = self.high_water.or(DEFAULT_HIGH_WATER);
+        // A listener's own settings may contradict a later `reconfigure`: then high water decides.
+        let low_water = self.low_water.unwrap_or(high_water / 4).min(high_water);
+        let queue_limit = self.queue_limit_bytes(high_water).max(high_water);
+        ConnSettings {
+            max_input: self.max_input.or(64 * KIB),
+            high_water,
+            low_water,
+            queue_limit,
+            first_byte_timeout: self.first_byte_timeout.or(None),
+            idle_timeout: self.idle_timeout.or(Some(Duration::from_secs(3_600))),
+            write_timeout: self.write_timeout.or(Some(Duration::from_secs(60))),
+            linger_timeout: self.linger_timeout.or(Duration::from_secs(5)),
+            max_age: self.max_age.or(None),
+        }
+    }
+
+    /// These settings, but for those of a connection that a listener overrides.
+    pub(crate) fn overridden_by(&self, overrides: &Self) -> Self {
+        Self {
+            max_input: overrides.max_input.or_else(self.max_input),
+            high_water: overrides.high_water.or_else(self.high_water),
+            low_water: overrides.low_water.or(self.low_water),
+            queue_limit: overrides.queue_limit.or(self.queue_limit),
+            first_byte_timeout: overrides.first_byte_timeout.or_else(self.first_byte_timeout),
+            idle_timeout: overrides.idle_timeout.or_else(self.idle_timeout),
+            write_timeout: overrides.write_timeout.or_else(self.write_timeout),
+            linger_timeout: overrides.linger_timeout.or_else(self.linger_timeout),
+            max_age: overrides.max_age.or_else(self.max_age),
+            ..self.clone()
+        }
+    }
+
+    /// How many connections were asked for, if that was set.
+    pub(crate) fn asked_connections(&self) -> Option<usize> {
+        self.max_connections
+    }
+
+    /// Checks what a listener overrides of these settings, and the two together.
+    pub(crate) fn validate_overrides(&self, overrides: &Self) -> Result<(), Error> {
+        if overrides.without_overridable() != Self::new() {
+            return Err(Error::Config(ONLY_OF_CONNECTIONS.to_owned()));
+        }
+        let max_connections = overrides.max_connections.or(self.max_connections);
+        Self { max_connections, ..self.overridden_by(overrides) }.validate()
+    }
+
+    /// What a listener cannot override.
+    fn without_overridable(&self) -> Self {
+        Self {
+            max_input: Setting::UNSET,
+            high_water: Setting::UNSET,
+            low_water: None,
+            queue_limit: None,
+            first_byte_timeout: Setting::UNSET,
+            idle_timeout: Setting::UNSET,
+            write_timeout: Setting::UNSET,
+            linger_timeout: Setting::UNSET,
+            max_age: Setting::UNSET,
+            max_connections: None,
             ..self.clone()
         }
     }
@@ -503,24 +583,8 @@ impl Config {
         self.overflow == Overflow::EvictIdlest
     }
 
-    pub(crate) fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            first_byte: self.first_byte_timeout.map(millis),
-            idle: self.idle_timeout.map(millis),
-            write: self.write_timeout.map(millis),
-            linger: millis(self.linger_timeout),
-            max_age: self.max_age.map(millis),
-            quiet: None,
-        }
-    }
-
-    pub(crate) fn low_water_bytes(&self) -> usize {
-        self.low_water.unwrap_or(self.high_water / 4)
-    }
-
-    pub(crate) fn queue_limit_bytes(&self) -> usize {
-        self.queue_limit
-            .unwrap_or_else(|| DEFAULT_QUEUE_LIMIT.max(self.high_water.saturating_mul(4)))
+    fn queue_limit_bytes(&self, high_water: usize) -> usize {
+        self.queue_limit.unwrap_or_else(|| DEFAULT_QUEUE_LIMIT.max(high_water.saturating_mul(4)))
     }
 
     fn budgets(&self) -> [(&'static str, usize); 9] {
@@ -539,23 +603,23 @@ impl Config {
 
     fn times(&self) -> [(&'static str, Option<Duration>); 4] {
         [
-            ("first_byte_timeout", self.first_byte_timeout),
-            ("idle_timeout", self.idle_timeout),
-            ("write_timeout", self.write_timeout),
-            ("max_age", self.max_age),
+            ("first_byte_timeout", self.first_byte_timeout.or(None)),
+            ("idle_timeout", self.idle_timeout.or(None)),
+            ("write_timeout", self.write_timeout.or(None)),
+            ("max_age", self.max_age.or(None)),
         ]
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let (high, low, limit) =
-            (self.high_water, self.low_water_bytes(), self.queue_limit_bytes());
+        let high = self.high_water.or(DEFAULT_HIGH_WATER);
+        let (low, limit) = (self.low_water.unwrap_or(high / 4), self.queue_limit_bytes(high));
         let problem = if low > high {
             format!("low_water ({low}) is above high_water ({high})")
         } else if high > limit {
             format!("high_water ({high}) is above queue_limit ({limit})")
         } else if high == 0 {
             "high_water is 0: nothing could ever be sent".to_owned()
-        } else if self.max_input == 0 {
+        } else if self.max_input == Setting::to(0) {
             "max_input is 0: nothing could ever be received".to_owned()
         } else if let Some((name, _)) = self.budgets().iter().find(|(_, budget)| *budget == 0) {
             format!("{name} is 0: nothing could ever be done")

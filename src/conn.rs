@@ -3,9 +3,9 @@
 use std::any::type_name;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::addr::Addr;
 use crate::close_reason::CloseReason;
 use crate::conn_info::{ConnInfo, Direction};
 use crate::framing::Framer;
@@ -66,16 +66,16 @@ impl<'a> Conn<'a> {
 
     /// The address of the peer: as `accept` returned it, or the address that was connected to.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.entry().peer()
+    pub fn peer_addr(&self) -> Addr {
+        self.entry().peer().into()
     }
 
     /// The address of this end of the connection. It costs a system call.
     ///
     /// # Errors
     /// As getsockname(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket()?.local_addr()
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        self.socket()?.local_addr().map(Addr::from)
     }
 
     /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). By default as
@@ -100,8 +100,15 @@ impl<'a> Conn<'a> {
     /// The address of the listener that accepted this connection, as
     /// [`listen`](crate::Reactor::listen) returned it. `None` for a connection that was opened outward.
     #[must_use]
-    pub fn listener_addr(&self) -> Option<SocketAddr> {
-        self.view.table.listener_of(self.entry())
+    pub fn listener_addr(&self) -> Option<Addr> {
+        self.view.table.listener_of(self.entry()).map(|listener| listener.addr.into())
+    }
+
+    /// The [`tag`](crate::ListenOptions::tag) of the listener that accepted this connection. 0 if it has none, and
+    /// for a connection that was opened outward.
+    #[must_use]
+    pub fn listener_tag(&self) -> u64 {
+        self.view.table.listener_of(self.entry()).map_or(0, |listener| listener.tag)
     }
 
     /// Whether the connection is open for the handler: it has been opened, and is neither closed nor closing. Until then

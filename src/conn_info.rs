@@ -1,8 +1,8 @@
 //! What is known of a connection.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::addr::Addr;
 use crate::id::ConnId;
 use crate::stats::Counters;
 
@@ -26,9 +26,11 @@ pub struct ConnInfo {
     /// Which side has opened it.
     pub direction: Direction,
     /// The address of the peer. Of one that is being opened: the address that is tried.
-    pub peer: SocketAddr,
+    pub peer: Addr,
     /// The address of the listener that accepted it, if one did.
-    pub listener: Option<SocketAddr>,
+    pub listener: Option<Addr>,
+    /// That listener's [`tag`](crate::ListenOptions::tag), or 0.
+    pub listener_tag: u64,
     /// How long ago it was accepted or connected.
     pub age: Duration,
     /// How long ago the peer last sent something. If the connection is closing: for how long it has been.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::{error, fmt, io};
 
+use crate::addr::Addr;
 use crate::net::StepError;
 use crate::one_line::OneLine;
 use crate::refusal::CallError;
@@ -37,7 +38,7 @@ pub enum Error {
     /// The system refused to listen on an address.
     Listen {
         /// The address that was asked for.
-        addr: SocketAddr,
+        addr: Addr,
         /// The system call that failed: `socket`, `setsockopt`, `bind`, `listen` or `register`.
         step: &'static str,
         /// What the system said.
@@ -65,7 +66,7 @@ pub enum Error {
     /// else could have happened: there was no connection, no timer and no [`Handle`](crate::Handle).
     ListenersLost {
         /// Where it listened.
-        addr: SocketAddr,
+        addr: Addr,
         /// What `accept` said.
         source: io::Error,
         /// How the connections fared.
@@ -76,7 +77,7 @@ pub enum Error {
 impl Error {
     /// The system refused to listen.
     pub(crate) fn refused(addr: SocketAddr, error: StepError) -> Self {
-        Self::Listen { addr, step: error.step, source: error.source }
+        Self::Listen { addr: addr.into(), step: error.step, source: error.source }
     }
 }
 

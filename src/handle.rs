@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::addr::Addr;
 use crate::ballot::Ballot;
 use crate::call::{Answerer, Call};
 use crate::config::Config;
@@ -320,6 +321,21 @@ impl Handle {
     /// As [`Reactor::resume`](crate::Reactor::resume); [`Error::Call`] if one of the reactors does not answer in time.
     pub fn resume(&self, timeout: Duration) -> Result<(), Error> {
         self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect()
+    }
+
+    /// Stops listening on an address, as [`Reactor::close_listener`](crate::Reactor::close_listener) does: the other
+    /// listeners and all connections go on. Returns whether there was a listener on it.
+    ///
+    /// # Errors
+    /// [`CallError`], if one of the reactors does not answer in time.
+    pub fn close_listener(
+        &self,
+        addr: impl Into<Addr>,
+        timeout: Duration,
+    ) -> Result<bool, CallError> {
+        let addr = addr.into();
+        let closed = self.call_all(move |reactor| reactor.close_listener(addr), timeout)?;
+        Ok(closed.contains(&true))
     }
 
     /// Begins to drain all reactors: see [`Reactor::drain`](crate::Reactor::drain). It cannot be refused.

@@ -27,6 +27,7 @@
 //!
 //! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM. It adds signal-hook.
 
+mod addr;
 mod ballot;
 mod block;
 mod call;
@@ -35,6 +36,7 @@ mod close_reason;
 mod config;
 mod conn;
 mod conn_info;
+mod conn_settings;
 mod connect_error;
 mod context;
 mod core;
@@ -68,6 +70,7 @@ mod table;
 mod view;
 
 pub use crate::core::admission::Balance;
+pub use addr::Addr;
 pub use call::Call;
 pub use client::Client;
 pub use close_reason::CloseReason;

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -106,6 +106,18 @@ impl<H: Handler> Server<H> {
         options: &ListenOptions,
     ) -> Result<SocketAddr, Error> {
         self.first.listen_with(addr, options)
+    }
+
+    /// Accepts connections from a socket that listens already, as [`Reactor::listen_from_std`] does.
+    ///
+    /// # Errors
+    /// As [`Reactor::listen_from_std`].
+    pub fn listen_from_std(
+        &mut self,
+        listener: TcpListener,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr, Error> {
+        self.first.listen_from_std(listener, options)
     }
 
     /// A handle to all reactors.

@@ -33,11 +33,13 @@ impl View<'_> {
 
     /// All that is known of a connection.
     pub(crate) fn info(&self, id: ConnId, entry: &Entry) -> ConnInfo {
+        let listener = self.table.listener_of(entry);
         ConnInfo {
             id,
-            peer: entry.peer(),
+            peer: entry.peer().into(),
             direction: entry.direction(),
-            listener: self.table.listener_of(entry),
+            listener: listener.map(|listener| listener.addr.into()),
+            listener_tag: listener.map_or(0, |listener| listener.tag),
             age: self.table.since(entry.opened()),
             idle: self.table.since(entry.since()),
             traffic: entry.counters(),

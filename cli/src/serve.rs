@@ -141,7 +141,9 @@ fn announce(addrs: &[SocketAddr]) {
 fn with_advice(error: &Error, taken: &[SocketAddr], only_v6: bool) -> String {
     let advice = match error {
         Error::Listen { addr, source, .. } => match source.kind() {
-            ErrorKind::AddrInUse => in_use(*addr, taken, only_v6),
+            ErrorKind::AddrInUse => {
+                addr.as_ip().map_or_else(String::new, |addr| in_use(addr, taken, only_v6))
+            }
             ErrorKind::PermissionDenied => "; ports below 1024 need a privilege".to_owned(),
             ErrorKind::AddrNotAvailable => {
                 "; no interface of this machine has that address".to_owned()

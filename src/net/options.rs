@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::Config;
+
 /// How to listen. What it sets, it sets once on the listener: Linux lets accepted sockets inherit
 /// it, so it costs no system call a connection.
 ///
@@ -26,6 +28,8 @@ pub struct ListenOptions {
     pub(super) only_v6: bool,
     pub(super) no_delay: bool,
     pub(super) keep_alive: Option<Duration>,
+    pub(crate) tag: u64,
+    pub(crate) overrides: Config,
 }
 
 impl Default for ListenOptions {
@@ -45,6 +49,8 @@ impl ListenOptions {
             only_v6: false,
             no_delay: true,
             keep_alive: None,
+            tag: 0,
+            overrides: Config::new(),
         }
     }
 
@@ -101,6 +107,76 @@ impl ListenOptions {
     #[must_use]
     pub const fn keep_alive(mut self, after: Option<Duration>) -> Self {
         self.keep_alive = after;
+        self
+    }
+
+    /// A number of your own, by which a handler tells listeners apart: it reads it with
+    /// [`Conn::listener_tag`](crate::Conn::listener_tag). Default 0. Several listeners may have the same one.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use readyloop::{Config, ListenOptions, Reactor, from_fn};
+    ///
+    /// const PUBLIC: u64 = 1;
+    /// const ADMIN: u64 = 2;
+    ///
+    /// let handler = from_fn(|conn, input| match (conn.listener_tag(), input.take_until(b"\n")) {
+    ///     (ADMIN, Some(b"stop")) => conn.reactor().stop(),
+    ///     (_, Some(line)) => conn.send(line),
+    ///     (_, None) => {}
+    /// });
+    /// let mut reactor = Reactor::new(Config::new(), handler)?;
+    /// reactor.listen_with("127.0.0.1:0", &ListenOptions::new().tag(PUBLIC))?;
+    /// reactor.listen_with("127.0.0.1:0", &ListenOptions::new().tag(ADMIN))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn tag(mut self, tag: u64) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// Other deadlines and limits for the connections of this listener than for those of the reactor. Default
+    /// none: `Config::new()`.
+    ///
+    /// What this `Config` sets overrides the reactor's, also if it is set to the default. What it does not set
+    /// follows the reactor's, at once also when that is [reconfigured](crate::Reactor::reconfigure). These can be
+    /// overridden:
+    /// - [`first_byte_timeout`](Config::first_byte_timeout), [`idle_timeout`](Config::idle_timeout),
+    ///   [`write_timeout`](Config::write_timeout), [`linger_timeout`](Config::linger_timeout),
+    ///   [`max_age`](Config::max_age)
+    /// - [`max_input`](Config::max_input), [`high_water`](Config::high_water), [`low_water`](Config::low_water),
+    ///   [`queue_limit`](Config::queue_limit). If the reactor is reconfigured so that they contradict each other,
+    ///   `high_water` holds: a higher `low_water` counts as that, and so does a lower `queue_limit`.
+    /// - [`max_connections`](Config::max_connections): how many connections that came by this listener there may
+    ///   be, within the limit of the reactor. Exact. Newcomers above it wait in the backlog of this listener,
+    ///   whatever [`overflow`](Config::overflow) says.
+    ///
+    /// [`listen_with`](crate::Reactor::listen_with) fails with [`Error::Config`](crate::Error::Config) if another
+    /// setting differs from its default, or if the settings contradict each other or those of the reactor.
+    ///
+    /// An echo costs the same whether its listener overrides settings or not.
+    ///
+    /// # Examples
+    /// Operators may be silent for as long as they like, and do not take the places of clients:
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use std::time::Duration;
+    /// use readyloop::{Config, ListenOptions, Reactor, services::Echo};
+    ///
+    /// let config = Config::new().idle_timeout(Some(Duration::from_secs(60)));
+    /// let mut reactor = Reactor::new(config, Echo)?;
+    /// reactor.listen("127.0.0.1:0")?;
+    /// let admin = Config::new().idle_timeout(None).max_connections(10);
+    /// reactor.listen_with("127.0.0.1:0", &ListenOptions::new().overrides(admin))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn overrides(mut self, overrides: Config) -> Self {
+        self.overrides = overrides;
         self
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel's network, by mio.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{self, Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -45,6 +45,46 @@ impl Os {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Self { poll, events: Events::with_capacity(EVENTS), waker })
+    }
+
+    /// The address of a socket that was made elsewhere. The error says why it is of no use.
+    pub(crate) fn addr_of_listener(listener: &net::TcpListener) -> Result<SocketAddr, String> {
+        // Kernels without this option tell when `accept` is called.
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+        if !SockRef::from(listener).is_listener().unwrap_or(false) {
+            let addr = listener.local_addr().map_or_else(|_| "?".to_owned(), |it| it.to_string());
+            return Err(format!(
+                "the inherited socket on {addr} does not listen: call listen(2) on it before it is handed over"
+            ));
+        }
+        listener.local_addr().map_err(|error| {
+            format!("the inherited socket is none of TCP: getsockname failed: {error}")
+        })
+    }
+
+    /// Accepts from a socket that was made elsewhere and listens.
+    pub(crate) fn adopt(
+        &mut self,
+        listener: net::TcpListener,
+        options: &ListenOptions,
+        token: Token,
+    ) -> Result<TcpListener, StepError> {
+        let socket = Socket::from(listener);
+        #[cfg(unix)]
+        socket.set_cloexec(true).map_err(at("fcntl"))?;
+        socket.set_nonblocking(true).map_err(at("fcntl"))?;
+        set_stream_options(&socket, options.no_delay, options.keep_alive)
+            .map_err(at("setsockopt"))?;
+        self.watch_listener(socket, token)
+    }
+
+    fn watch_listener(&self, socket: Socket, token: Token) -> Result<TcpListener, StepError> {
+        let mut listener = TcpListener::from_std(socket.into());
+        let registry = self.poll.registry();
+        registry
+            .register(&mut listener, pack(token), Interest::READABLE)
+            .map_err(at("register"))?;
+        Ok(listener)
     }
 }
 
@@ -128,11 +168,7 @@ impl Net for Os {
         let socket = bound_socket(addr, options)?;
         let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
         socket.listen(backlog).map_err(at("listen"))?;
-        let mut listener = TcpListener::from_std(socket.into());
-        self.poll
-            .registry()
-            .register(&mut listener, pack(token), Interest::READABLE)
-            .map_err(at("register"))?;
+        let listener = self.watch_listener(socket, token)?;
         let addr = listener.local_addr().map_err(at("getsockname"))?;
         Ok((listener, addr))
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::arrivals::Arrival;
@@ -19,14 +20,19 @@ use crate::core::backoff::Backoff;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::{ListenOptions, Net, Token};
+use crate::table::Listener;
 use crate::view::View;
 
 /// A listener and what is known of it.
 pub(super) struct Acceptor<L> {
     /// `None` once it has died under us, and while it is suspended and closed.
     pub(super) listener: Option<L>,
-    pub(super) addr: SocketAddr,
+    /// What its connections keep of it, and its number in the table.
+    pub(super) known_as: Arc<Listener>,
+    pub(super) number: u16,
     pub(super) options: ListenOptions,
+    /// Another process may hold the socket too: to close it here does not end its listening.
+    pub(super) is_inherited: bool,
     /// Somebody may wait: sticky until `accept` says `WouldBlock`.
     ready: bool,
     /// For lack of descriptors or memory, or after many failures in a row, it waits until then.
@@ -35,15 +41,27 @@ pub(super) struct Acceptor<L> {
 }
 
 impl<L> Acceptor<L> {
-    pub(super) fn new(listener: L, addr: SocketAddr, options: ListenOptions) -> Self {
+    pub(super) fn new(
+        listener: L,
+        known_as: Arc<Listener>,
+        number: u16,
+        options: ListenOptions,
+        is_inherited: bool,
+    ) -> Self {
         Self {
             listener: Some(listener),
-            addr,
+            known_as,
+            number,
             options,
+            is_inherited,
             ready: false,
             paused_until: None,
             backoff: Backoff::new(),
         }
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.known_as.addr
     }
 
     /// As if it had never been gone.
@@ -56,7 +74,8 @@ impl<L> Acceptor<L> {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.ready && self.paused_until.is_none() && self.listener.is_some()
+        let may_accept = self.ready && self.paused_until.is_none() && self.listener.is_some();
+        may_accept && !self.known_as.is_full()
     }
 
     /// Whether nobody is known to wait.
@@ -81,26 +100,24 @@ impl<L> Acceptor<L> {
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn accept(&mut self) {
-        if self.is_suspended || self.acceptors.iter().all(Acceptor::is_quiet) {
+        if self.is_suspended || self.acceptors.iter().flatten().all(Acceptor::is_quiet) {
             return;
         }
         let now = self.table.now();
-        self.acceptors.iter_mut().for_each(|acceptor| acceptor.resume_if_due(now));
+        self.acceptors.iter_mut().flatten().for_each(|acceptor| acceptor.resume_if_due(now));
         let count = self.acceptors.len();
         // Each is the first in its turn: with one place free, that is the only one to get it.
         let first = self.table.stats.get().turns as usize;
         for index in (0..count).map(|step| first.wrapping_add(step) % count) {
             self.accept_from(index, self.table.config().accept_budget, false);
         }
-        if self.lost.is_some() {
-            self.judge_loss();
-        }
+        self.judge_what_is_lost();
     }
 
     /// Takes in whoever waits, before the listeners are closed: they believe that they are connected.
     pub(super) fn empty_the_backlog(&mut self) {
         for index in 0..if self.is_suspended { 0 } else { self.acceptors.len() } {
-            let acceptor = &mut self.acceptors[index];
+            let Some(acceptor) = &mut self.acceptors[index] else { continue };
             (acceptor.ready, acceptor.paused_until) = (true, None); // there is no later try
             let backlog = acceptor.options.most_waiting();
             self.accept_from(index, backlog, true);
@@ -111,7 +128,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// chance.
     fn accept_from(&mut self, index: usize, budget: usize, is_last_chance: bool) {
         for _ in 0..budget {
-            let acceptor = &mut self.acceptors[index];
+            let Some(acceptor) = &mut self.acceptors[index] else { return };
             let has_memory = is_last_chance || !self.table.memory.is_used_up();
             if !acceptor.is_ready() || !has_memory || self.table.door().keeps_waiting() {
                 return;
@@ -125,12 +142,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 Err(error) => self.accept_failed(index, error),
             }
         }
-        self.table.stats.count().exhausted.accepts += u64::from(self.acceptors[index].is_ready());
+        let is_ready = self.acceptors[index].as_ref().is_some_and(Acceptor::is_ready);
+        self.table.stats.count().exhausted.accepts += u64::from(is_ready);
     }
 
     fn accept_failed(&mut self, index: usize, error: io::Error) {
-        let acceptor = &mut self.acceptors[index];
-        let (addr, now) = (acceptor.addr, self.table.now());
+        let Some(acceptor) = &mut self.acceptors[index] else { return };
+        let (addr, now) = (acceptor.addr(), self.table.now());
         match AcceptFault::of(&error) {
             AcceptFault::Empty => {
                 acceptor.ready = false;
@@ -163,7 +181,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Decides about a newcomer, before anything is kept of it.
     fn judge(&mut self, index: usize, stream: N::Stream, peer: SocketAddr) {
         self.table.stats.count().accepted += 1;
-        let listener = self.acceptors[index].addr;
         let now = self.table.now();
         let mut door = self.table.door();
         let verdict = match door.judge(peer.ip(), now) {
@@ -179,7 +196,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         drop(door);
         match verdict {
-            Ok((to, evicts)) => self.hand_over(to, Arrival { stream, peer, listener, evicts }),
+            Ok((to, evicts)) => self.hand_over(to, index, stream, peer, evicts),
             Err(refusal) => self.refuse(stream, peer, refusal),
         }
     }
@@ -200,25 +217,51 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Gives a newcomer to its reactor. If that has stopped, this one serves it.
-    fn hand_over(&mut self, to: usize, arrival: Arrival<N::Stream>) {
-        let kept = if to == self.index {
-            Some(arrival)
-        } else {
-            self.arrivals.hand_over(&self.group, to, arrival).inspect(|arrival| {
-                self.table.door().moves(to, self.index, arrival.peer.ip(), arrival.evicts);
-            })
-        };
-        if let Some(arrival) = kept {
-            self.take_in(arrival);
+    fn hand_over(
+        &mut self,
+        to: usize,
+        acceptor: usize,
+        stream: N::Stream,
+        peer: SocketAddr,
+        evicts: bool,
+    ) {
+        let acceptor = self.acceptors[acceptor].as_ref().expect("it has just accepted");
+        let number = acceptor.number;
+        acceptor.known_as.enters();
+        if to == self.index {
+            return self.take_in(number, stream, peer, evicts);
+        }
+        let listener = Arc::clone(&acceptor.known_as);
+        let arrival = Arrival { stream, peer, listener, evicts };
+        if let Some(Arrival { stream, .. }) = self.arrivals.hand_over(&self.group, to, arrival) {
+            self.table.door().moves(to, self.index, peer.ip(), evicts);
+            self.take_in(number, stream, peer, evicts);
         }
     }
 
+    /// A connection that another reactor has let in is here.
+    pub(super) fn take_in_arrival(&mut self, arrival: Arrival<N::Stream>) {
+        match self.table.number_of(&arrival.listener) {
+            Some(number) => self.take_in(number, arrival.stream, arrival.peer, arrival.evicts),
+            None => {
+                self.turn_away(arrival);
+                self.table.stats.count().unregistered += 1;
+            }
+        }
+    }
+
+    /// Resets a connection that was on its way to this reactor.
+    pub(super) fn turn_away(&mut self, arrival: Arrival<N::Stream>) {
+        self.net.reset(arrival.stream);
+        self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);
+        self.table.frees_a_place_of(arrival.peer, &arrival.listener);
+    }
+
     /// A connection that was let in is here.
-    pub(super) fn take_in(&mut self, arrival: Arrival<N::Stream>) {
-        let Arrival { stream, peer, listener, evicts } = arrival;
+    fn take_in(&mut self, listener: u16, stream: N::Stream, peer: SocketAddr, evicts: bool) {
         let is_too_many = self.table.door().arrived(self.index, peer.ip(), evicts);
         if evicts && is_too_many && !self.evict_idlest() {
-            self.table.frees_a_place(peer);
+            self.table.frees_a_place(peer, listener);
             return self.refuse(stream, peer, Refusal::Full);
         }
         self.admit(listener, stream, peer);
@@ -258,7 +301,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    pub(super) fn admit(&mut self, listener: SocketAddr, mut stream: N::Stream, peer: SocketAddr) {
+    fn admit(&mut self, listener: u16, mut stream: N::Stream, peer: SocketAddr) {
         let id = self.table.next_id();
         let token = Token::Conn { slot: id.slot, tag: id.tag() };
         if let Err(error) = self.net.register(&mut stream, token) {
@@ -266,7 +309,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let error = error.to_string();
             self.log.add(Notice::Unregistered { peer, error }, self.table.now());
             self.net.reset(stream);
-            self.table.frees_a_place(peer);
+            self.table.frees_a_place(peer, listener);
             return;
         }
         self.table.insert(peer, listener);

@@ -1,15 +1,17 @@
 //! Connections that one reactor has accepted for another.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::group::Group;
 use crate::core::mailbox::Mailbox;
+use crate::table::Listener;
 
 /// A connection that was accepted for another reactor.
 pub(crate) struct Arrival<S> {
     pub(super) stream: S,
     pub(super) peer: SocketAddr,
-    pub(super) listener: SocketAddr,
+    pub(super) listener: Arc<Listener>,
     /// The idlest has to go for it.
     pub(super) evicts: bool,
 }

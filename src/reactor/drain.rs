@@ -130,7 +130,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// The deadline has passed. Connections may still come: they were on their way from another reactor.
     fn close_the_rest(&mut self) {
         self.table.is_ending = true; // or a handler that connects again and again would never let it end
-        let grace = self.table.config().drain_quiet.min(self.table.config().linger_timeout);
+        let config = self.table.config();
+        let grace = config.drain_quiet.min(config.conn_settings().linger_timeout);
         let ends = self.table.now().checked_add(grace);
         let Some(drain) = &mut self.drain else { return };
         drain.ends = drain.ends.or(ends);

@@ -99,7 +99,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if is_for_silence && !self.is_silent(id, deadline) {
             return;
         }
-        let config = self.table.config();
+        let config = self.table.settings(id);
         let limit = |time: Option<Duration>| time.unwrap_or_default();
         let (reason, count): (_, fn(&mut Expired) -> &mut u64) = match deadline {
             Deadline::FirstByte => {
@@ -218,7 +218,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.probe_the_stalled();
         let shed_before = self.table.stats.get().shed;
-        for id in self.table.stalled(millis(self.longest_stall())) {
+        let sheddings = self.sheddings;
+        for id in self.table.stalled(|settings| longest_stall(settings.write_timeout, sheddings)) {
             let memory = &self.table.memory;
             let would_help = match self.table.get(id) {
                 Some(entry) if entry.phase.is_closed() => false, // by the `on_close` of another
@@ -241,7 +242,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// pass for a peer that reads when its time is over.
     fn probe_the_stalled(&mut self) {
         let first = millis(FIRST_PROBE);
-        for id in self.table.stalled(first) {
+        for id in self.table.stalled(|_| FIRST_PROBE) {
             let stalled_for =
                 |entry: &Entry| self.table.stamp().saturating_sub(entry.stalled_since());
             let is_due = |entry: &Entry| stalled_for(entry) < first + millis(BETWEEN_SHEDDINGS);
@@ -249,16 +250,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.has_moved(id);
             }
         }
-    }
-
-    /// How long a peer may take nothing while others wait for memory. Many peers that never read would take turns
-    /// with the memory, and each would hold it for that long. So the time is halved each time that connections
-    /// were shed, until none was for a while.
-    fn longest_stall(&self) -> Duration {
-        let quarter = self.table.config().write_timeout.map_or(STALL, |time| time / 4);
-        let longest = quarter.min(STALL);
-        let halved = longest / 2_u32.pow(self.sheddings.min(10));
-        halved.max(SHORTEST_STALL).min(longest)
     }
 
     fn shed_one(&mut self, id: ConnId) {
@@ -270,4 +261,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.log.add(Notice::Shed { peer, budget, held }, self.table.now());
         self.bury(id);
     }
+}
+
+/// How long a peer may take nothing while others wait for memory. Many peers that never read would take turns
+/// with the memory, and each would hold it for that long. So the time is halved each time that connections
+/// were shed, until none was for a while.
+fn longest_stall(write_timeout: Option<Duration>, sheddings: u32) -> Duration {
+    let quarter = write_timeout.map_or(STALL, |time| time / 4);
+    let longest = quarter.min(STALL);
+    let halved = longest / 2_u32.pow(sheddings.min(10));
+    halved.max(SHORTEST_STALL).min(longest)
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::callback::contain;
 use super::listen::Suspension;
+use crate::addr::Addr;
 use crate::ballot::Voter;
 use crate::config::Config;
 use crate::context::Context;
@@ -68,6 +69,8 @@ pub(crate) trait Remotable {
     fn suspend(&mut self, how: Suspension);
 
     fn resume(&mut self) -> Result<(), Error>;
+
+    fn close_listener(&mut self, addr: Addr) -> bool;
 
     /// Puts another handler in the place of its own, if all other reactors do so too.
     fn replace(&mut self, replacement: &dyn Replacement, voter: Voter);
@@ -208,7 +211,7 @@ impl Group {
     /// How it ended: in order, or because the last listener was lost.
     pub(crate) fn judge(&self, report: Report) -> Result<Report, Error> {
         match self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some((addr, source)) => Err(Error::ListenersLost { addr, source, report }),
+            Some((addr, source)) => Err(Error::ListenersLost { addr: addr.into(), source, report }),
             None => Ok(report),
         }
     }

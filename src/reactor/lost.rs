@@ -7,13 +7,19 @@ use crate::net::Net;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     fn has_listeners(&self) -> bool {
-        self.acceptors.iter().any(Acceptor::is_alive)
+        self.acceptors.iter().flatten().any(Acceptor::is_alive)
     }
 
-    /// A listener has died. If it was the last one, no connection comes in any more, and the process might stay
-    /// without one for ever: the settings say whether it ends.
-    pub(super) fn judge_loss(&mut self) {
-        if self.has_listeners() {
+    /// If a listener has died: if it was the last one, no connection comes in any more, and the process might stay
+    /// without one for ever. The settings say whether it ends.
+    ///
+    /// A listener that was closed on purpose is none that has died, and none that is left.
+    pub(super) fn judge_what_is_lost(&mut self) {
+        if self.lost.is_none() || self.is_suspended || self.has_listeners() {
+            return;
+        }
+        if self.acceptors.iter().flatten().next().is_none() {
+            self.lost = None; // what had died was closed on purpose afterwards
             return;
         }
         self.group.is_without_listeners(true);

@@ -8,6 +8,7 @@ use super::Suspension;
 use super::callback::panic_message;
 use super::group::{Job, Remotable, Replacement};
 use super::laps::Served;
+use crate::addr::Addr;
 use crate::ballot::Voter;
 use crate::conn::Conn;
 use crate::context::Context;
@@ -49,7 +50,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             self.arrivals.of(self.index).take(1, &mut arrivals);
             let Some(arrival) = arrivals.pop() else { return };
-            self.take_in(arrival);
+            self.take_in_arrival(arrival);
         }
     }
 
@@ -145,6 +146,10 @@ impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
 
     fn resume(&mut self) -> Result<(), Error> {
         self.resume()
+    }
+
+    fn close_listener(&mut self, addr: Addr) -> bool {
+        self.close_listener(addr)
     }
 
     fn replace(&mut self, replacement: &dyn Replacement, voter: Voter) {

@@ -92,7 +92,8 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     net: N,
     table: Table,
     program: Program<H, N::Stream>,
-    acceptors: Vec<Acceptor<N::Listener>>,
+    /// By the indices in their events' tokens. The place of one that was closed is used again.
+    acceptors: Vec<Option<Acceptor<N::Listener>>>,
     log: RateLimitedLog,
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
@@ -200,7 +201,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Serves until it has drained ([`drain`](Self::drain)) or is stopped: by a [`Handle`], or by a handler
-    /// with [`stop_reactor`](crate::Context::stop). When it is stopped every connection is closed at
+    /// with [`Context::stop`]. When it is stopped every connection is closed at
     /// once. Those that lose queued bytes by it see a RST, and so do those whose input was not read yet.
     ///
     /// What other threads have posted until then is still run.
@@ -403,7 +404,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     #[cfg(feature = "sim")]
     pub(crate) fn accepts_again_at(&self) -> Option<Duration> {
         let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
-        let times = acceptors.iter().filter_map(Acceptor::resumes_at);
+        let times = acceptors.iter().flatten().filter_map(Acceptor::resumes_at);
         times.map(|at| self.table.since_epoch(at)).min()
     }
 
@@ -524,9 +525,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.reconfigure(config, descriptors);
         self.remote().mailbox.set_limits(mailbox_limit, self.table.mailbox_budget());
         self.table.made_room = true; // others may wait for it
-        if self.lost.is_some() {
-            self.judge_loss();
-        }
+        self.judge_what_is_lost();
         self.shed();
     }
 
@@ -589,7 +588,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let mut next = self.table.next_alarm();
         let mut at_latest = |at| next = earlier(next, Some(self.table.since_epoch(at)));
         if !self.is_suspended {
-            self.acceptors.iter().filter_map(Acceptor::resumes_at).for_each(&mut at_latest);
+            let acceptors = self.acceptors.iter().flatten();
+            acceptors.filter_map(Acceptor::resumes_at).for_each(&mut at_latest);
         }
         if self.drain.is_some() || self.log.due().is_some() {
             self.drain_deadline().into_iter().chain(self.log.due()).for_each(at_latest);
@@ -632,7 +632,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn can_accept(&self) -> bool {
         !self.is_suspended
-            && self.acceptors.iter().any(Acceptor::is_ready)
+            && self.acceptors.iter().flatten().any(Acceptor::is_ready)
             && !self.table.door().keeps_waiting()
     }
 
@@ -640,7 +640,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for event in &self.events {
             match event.token {
                 Token::Listener(index) => {
-                    if let Some(acceptor) = self.acceptors.get_mut(usize::from(index)) {
+                    if let Some(Some(acceptor)) = self.acceptors.get_mut(usize::from(index)) {
                         acceptor.mark_ready();
                     }
                 }
@@ -664,7 +664,7 @@ impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
         f.debug_struct("Reactor")
             .field(
                 "listeners",
-                &self.acceptors.iter().map(|acceptor| acceptor.addr).collect::<Vec<_>>(),
+                &self.acceptors.iter().flatten().map(Acceptor::addr).collect::<Vec<_>>(),
             )
             .field("stats", &self.stats())
             .finish_non_exhaustive()

@@ -154,9 +154,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let mut arrivals = Vec::new();
         self.arrivals.of(self.index).take(usize::MAX, &mut arrivals);
         for arrival in arrivals {
-            self.net.reset(arrival.stream);
-            self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);
-            self.table.frees_a_place(arrival.peer);
+            self.turn_away(arrival);
             self.table.stats.count().closed += 1;
             self.report.cut += 1;
         }

@@ -14,7 +14,6 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::input::Input;
 use crate::net::Net;
-use crate::table::Entry;
 
 /// So many connections that have had their turn go on in the next, however little else there is to do.
 const LEFTOVERS: usize = 8;
@@ -95,7 +94,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             return self.finish_turn(id, false);
         }
-        let (low_water, now) = (self.table.marks().low, self.table.stamp());
+        let (low_water, now) = (self.table.marks(id).low, self.table.stamp());
         let entry = self.table.entry(id);
         let drained = entry.has_drained(low_water);
         if drained {
@@ -208,7 +207,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.staged.is_empty() && self.table.entry(id).queued() == 0 {
             return;
         }
-        let (high_water, now) = (self.table.marks().high, self.table.stamp());
+        let now = self.table.stamp();
         let (entry, ..) = self.table.outgoing(id);
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
             let mut sent = self.transmit(id, input);
@@ -222,7 +221,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                     }
                 }
                 // What the kernel takes at once was never queued. But who was told to wait is told to go on.
-                entry.throttled |= staged.is_told() || entry.queued() > high_water;
+                let (is_told, queued) = (staged.is_told(), entry.queued());
+                if is_told || (queued > 0 && queued > self.table.marks(id).high) {
+                    self.table.entry(id).throttled = true;
+                }
             }
         }
         self.table.staged.clear(LARGEST_STAGED);
@@ -281,7 +283,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn read(&mut self, id: ConnId) {
         let mut budget = self.table.config().read_budget;
         while budget > 0 {
-            let high_water = self.table.marks().high;
             let most = if self.table.memory.is_high() { SMALLEST_READ } else { self.buffer.len() };
             let takes_no_input = self.table.memory.takes_no_input();
             let entry = self.table.entry(id);
@@ -292,9 +293,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if takes_no_input && is_heard {
                 return;
             }
-            let room = room(entry, high_water, most);
+            let room = if entry.queued() == 0 { most } else { self.room(id, most) };
             if room == 0 {
-                entry.throttled = true;
+                self.table.entry(id).throttled = true;
                 return;
             }
             let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return };
@@ -309,6 +310,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.read_blocked(id),
                 Err(error) => self.fail(id, error),
             }
+        }
+    }
+
+    /// How much may be read at once from a connection that has output queued.
+    fn room(&mut self, id: ConnId, most: usize) -> usize {
+        let high_water = self.table.marks(id).high;
+        let entry = self.table.entry(id);
+        match entry.queued() {
+            _ if entry.phase.reads() == Reads::Discard || entry.reads_above => most,
+            queued if queued > high_water => 0, // not before, or it would have drained at once
+            queued => (high_water - queued).max(SMALLEST_READ).min(most),
         }
     }
 
@@ -371,7 +383,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// what it leaves.
     fn deliver(&mut self, id: ConnId, fresh: usize) {
         let buffer = mem::take(&mut self.buffer);
-        let max = self.table.config().max_input;
+        let max = self.table.settings(id).max_input;
         if self.table.entry(id).kept() == 0 {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
             let mut input = Input::resume(&buffer[..fresh], Search::default(), max);
@@ -429,7 +441,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// take it.
     fn may_offer_more(&mut self, id: ConnId, whole: &[u8]) -> bool {
         let queued = self.table.queued(id, Some(id));
-        if queued > self.table.marks().high || self.table.staged.is_told() {
+        if queued > self.table.marks(id).high || self.table.staged.is_told() {
             self.settle_shown(id, whole);
         }
         let has_memory = self.table.memory.has_room_beside(self.table.staged.len());
@@ -449,7 +461,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn keep(&mut self, id: ConnId, mut kept: Kept, search: Search) {
         kept.put_search(search);
-        let limit = self.table.config().max_input;
+        let limit = self.table.settings(id).max_input;
         let entry = self.table.entry(id);
         if !entry.phase.delivers() {
             return;
@@ -484,7 +496,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn offer_end(&mut self, id: ConnId) {
         let mut kept = self.table.entry(id).take_kept();
         let (search, shown) = (kept.take_search(), kept.len());
-        let max = self.table.config().max_input;
+        let max = self.table.settings(id).max_input;
         let mut input = Input::resume(kept.bytes(), search, max);
         self.callback(id, |handler, conn, state| handler.on_eof(conn, state, &mut input));
         let (taken, search) = (shown - input.len(), input.into_search());
@@ -496,16 +508,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             entry.offer_again();
             self.table.recount(id);
         }
-    }
-}
-
-/// How much may be read from a connection at once.
-fn room(entry: &Entry, high_water: usize, most: usize) -> usize {
-    match entry.queued() {
-        0 => most,
-        _ if entry.phase.reads() == Reads::Discard || entry.reads_above => most,
-        queued if queued > high_water => 0, // not before, or it would have drained at once
-        queued => (high_water - queued).max(SMALLEST_READ).min(most),
     }
 }
 

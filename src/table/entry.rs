@@ -18,8 +18,8 @@ use crate::stats::Counters;
 /// In the place of a listener's number: it was opened outward.
 const OUTBOUND: u16 = u16::MAX;
 
-/// The greatest number that a listener has here.
-pub(super) const LAST_LISTENER: u16 = OUTBOUND - 1;
+/// How many listeners can have a number here.
+pub(super) const MOST_LISTENERS: usize = OUTBOUND as usize;
 
 /// So many calls of `on_data` are left that nobody counts them.
 const WITHOUT_END: u16 = u16::MAX;

@@ -6,6 +6,7 @@
 
 mod dial;
 mod entry;
+mod listeners;
 mod newcomers;
 mod ready;
 mod sending;
@@ -21,9 +22,9 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::config::Config;
-use crate::conn_info::Direction;
+use crate::conn_settings::ConnSettings;
 use crate::core::admission::Admission;
-use crate::core::deadlines::{Deadline, Timeouts, millis};
+use crate::core::deadlines::{Deadline, millis};
 use crate::core::memory::{Budget, Memory};
 use crate::core::phase::Phase;
 use crate::core::recency::Recency;
@@ -32,7 +33,8 @@ use crate::handler::TimerKey;
 use crate::id::{ConnId, Numbers, serials_of};
 use crate::stats::Tally;
 pub(crate) use entry::Entry;
-use entry::LAST_LISTENER;
+pub(crate) use listeners::Listener;
+use listeners::{Listeners, Rules};
 pub(crate) use newcomers::lock;
 pub(crate) use staged::Staged;
 pub(crate) use timers::Owner;
@@ -58,7 +60,6 @@ pub(crate) struct Marks {
 #[derive(Debug)]
 pub(crate) struct Table {
     config: Config,
-    timeouts: Timeouts,
     pub(crate) stats: Tally,
     /// The time of this turn, since the epoch, and that in milliseconds, rounded up and rounded down.
     elapsed: Duration,
@@ -88,8 +89,7 @@ pub(crate) struct Table {
     recency: Option<Recency>,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
     pub(crate) staged: Staged,
-    /// Where connections came in. None is ever removed, so an index stays good.
-    listeners: Vec<SocketAddr>,
+    listeners: Listeners,
     /// One alarm for each connection that has a deadline, at it or before; and one for each timer.
     pub(crate) alarms: Wheel,
     /// In the second half of the wheel.
@@ -138,7 +138,7 @@ impl Table {
             is_relieved: false,
             alarms: Wheel::with_capacity(RESERVED),
             timers: Timers::default(),
-            timeouts: config.timeouts(),
+            listeners: Listeners::new(&config),
             config,
             stats: Tally::default(),
             elapsed: Duration::ZERO,
@@ -149,7 +149,6 @@ impl Table {
             is_ending: false,
             drains_within: None,
             staged: Staged::default(),
-            listeners: Vec::new(),
             entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
             leftover: VecDeque::new(),
@@ -207,8 +206,7 @@ impl Table {
             self.limit_newcomers(limits, config.evicts());
         }
         self.memory.set_limit(config.queue_budget);
-        let quiet = self.timeouts.quiet.map(|_| millis(config.drain_quiet));
-        self.timeouts = Timeouts { quiet, ..config.timeouts() };
+        self.listeners.reconfigure(&config);
         self.config = config;
         self.watch_all();
         self.list_the_throttled();
@@ -216,7 +214,7 @@ impl Table {
 
     /// From now on connections are closed that have nothing to do, as they are told in `drain_quiet`.
     pub(crate) fn close_the_quiet(&mut self) {
-        self.timeouts.quiet = Some(millis(self.config.drain_quiet));
+        self.listeners.close_the_quiet(&self.config);
         self.watch_all();
     }
 
@@ -273,10 +271,9 @@ impl Table {
         ConnId { serial: self.last_serial + 1, slot }
     }
 
-    /// Gives a slot to a connection that was let in.
-    pub(crate) fn insert(&mut self, peer: SocketAddr, listener: SocketAddr) -> ConnId {
+    /// Gives a slot to a connection that was let in by the listener with this number.
+    pub(crate) fn insert(&mut self, peer: SocketAddr, listener: u16) -> ConnId {
         let id = self.next_id();
-        let listener = self.index_of(listener);
         self.put(id, Entry::new(id.serial, peer, listener, self.stamp()));
         self.heard_of(id);
         id
@@ -297,21 +294,11 @@ impl Table {
         };
     }
 
-    /// Newcomers of more listeners than these are not told apart from those of the last.
-    fn index_of(&mut self, listener: SocketAddr) -> u16 {
-        let known = self.listeners.iter().position(|addr| *addr == listener);
-        let index = known.unwrap_or_else(|| {
-            self.listeners.push(listener);
-            self.listeners.len() - 1
-        });
-        u16::try_from(index).unwrap_or(LAST_LISTENER).min(LAST_LISTENER)
-    }
-
     /// Frees a slot. Only when all events of a turn are marked and its work is done: what is left on the
     /// lists then names the slot's tenant by its serial number, not by the slot alone.
     pub(crate) fn remove(&mut self, id: ConnId) {
         if let Some(entry) = self.get_mut(id) {
-            let (peer, direction) = (entry.peer(), entry.direction());
+            let (peer, listener) = (entry.peer(), entry.listener());
             entry.clear();
             self.recount(id);
             self.entries.remove(id.slot as usize);
@@ -322,8 +309,8 @@ impl Table {
             if let Some(recency) = &mut self.recency {
                 recency.forget(id.slot);
             }
-            if direction == Direction::Inbound {
-                self.frees_a_place(peer);
+            if let Some(listener) = listener {
+                self.frees_a_place(peer, listener);
             }
             self.stats.count().open -= 1;
             self.stats.count().closed += 1;
@@ -332,7 +319,8 @@ impl Table {
 
     /// The deadline of a connection that comes first, and when.
     pub(crate) fn next_deadline(&self, id: ConnId) -> Option<(u64, Deadline)> {
-        self.timeouts.next(&self.get(id)?.standing(), self.stamp())
+        let entry = self.get(id)?;
+        self.rules(entry).timeouts.next(&entry.standing(), self.stamp())
     }
 
     /// Sets the alarm of a connection, if it would ring too late or not at all. One that rings too early
@@ -345,14 +333,27 @@ impl Table {
         }
     }
 
+    /// What holds for a connection. What most connections need in most turns does not depend on it, so that an
+    /// echo does not come here.
+    pub(crate) fn rules(&self, entry: &Entry) -> &Rules {
+        self.listeners.rules(entry.listener())
+    }
+
+    /// The same by its id; the reactor's own if it has ended.
+    pub(crate) fn settings(&self, id: ConnId) -> &ConnSettings {
+        &self.listeners.rules(self.get(id).and_then(Entry::listener)).settings
+    }
+
+    /// Between which fillings of its queue a connection is held back.
+    ///
     /// Under pressure it takes little to have to wait, and until all of it is sent. But not nothing: those
     /// who produce would send each line on its own.
-    #[inline]
-    pub(crate) fn marks(&self) -> Marks {
+    pub(crate) fn marks(&self, id: ConnId) -> Marks {
+        let settings = self.settings(id);
         if self.memory.is_high() {
-            Marks { high: self.config.high_water / 8, low: 0 }
+            Marks { high: settings.high_water / 8, low: 0 }
         } else {
-            Marks { high: self.config.high_water, low: self.config.low_water_bytes() }
+            Marks { high: settings.high_water, low: settings.low_water }
         }
     }
 
@@ -410,13 +411,14 @@ impl Table {
         self.is_relieved |= was_high && !self.memory.is_high();
     }
 
-    /// The connections whose peers hold memory up: for so many milliseconds they have taken nothing of what is
-    /// queued for them, or have sent nothing more of an unfinished message. The first to go come first: those
-    /// with output before those with input, then those from which nothing waits to be read, then the largest.
-    pub(crate) fn stalled(&self, millis: u64) -> Vec<ConnId> {
+    /// The connections whose peers hold memory up: for as long as `limit` says of their settings they have taken
+    /// nothing of what is queued for them, or have sent nothing more of an unfinished message. The first to go
+    /// come first: those with output before those with input, then those from which nothing waits to be read,
+    /// then the largest.
+    pub(crate) fn stalled(&self, limit: impl Fn(&ConnSettings) -> Duration) -> Vec<ConnId> {
         let is_stalled = |entry: &Entry| {
             let for_how_long = self.stamp.saturating_sub(entry.stalled_since());
-            entry.is_holding() && for_how_long >= millis
+            entry.is_holding() && for_how_long >= millis(limit(&self.rules(entry).settings))
         };
         let stalled = self.entries.iter().filter(|(_, entry)| is_stalled(entry));
         let rank = |entry: &Entry| (entry.queued() > 0, !entry.readable, entry.held());
@@ -465,8 +467,22 @@ impl Table {
         self.elapsed.saturating_sub(Duration::from_millis(time))
     }
 
-    pub(crate) fn listener_of(&self, entry: &Entry) -> Option<SocketAddr> {
-        entry.listener().map(|index| self.listeners[usize::from(index)])
+    /// The listener where a connection came in.
+    pub(crate) fn listener_of(&self, entry: &Entry) -> Option<&Listener> {
+        self.listeners.get(entry.listener()?)
+    }
+
+    /// The number of a listener in this table, by which its connections name it. `None` if there are no numbers
+    /// left.
+    pub(crate) fn number_of(&mut self, listener: &Arc<Listener>) -> Option<u16> {
+        if let Some(number) = self.listeners.find(listener) {
+            return Some(number);
+        }
+        if self.listeners.has_closed() {
+            let in_use = self.entries.iter().filter_map(|(_, entry)| entry.listener()).collect();
+            self.listeners.forget_closed(&in_use);
+        }
+        self.listeners.add(Arc::clone(listener), &self.config)
     }
 }
 
@@ -485,7 +501,7 @@ mod tests {
     use super::*;
     use crate::close_reason::CloseReason;
     use crate::id::draw_numbers;
-    use crate::net::{Event, Token};
+    use crate::net::{Event, ListenOptions, Token};
     use crate::send_error::SendError;
     use std::net::Ipv4Addr;
 
@@ -510,7 +526,9 @@ mod tests {
     fn insert(table: &mut Table) -> ConnId {
         table.door().opened(0, PEER.ip(), false);
         table.door().arrived(0, PEER.ip(), false);
-        table.insert(PEER, PEER)
+        let listener = Arc::new(Listener::new(PEER, &ListenOptions::new()));
+        let number = table.number_of(&listener).unwrap();
+        table.insert(PEER, number)
     }
 
     #[test]

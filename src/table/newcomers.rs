@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
-use super::{Entry, Table, id_of};
+use super::{Entry, Listener, Table, id_of};
 use crate::conn_info::Direction;
 use crate::core::admission::{Admission, Limits};
 use crate::core::recency::Recency;
@@ -12,7 +12,18 @@ use crate::id::ConnId;
 
 impl Table {
     /// One that was let in has gone, or could not be served after all.
-    pub(crate) fn frees_a_place(&mut self, peer: SocketAddr) {
+    pub(crate) fn frees_a_place(&mut self, peer: SocketAddr, listener: u16) {
+        self.made_room |= self.listeners.get(listener).is_some_and(Listener::leaves);
+        self.frees_a_place_of_all(peer);
+    }
+
+    /// The same for one that this table has no number for.
+    pub(crate) fn frees_a_place_of(&mut self, peer: SocketAddr, listener: &Listener) {
+        self.made_room |= listener.leaves();
+        self.frees_a_place_of_all(peer);
+    }
+
+    fn frees_a_place_of_all(&mut self, peer: SocketAddr) {
         self.made_room |= lock(&self.door).closed(self.reactor(), peer.ip());
     }
 

@@ -4,6 +4,9 @@ use super::{Entry, Table};
 use crate::id::ConnId;
 use crate::net::Event;
 
+/// The low water of a connection that is not throttled does not matter.
+const NOT_THROTTLED: usize = 0;
+
 impl Table {
     /// Sets the sticky flags that an event tells of. An event for a slot's former tenant is dropped:
     /// its tag is another.
@@ -35,9 +38,30 @@ impl Table {
     /// Whether there is something to do for a connection now.
     #[inline]
     fn becomes_listed(&mut self, id: ConnId) -> bool {
-        let (low_water, is_short_of_memory) = (self.marks().low, self.reads_wait());
+        let is_short_of_memory = self.reads_wait();
         let Some(entry) = self.get_mut(id) else { return false };
-        if entry.listed || !entry.has_work(low_water) {
+        if entry.listed {
+            return false;
+        }
+        if entry.throttled {
+            return self.throttled_becomes_listed(id);
+        }
+        if !entry.has_work(NOT_THROTTLED) {
+            return false;
+        }
+        if is_short_of_memory {
+            return self.becomes_listed_without_memory(id);
+        }
+        entry.listed = true;
+        true
+    }
+
+    /// The same for one whose queue may have fallen to low water.
+    #[cold]
+    fn throttled_becomes_listed(&mut self, id: ConnId) -> bool {
+        let (low_water, is_short_of_memory) = (self.marks(id).low, self.reads_wait());
+        let Some(entry) = self.get_mut(id) else { return false };
+        if !entry.has_work(low_water) {
             return false;
         }
         if is_short_of_memory {
@@ -50,7 +74,7 @@ impl Table {
     /// What calls a handler has to wait for room in the memory budget, and so has what is read for one.
     #[cold]
     fn becomes_listed_without_memory(&mut self, id: ConnId) -> bool {
-        let (low_water, calls_wait) = (self.marks().low, self.calls_wait());
+        let (low_water, calls_wait) = (self.marks(id).low, self.calls_wait());
         let Some(entry) = self.get_mut(id) else { return false };
         let wants_call = entry.wants_call(low_water);
         if entry.has_work_without_calls() || (wants_call && !calls_wait) {

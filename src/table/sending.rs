@@ -24,17 +24,19 @@ impl Table {
         if !self.sends(id) {
             return true;
         }
-        let is_above = self.queued(id, current) > self.marks().high;
+        let is_above = self.queued(id, current) > self.marks(id).high;
         if is_above && Some(id) == current {
             self.staged.tell();
         }
         is_above
     }
 
-    /// The same for any connection. Who is told so waits for `on_low_water`, so it is owed from now on.
+    /// The same for any connection. Who is told so waits for `on_low_water`, so it is owed from now on; but not where
+    /// nothing can be sent any more.
     pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: Option<ConnId>) -> bool {
         let is_above = self.is_above_high_water(id, current);
-        if let Some(entry) = self.get_mut(id).filter(|_| is_above && Some(id) != current) {
+        let is_owed = is_above && Some(id) != current;
+        if let Some(entry) = self.get_mut(id).filter(|entry| is_owed && entry.phase.sends()) {
             entry.throttled = true;
         }
         is_above
@@ -52,7 +54,7 @@ impl Table {
         }
         let queued = self.queued(id, current);
         // Where nothing waits one message may be of any length, or it never could be sent.
-        let limit = self.config.queue_limit_bytes();
+        let limit = self.settings(id).queue_limit;
         let has_room = queued == 0 || queued.saturating_add(bytes.len()) <= limit;
         if !has_room || !self.memory.has_room_beside(self.staged.len()) {
             return Err(SendError::Full);
@@ -75,7 +77,7 @@ impl Table {
         if bytes.is_empty() || self.has_room(id, current) {
             self.push(id, bytes, current);
         } else {
-            let limit = self.config.queue_limit_bytes();
+            let limit = self.settings(id).queue_limit;
             self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
             self.list_if_busy(id);
         }
@@ -106,9 +108,13 @@ impl Table {
     /// against the peer only if the kernel takes no more: what the kernel was not offered yet is bounded by
     /// [`UNOFFERED`] alone. And what is sent at once is taken whole, so that a message may be of any length.
     fn has_room(&self, id: ConnId, current: Option<ConnId>) -> bool {
-        let limit = self.config.queue_limit_bytes();
-        let is_in_limit = |entry: &Entry| entry.queued() <= limit || entry.writable;
-        self.get(id).is_some_and(is_in_limit) && self.queued(id, current) <= limit.max(UNOFFERED)
+        let Some(entry) = self.get(id) else { return false };
+        let queued = self.queued(id, current);
+        if entry.queued() == 0 && queued <= UNOFFERED {
+            return true; // the usual case
+        }
+        let limit = self.rules(entry).settings.queue_limit;
+        (entry.queued() <= limit || entry.writable) && queued <= limit.max(UNOFFERED)
     }
 
     fn push(&mut self, id: ConnId, bytes: &[u8], current: Option<ConnId>) {

@@ -25,11 +25,18 @@ pub(crate) fn pattern(peer: SocketAddr, at: usize) -> u8 {
     (x ^ (x >> 7)) as u8
 }
 
+/// The address of a connection's peer.
+fn addr_of(conn: &Conn) -> SocketAddr {
+    conn.peer_addr().as_ip().expect("there are no other addresses")
+}
+
 /// What is known of one connection, from both sides.
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) outbound: bool,
+    /// Of the listener that it came by.
+    pub(crate) tag: u64,
     /// `on_open` has returned a state.
     pub(crate) opened: bool,
     /// `on_open` has refused, or panicked.
@@ -135,6 +142,8 @@ pub(crate) struct Ledger {
     pub(crate) stopping: bool,
     /// Nothing new is begun any more.
     pub(crate) calm: bool,
+    /// The tag that the second listener has now: each that takes the place of another has a greater one.
+    pub(crate) newest_tag: u64,
     /// Nobody is to be let in. With several reactors somebody may be on the way.
     pub(crate) suspended: bool,
     /// Since when the reactors drain, and for how long at least.
@@ -159,6 +168,9 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 pub(crate) struct PeerDid {
     pub(crate) sent: usize,
+    /// The tag that the second listener had when it dialled that one. If that is closed meanwhile, it may meet the
+    /// next one there.
+    pub(crate) least_tag: Option<u64>,
     pub(crate) finished: bool,
     /// It has closed or reset, so that a write or a read may fail.
     pub(crate) broke: bool,
@@ -184,6 +196,12 @@ impl Ledger {
 
     pub(crate) fn count_outbound(&self, so: impl Fn(&Life) -> bool) -> usize {
         self.lives.values().filter(|life| life.outbound && so(life)).count()
+    }
+
+    /// How many connections are served that came by the listener with this tag.
+    pub(crate) fn count_tagged(&self, tag: u64) -> usize {
+        let is_served = |life: &&Life| life.tag == tag && life.opened && !life.closed;
+        self.lives.values().filter(is_served).count()
     }
 
     /// Whether it is an address that is called, and does not call.
@@ -267,8 +285,14 @@ impl Actor {
         self.former.push(std::mem::replace(&mut self.limits, limits));
     }
 
-    fn had(&self, so: impl Fn(&Limits) -> bool) -> bool {
-        self.former.iter().chain([&self.limits]).any(so)
+    /// Whether the limits of connections with this tag are or were like that.
+    fn had(&self, tag: u64, so: impl Fn(&Limits) -> bool) -> bool {
+        self.former.iter().chain([&self.limits]).any(|limits| so(&limits.of(tag)))
+    }
+
+    /// What holds for a connection.
+    fn limits_of(&self, conn: &Conn) -> Limits {
+        self.limits.of(conn.listener_tag())
     }
 
     fn check_state(&self, ledger: &mut Ledger, id: ConnId, state: &State) {
@@ -306,9 +330,10 @@ impl Actor {
         let over = life.is_over() && what != "on_close";
         ledger.expect(!over, id, &format!("{what} after the end"));
         let life = &ledger.lives[&id];
-        let (alive, right) = (life.opened && !life.closed, life.peer == Some(conn.peer_addr()));
+        let alive = life.opened && !life.closed;
+        let right = (life.peer, life.tag) == (Some(addr_of(conn)), conn.listener_tag());
         ledger.expect(alive, id, &format!("{what} outside of its life"));
-        ledger.expect(right, id, "the peer's address has changed");
+        ledger.expect(right, id, "the peer's address or the tag has changed");
         let life = ledger.lives.get_mut(&id).expect("it was opened");
         let bytes_in = conn.counters().bytes_in;
         // What comes after the end is thrown away, and counts as nothing.
@@ -339,7 +364,8 @@ impl Actor {
 
     fn leave_data(&self, conn: &mut Conn<'_>) {
         let asks = self.ledger.borrow().calls.is_multiple_of(2);
-        let above = asks && conn.is_above_high_water() && conn.queued() > self.limits.high_water;
+        let above =
+            asks && conn.is_above_high_water() && conn.queued() > self.limits_of(conn).high_water;
         self.note(conn.id(), |life| life.owed_a_drain |= above && !life.has_finished);
     }
 
@@ -353,7 +379,7 @@ impl Actor {
             conn.send(bytes);
             conn.queued() == before + bytes.len()
         };
-        let fits = before == 0 || before + bytes.len() <= self.limits.queue_limit;
+        let fits = before == 0 || before + bytes.len() <= self.limits_of(conn).queue_limit;
         let mut ledger = self.ledger.borrow_mut();
         ledger.expect(!(politely && taken && !fits), id, "try_send went over the limit");
         let life = ledger.lives.get_mut(&id).expect("it was opened");
@@ -369,14 +395,14 @@ impl Actor {
         let at = self.ledger.borrow().lives[&conn.id()].sent.len();
         if at < self.limits.enough {
             let bytes: Vec<u8> =
-                (at..at + count).map(|at| pattern(conn.peer_addr(), at * 3)).collect();
+                (at..at + count).map(|at| pattern(addr_of(conn), at * 3)).collect();
             self.say(conn, &bytes, politely);
         }
     }
 
     fn produce(&self, conn: &mut Conn<'_>) {
         let sent = self.ledger.borrow().lives[&conn.id()].sent.len();
-        if self.limits.high_water > self.limits.enough || sent >= self.limits.enough {
+        if self.limits_of(conn).high_water > self.limits.enough || sent >= self.limits.enough {
             return;
         }
         for _ in 0..=self.limits.enough {
@@ -594,7 +620,7 @@ impl Actor {
 
     /// Takes as the reaction says, and checks that it is what the peer has sent.
     fn take(&self, conn: &mut Conn<'_>, reaction: Reaction, input: &mut Input<'_>) {
-        let (id, peer) = (conn.id(), conn.peer_addr());
+        let (id, peer) = (conn.id(), addr_of(conn));
         let at = self.ledger.borrow().lives[&id].taken;
         let right = input.peek().iter().zip(at..).all(|(byte, at)| *byte == pattern(peer, at));
         self.ledger.borrow_mut().expect(right, id, "the input is not what its peer has sent");
@@ -629,14 +655,22 @@ impl Handler for Actor {
             let outbound = conn.direction() == Direction::Outbound;
             let listener = conn.listener_addr();
             ledger.expect(listener.is_none() == outbound, id, "a listener that it does not have");
-            let was_dialled = ledger.dials.opened(id, conn.peer_addr());
+            let was_dialled = ledger.dials.opened(id, addr_of(conn));
             ledger.expect(was_dialled == outbound, id, "it was not opened by who it says");
             let may_come = !ledger.suspended || self.reactors > 1 || outbound;
             ledger.expect(may_come, id, "it was let in though nobody was to be");
+            let tag = conn.listener_tag();
+            let right = match ledger.peers[&addr_of(conn)].least_tag {
+                Some(least) => (least..=ledger.newest_tag).contains(&tag),
+                None => tag == 0,
+            };
+            ledger.expect(right, id, &format!("a listener's tag that is wrong: {tag}"));
+            ledger.expect(conn.info().listener_tag == tag, id, "two tags");
             ledger.ids.push(id);
             let life = Life {
-                peer: Some(conn.peer_addr()),
+                peer: Some(addr_of(conn)),
                 outbound,
+                tag,
                 refused: true,
                 opened_at: Some(conn.now()),
                 heard_at: Some(conn.now()),
@@ -663,8 +697,8 @@ impl Handler for Actor {
         let id = conn.id();
         {
             let mut ledger = self.ledger.borrow_mut();
-            let peer = &ledger.peers[&conn.peer_addr()];
-            let paused = conn.queued() > self.limits.high_water && !peer.broke;
+            let peer = &ledger.peers[&addr_of(conn)];
+            let paused = conn.queued() > self.limits_of(conn).high_water && !peer.broke;
             let paused = paused && !ledger.lives[&id].reads_above;
             let finished = ledger.lives[&id].finished;
             let left = ledger.lives[&id].shown - ledger.lives[&id].taken;
@@ -675,7 +709,11 @@ impl Handler for Actor {
             ledger.expect(may_come, id, "on_data after on_eof, for what was not left in it");
             self.check_state(&mut ledger, id, state);
             ledger.expect(!input.is_empty(), id, "on_data without data");
-            ledger.expect(input.len() <= self.limits.max_input + READ, id, "too much input");
+            ledger.expect(
+                input.len() <= self.limits_of(conn).max_input + READ,
+                id,
+                "too much input",
+            );
         }
         self.note(id, |life| life.spend_call(conn.now()));
         let reaction = self.next();
@@ -683,7 +721,7 @@ impl Handler for Actor {
         let result = self.react(conn, reaction);
         let agreed = conn.is_paused() == self.ledger.borrow().lives[&id].is_paused();
         self.ledger.borrow_mut().expect(agreed, id, "it is not as paused as it should be");
-        let paused = !input.is_empty() && conn.queued() > self.limits.high_water;
+        let paused = !input.is_empty() && conn.queued() > self.limits_of(conn).high_water;
         self.note(id, |life| life.owed_a_call |= paused);
         self.leave_data(conn);
         result
@@ -702,7 +740,7 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let life = &ledger.lives[&id];
             let (twice, seen) = (life.finished, life.taken + input.len());
-            let peer = &ledger.peers[&conn.peer_addr()];
+            let peer = &ledger.peers[&addr_of(conn)];
             let (all, finished) = (seen == peer.sent, peer.finished);
             let may_be_called = !ledger.lives[&id].is_paused();
             ledger.expect(may_be_called, id, "on_eof while it is paused");
@@ -728,7 +766,7 @@ impl Handler for Actor {
         let now = conn.now();
         // It was not read from until now, so that its silence counts from now on.
         self.note(conn.id(), |life| life.heard_at = Some(now));
-        let roomy = conn.queued() <= self.limits.high_water;
+        let roomy = conn.queued() <= self.limits_of(conn).high_water;
         self.ledger.borrow_mut().expect(roomy, conn.id(), "on_low_water above high water");
         self.note(conn.id(), |life| life.owed_a_drain = false);
         let reaction = self.next();
@@ -836,7 +874,7 @@ impl Handler for Actor {
         {
             let mut ledger = self.ledger.borrow_mut();
             let life = &ledger.lives[&id];
-            let peer = &ledger.peers[&conn.peer_addr()];
+            let peer = &ledger.peers[&addr_of(conn)];
             let unsent = life.sent.len() as u64 > conn.counters().bytes_out;
             let after = |from: Option<Instant>, limit: &Duration| {
                 conn.now() - from.expect("it was opened") >= *limit
@@ -849,7 +887,7 @@ impl Handler for Actor {
                 CloseReason::Panic(_) => life.asked_to_panic,
                 CloseReason::Io(_) => peer.broke,
                 CloseReason::InputOverflow { limit } => {
-                    *limit == self.limits.max_input && life.shown - life.taken > *limit
+                    *limit == self.limits_of(conn).max_input && life.shown - life.taken > *limit
                 }
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
                 CloseReason::Shed { budget } => {
@@ -857,28 +895,29 @@ impl Handler for Actor {
                     let least = |was: &Limits| was.stall().min(Duration::from_secs(2));
                     let stalls = |was: &Limits| now - peer.read_at >= least(was);
                     // A fault can make the kernel refuse a write though its peer reads.
-                    let has_stalled = self.had(stalls) || ledger.dials.faults;
-                    self.had(|was| was.queue_budget == *budget)
+                    let has_stalled = self.had(life.tag, stalls) || ledger.dials.faults;
+                    self.had(life.tag, |was| was.queue_budget == *budget)
                         && (life.shown > life.taken || (unsent && has_stalled))
                 }
                 CloseReason::FirstByteTimeout { limit } => {
                     life.bytes_in == 0
                         && !life.outbound
                         && after(life.opened_at, limit)
-                        && self.had(|was| was.first_byte == Some(*limit))
+                        && self.had(life.tag, |was| was.first_byte == Some(*limit))
                 }
                 CloseReason::IdleTimeout { limit } => {
                     life.was_silent_for(*limit)
                         && after(life.heard_at, limit)
-                        && self.had(|was| was.idle == Some(*limit))
+                        && self.had(life.tag, |was| was.idle == Some(*limit))
                 }
                 CloseReason::WriteTimeout { limit } => {
                     unsent
                         && after(life.opened_at, limit)
-                        && self.had(|was| was.write == Some(*limit))
+                        && self.had(life.tag, |was| was.write == Some(*limit))
                 }
                 CloseReason::MaxAge { limit } => {
-                    conn.age() >= *limit / 10 * 9 && self.had(|was| was.max_age == Some(*limit))
+                    conn.age() >= *limit / 10 * 9
+                        && self.had(life.tag, |was| was.max_age == Some(*limit))
                 }
                 CloseReason::Drained => {
                     let (began, timeout) = ledger.draining.expect("somebody has asked for it");

@@ -186,7 +186,7 @@ impl Handler for Gossip {
     type State = u32;
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<u32> {
-        Ok(u32::from(conn.peer_addr().port()))
+        Ok(conn.peer_addr().port().map_or(0, u32::from))
     }
 
     fn on_data(&mut self, conn: &mut Conn<'_>, _: &mut u32, input: &mut Input<'_>) -> Result {

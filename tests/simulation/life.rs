@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use readyloop::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{
     BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input, Overflow,
     Refusal, Report, Suspension, TimerKey, from_fn,
@@ -1060,4 +1060,22 @@ fn a_peer_that_resets_while_draining_has_ended_it_by_itself() {
     peer.reset();
     assert!(world.run_for(10 * SECOND).is_break());
     assert_eq!(figures(world.report()), report(1, 0, 0));
+}
+
+#[test]
+fn a_half_closed_connection_that_is_asked_from_outside_for_high_water_keeps_its_idle_deadline() {
+    let handler = from_fn(|conn, input| {
+        input.take();
+        conn.shutdown_write();
+    });
+    let config = Config::new().idle_timeout(Some(10 * SECOND));
+    let mut world = World::new(1, config, handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.dial(addr).send(b"x");
+    let _ = world.run_until_still();
+    let mut context = world.reactor().context();
+    let id = context.infos()[0].id;
+    assert!(context.get(id).unwrap().is_above_high_water(), "nothing can be sent to it");
+    assert!(world.run_for(12 * SECOND).is_continue());
+    assert_eq!(world.stats().expired.idle, 1);
 }

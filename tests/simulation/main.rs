@@ -19,6 +19,7 @@ mod endless;
 mod framing;
 mod ids;
 mod life;
+mod listeners;
 mod logs;
 mod oracle;
 mod protection;

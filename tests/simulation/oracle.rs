@@ -52,9 +52,12 @@ struct Run {
     /// One for the whole run: when the last one ends, a reactor without listeners is woken.
     handle: Handle,
     ledger: Rc<RefCell<Ledger>>,
+    /// Of the first listener, and of the second, which is closed at times.
     addr: SocketAddr,
+    second: SocketAddr,
     peers: Vec<Dialled>,
     listens: bool,
+    second_listens: bool,
     limits: Limits,
     posts: Posts,
     /// How many of those who were called are among the peers.
@@ -110,6 +113,10 @@ impl Run {
         let options = ListenOptions::new().backlog(scenario.limits.backlog);
         let addr =
             world.listen_with("10.0.0.1:7000", &options).map_err(|error| error.to_string())?;
+        ledger.borrow_mut().newest_tag = 1;
+        let options = second_options(&scenario.limits, 1);
+        let second =
+            world.listen_with("10.0.0.1:7001", &options).map_err(|error| error.to_string())?;
         ledger.borrow_mut().start = Some(world.reactor().context().now());
         world.set_faults(scenario.network());
         dials::remotes().for_each(|(addr, answer)| world.answer(addr, answer));
@@ -123,8 +130,10 @@ impl Run {
             handle,
             ledger,
             addr,
+            second,
             peers,
             listens: true,
+            second_listens: true,
             limits,
             posts,
             met: 0,
@@ -196,6 +205,7 @@ impl Run {
                 self.listens = false;
                 self.world.break_listener(self.addr);
             }
+            Step::CloseListener { again } => self.close_listener(again)?,
             Step::Post { conn } => self.post(conn),
             Step::Connect { seed } => self.connect(seed),
             Step::Suspend { close } => {
@@ -221,6 +231,29 @@ impl Run {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The second listener is closed, and perhaps another takes its address.
+    fn close_listener(&mut self, again: bool) -> Result<(), String> {
+        let was_there = self.world.reactor().close_listener(self.second);
+        let (is_ending, tag) = {
+            let ledger = self.ledger.borrow();
+            (ledger.draining.is_some() || ledger.stopping, ledger.newest_tag + 1)
+        };
+        let agreed = was_there == self.second_listens || is_ending;
+        expect(agreed, || format!("the second listener was there: {was_there}"))?;
+        self.second_listens = false;
+        if again {
+            let options = second_options(&self.limits, tag);
+            match self.world.reactor().listen_with(self.second, &options) {
+                Ok(addr) if addr == self.second => {
+                    self.second_listens = true;
+                    self.ledger.borrow_mut().newest_tag = tag;
+                }
+                other => expect(is_ending, || format!("cannot listen again: {other:?}"))?,
+            }
+        }
+        Ok(())
     }
 
     fn post(&mut self, conn: usize) {
@@ -296,8 +329,13 @@ impl Run {
     fn dial(&mut self, ip: u8) {
         let port = 1_000 + u16::try_from(self.peers.len()).expect("scripts are short");
         let from = SocketAddr::from(([192, 168, 0, ip], port));
-        let peer = self.world.dial_from(from, self.addr);
-        self.ledger.borrow_mut().peers.insert(peer.addr(), PeerDid::default());
+        let dials_second = self.peers.len() % 3 == 2;
+        let to = if dials_second { self.second } else { self.addr };
+        let peer = self.world.dial_from(from, to);
+        let mut ledger = self.ledger.borrow_mut();
+        let least_tag = dials_second.then_some(ledger.newest_tag);
+        ledger.peers.insert(peer.addr(), PeerDid { least_tag, ..PeerDid::default() });
+        drop(ledger);
         self.peers.push(Dialled { peer, read: 0, vanished: false });
     }
 
@@ -353,6 +391,10 @@ impl Run {
         let served = served.filter(|life| !life.outbound);
         let ips: Vec<_> = served.filter_map(|life| life.peer).map(|peer| peer.ip()).collect();
         expect(ips.len() <= connections, || format!("{} are served of {connections}", ips.len()))?;
+        if let Some(most) = self.limits.overrides.connections {
+            let crowded = (1..=ledger.newest_tag).find(|tag| ledger.count_tagged(*tag) > most);
+            expect(crowded.is_none(), || format!("more than {most} came by listener {crowded:?}"))?;
+        }
         let Some(limit) = per_ip else { return Ok(()) };
         let crowded =
             ips.iter().find(|ip| ips.iter().filter(|other| other == ip).count() > limit as usize);
@@ -469,7 +511,7 @@ impl Run {
                 continue; // it may have ended too, but for the bytes that it does not take, or that are not read
             }
             expect(!life.timers.values().any(is_late), || format!("{id}: a timer is late"))?;
-            let Limits { first_byte, idle, max_age, .. } = self.limits;
+            let Limits { first_byte, idle, max_age, max_input, .. } = self.limits.of(life.tag);
             expect(max_age.is_none(), || format!("{id}: it is too old"))?;
             expect(idle.is_none() || life.is_paused(), || format!("{id}: it is idle"))?;
             expect(
@@ -484,7 +526,7 @@ impl Run {
             expect(!(asked || life.asked_to_panic), || {
                 format!("{id}: it was asked to end, and is still open")
             })?;
-            expect(life.is_paused() || life.shown - life.taken <= self.limits.max_input, || {
+            expect(life.is_paused() || life.shown - life.taken <= max_input, || {
                 format!("{id}: {} bytes of input are kept", life.shown - life.taken)
             })?;
             expect(!did.reset, || format!("{id}: the peer's reset was not seen"))?;
@@ -542,11 +584,17 @@ impl Run {
         let outbound = self.ledger.borrow().count_outbound(is_there) as u64;
         let room = self.world.stats().open - outbound < self.limits.connections as u64;
         let may_wait = self.limits.when_full == WhenFull::Wait && !room;
-        match self.peers.iter().find(waiting) {
-            Some(peer) if self.listens && !may_wait => {
-                Err(format!("{} was never accepted", peer.peer.addr()))
-            }
-            _ => Ok(()),
+        let ledger = self.ledger.borrow();
+        let most = self.limits.overrides.connections;
+        let is_crowded = most.is_some_and(|most| ledger.count_tagged(ledger.newest_tag) >= most);
+        let has_to_be_accepted = |peer: &&Dialled| match ledger.peers[&peer.peer.addr()].least_tag {
+            Some(_) => self.second_listens && !is_crowded,
+            None => self.listens,
+        };
+        let forgotten = self.peers.iter().filter(waiting).find(has_to_be_accepted);
+        match forgotten.filter(|_| !may_wait) {
+            Some(peer) => Err(format!("{} was never accepted", peer.peer.addr())),
+            None => Ok(()),
         }
     }
 
@@ -587,6 +635,11 @@ impl Run {
             format!("{sockets} sockets, {open} slots, {waiting} bytes are left")
         })
     }
+}
+
+fn second_options(limits: &Limits, tag: u64) -> ListenOptions {
+    let options = ListenOptions::new().backlog(limits.backlog);
+    options.tag(tag).overrides(limits.overrides.config())
 }
 
 fn run_for(time: Duration) -> Step {

@@ -47,6 +47,21 @@ pub(crate) struct Limits {
     pub(crate) backlog: u32,
     /// No connection is sent more than this by the handler's own doing, so that every run ends.
     pub(crate) enough: usize,
+    pub(crate) overrides: Overrides,
+}
+
+/// What the second listener overrides. Its connections are the tagged ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overrides {
+    max_input: Option<usize>,
+    /// High water, low water and the queue limit.
+    marks: Option<(usize, usize, usize)>,
+    linger: Option<Duration>,
+    first_byte: Option<Option<Duration>>,
+    idle: Option<Option<Duration>>,
+    write: Option<Option<Duration>>,
+    max_age: Option<Option<Duration>>,
+    pub(crate) connections: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +106,27 @@ impl Limits {
             .drain_quiet(self.drain_quiet)
     }
 
+    /// Those of the connections that came by a listener with this tag.
+    pub(crate) fn of(&self, tag: u64) -> Self {
+        if tag == 0 {
+            return *self;
+        }
+        let marks = (self.high_water, self.low_water, self.queue_limit);
+        let (high_water, low_water, queue_limit) = self.overrides.marks.unwrap_or(marks);
+        Self {
+            max_input: self.overrides.max_input.unwrap_or(self.max_input),
+            high_water,
+            low_water,
+            queue_limit,
+            linger: self.overrides.linger.unwrap_or(self.linger),
+            first_byte: self.overrides.first_byte.unwrap_or(self.first_byte),
+            idle: self.overrides.idle.unwrap_or(self.idle),
+            write: self.overrides.write.unwrap_or(self.write),
+            max_age: self.overrides.max_age.unwrap_or(self.max_age),
+            ..*self
+        }
+    }
+
     /// A peer that takes nothing for so long is cut off when the memory budget is used up and others wait.
     pub(crate) fn stall(&self) -> Duration {
         self.write.map_or(Duration::MAX, |write| write / 4).min(Duration::from_secs(15))
@@ -98,6 +134,11 @@ impl Limits {
 
     /// All deadlines that do not wait for others have passed after this.
     pub(crate) fn longest(&self) -> Duration {
+        let times = |tag| self.of(tag).longest_of_one();
+        times(0).max(times(1))
+    }
+
+    fn longest_of_one(&self) -> Duration {
         let times = [self.first_byte, self.idle, self.write, self.max_age];
         let always = [self.linger, self.stall()];
         times.into_iter().flatten().chain(always).max().unwrap_or_default()
@@ -139,6 +180,10 @@ pub(crate) enum Step {
         seed: u64,
     },
     BreakListener,
+    /// The second listener is closed, and perhaps its address is listened on again.
+    CloseListener {
+        again: bool,
+    },
     /// From now on every `accept` fails with this error number.
     FailAccepts {
         error: i32,
@@ -248,7 +293,9 @@ impl Scenario {
         let scenario = Self {
             seed,
             reactors: one_of(&mut Rng::new(seed ^ 0x7ea3), &[1, 1, 1, 2, 3]),
-            limits: Limits::draw(rng).with_messages(&mut Rng::new(seed ^ 0x3e55)),
+            limits: Limits::draw(rng)
+                .with_messages(&mut Rng::new(seed ^ 0x3e55))
+                .with_overrides(&mut Rng::new(seed ^ 0x7a65)),
             faults: rng.below(10) != 0,
             script: std::iter::once(Step::Dial { ip: 0 })
                 .chain((0..steps).map(|_| Step::draw(rng)))
@@ -280,6 +327,7 @@ impl Scenario {
         self.limits.queue_budget += 2_000_000;
         self.limits.write_budget = self.limits.write_budget.max(1_000);
         self.limits.enough = 2_000_000;
+        self.limits.overrides.marks = None;
         self
     }
 
@@ -297,7 +345,8 @@ impl Scenario {
             seed: u64::from_le_bytes(*seed),
             reactors: 1 + usize::from(faults / 4 % 4 == 0),
             limits: Limits::draw(&mut Rng::new(u64::from(limits)))
-                .with_messages(&mut Rng::new(u64::from(limits))),
+                .with_messages(&mut Rng::new(u64::from(limits)))
+                .with_overrides(&mut Rng::new(u64::from(limits))),
             faults: faults % 4 != 0,
             reactions: draws
                 .by_ref()
@@ -332,7 +381,7 @@ impl Scenario {
             1..3usize,
             any::<u64>().prop_map(|seed| {
                 let rng = &mut Rng::new(seed);
-                Limits::draw(rng).with_messages(rng)
+                Limits::draw(rng).with_messages(rng).with_overrides(rng)
             }),
             any::<bool>(),
             prop::collection::vec(from_seed(Step::draw), 0..40),
@@ -389,7 +438,29 @@ impl Limits {
             rate: [None, None, Some((2, 2))][rng.size_below(3)],
             backlog: [1, 2, 1_024][rng.size_below(3)],
             enough: 20_000,
+            overrides: Overrides::NONE,
         }
+    }
+
+    fn with_overrides(self, rng: &mut Rng) -> Self {
+        let high_water = one_of(rng, &[1, 50, 500, 65_536]);
+        let low_water = rng.size_below(high_water + 1);
+        let marks = (high_water, low_water, high_water + one_of(rng, &[0, 1_000, 1_000_000]));
+        let max_input = one_of(rng, &[1, 100, 65_536]);
+        let linger = Duration::from_millis(1 + rng.below(5_000));
+        let times = [2_000, 20_000, 20_000, 60_000].map(|most| seldom(rng, most));
+        let [first_byte, idle, write, max_age] = times;
+        let overrides = Overrides {
+            max_input: (rng.below(2) == 0).then_some(max_input),
+            marks: (rng.below(2) == 0).then_some(marks),
+            linger: (rng.below(2) == 0).then_some(linger),
+            first_byte: (rng.below(2) == 0).then_some(first_byte),
+            idle: (rng.below(2) == 0).then_some(idle),
+            write: (rng.below(2) == 0).then_some(write),
+            max_age: (rng.below(2) == 0).then_some(max_age),
+            connections: [None, None, Some(1), Some(2)][rng.size_below(4)],
+        };
+        Self { overrides, ..self }
     }
 
     /// What other threads do to the reactor.
@@ -421,8 +492,51 @@ impl Limits {
             message_budget: self.message_budget,
             mailbox_limit: self.mailbox_limit,
             drain_quiet: self.drain_quiet,
+            overrides: self.overrides,
             ..other
         }
+    }
+}
+
+impl Overrides {
+    const NONE: Self = Self {
+        max_input: None,
+        marks: None,
+        linger: None,
+        first_byte: None,
+        idle: None,
+        write: None,
+        max_age: None,
+        connections: None,
+    };
+
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::new();
+        if let Some(bytes) = self.max_input {
+            config = config.max_input(bytes);
+        }
+        if let Some((high, low, limit)) = self.marks {
+            config = config.high_water(high).low_water(low).queue_limit(limit);
+        }
+        if let Some(time) = self.linger {
+            config = config.linger_timeout(time);
+        }
+        if let Some(time) = self.first_byte {
+            config = config.first_byte_timeout(time);
+        }
+        if let Some(time) = self.idle {
+            config = config.idle_timeout(time);
+        }
+        if let Some(time) = self.write {
+            config = config.write_timeout(time);
+        }
+        if let Some(time) = self.max_age {
+            config = config.max_age(time);
+        }
+        if let Some(most) = self.connections {
+            config = config.max_connections(most);
+        }
+        config
     }
 }
 
@@ -453,6 +567,7 @@ impl Step {
                 4 => Self::Drain { millis: rng.below(20_000) },
                 5 => Self::Replace { panics: rng.below(3) == 0 },
                 6 => Self::Connect { seed: rng.below(1 << 16) },
+                7 => Self::CloseListener { again: peer != 0 },
                 _ => Self::Post { conn: peer },
             },
             74..97 => {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
+    Addr, BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
     Input, Server as Reactors,
 };
 use socket2::{Domain, Socket, Type};
@@ -22,7 +22,7 @@ use proxy::Proxy;
 /// What has become of a connection.
 #[derive(Debug, PartialEq, Eq)]
 enum News {
-    Open(Direction, SocketAddr),
+    Open(Direction, Addr),
     Data(Vec<u8>),
     Failed { step: &'static str, kind: ErrorKind },
 }
@@ -85,7 +85,7 @@ fn one_reactor_calls_and_is_called_at_the_same_time() {
     server.handle.connect([closed, server.addr], &ConnectOptions::new()).unwrap();
     let mut all = [next(&news), next(&news), next(&news)];
     all.sort_by_key(|news| matches!(news, News::Data(_)) as u8);
-    assert!(all.contains(&News::Open(Direction::Outbound, server.addr)), "{all:?}");
+    assert!(all.contains(&News::Open(Direction::Outbound, server.addr.into())), "{all:?}");
     assert!(all[..2].iter().any(|news| matches!(news, News::Open(Direction::Inbound, _))));
     assert_eq!(all[2], News::Data(b"hello".to_vec()));
 }
@@ -98,7 +98,7 @@ fn who_is_called_may_speak_first() {
     server.handle.connect([addr], &ConnectOptions::new()).unwrap();
     let (mut peer, _) = listener.accept().unwrap();
     peer.write_all(b"first").unwrap();
-    assert_eq!(next(&news), News::Open(Direction::Outbound, addr));
+    assert_eq!(next(&news), News::Open(Direction::Outbound, addr.into()));
     assert_eq!(next(&news), News::Data(b"first".to_vec()));
     let mut hello = [0; 5];
     peer.read_exact(&mut hello).unwrap();
@@ -151,7 +151,7 @@ fn row_42_an_address_of_a_family_that_the_source_is_not_of_leads_to_the_next_at_
     let source = SocketAddr::from(([127, 0, 0, 77], 0));
     let options = ConnectOptions::new().source(Some(source)).timeout(AN_HOUR);
     server.handle.connect([wrong, wrong, right], &options).unwrap();
-    assert_eq!(next(&news), News::Open(Direction::Outbound, right));
+    assert_eq!(next(&news), News::Open(Direction::Outbound, right.into()));
 }
 
 #[test]

@@ -15,5 +15,6 @@ mod handlers;
 mod ids;
 mod library;
 mod life;
+mod listeners;
 mod panic_texts;
 mod stalls;

@@ -14,6 +14,7 @@ use super::kernel::{Kernel, LinkId, nanos};
 use super::link::{Answer, Ending, Reading, Watched};
 use super::log::last_panic;
 use super::numbers::WorldNumbers;
+use crate::addr::Addr;
 use crate::config::Config;
 use crate::core::admission::Balance;
 use crate::error::Error;
@@ -53,7 +54,7 @@ pub struct World<H: Handler> {
     reactors: Vec<Reactor<H, Sim>>,
     /// Of each reactor, once it has drained or was stopped.
     reports: Vec<Option<Report>>,
-    lost: Option<SocketAddr>,
+    lost: Option<Addr>,
     /// Until when each sleeps unless it is woken, if there are several; then it knows of nothing that has
     /// changed since it fell asleep.
     asleep_until: Vec<Duration>,
@@ -181,8 +182,8 @@ impl<H: Handler> World<H> {
         self.reactors[0].listen(addr)
     }
 
-    /// Has the reactor listen on an address, as [`Reactor::listen_with`] does; of the options, only
-    /// the backlog matters here.
+    /// Has the reactor listen on an address, as [`Reactor::listen_with`] does. Of the options of the socket, only
+    /// the backlog has an effect here.
     ///
     /// # Errors
     /// As [`Reactor::listen_with`].
@@ -312,7 +313,7 @@ impl<H: Handler> World<H> {
     /// The listener whose death has ended the server, as [`Error::ListenersLost`] says: see
     /// [`Config::drain_without_listeners`].
     #[must_use]
-    pub fn lost_listener(&self) -> Option<SocketAddr> {
+    pub fn lost_listener(&self) -> Option<Addr> {
         self.lost
     }
 
