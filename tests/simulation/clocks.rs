@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use readyloop::sim::{Clock, Ending, Faults, Peer, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Clock, Ending, Faults, Peer, World};
 use readyloop::{BoxError, Config, Conn, Handler, Input, Overflow, TimerKey};
 
 const ADDR: &str = "10.0.0.1:7000";

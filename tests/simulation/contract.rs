@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::sim::{Answer, Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Answer, Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input, TimerKey,
     from_fn,

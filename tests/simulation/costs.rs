@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use readyloop::sim::{Ending, Faults, Reading, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Ending, Faults, Reading, World};
 use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input, from_fn};
 
 const ADDR: &str = "10.0.0.1:7000";

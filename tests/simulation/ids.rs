@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::sim::{Peer, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Peer, World};
 use readyloop::{BoxError, CallError, Config, Conn, ConnId, Handler, Input, Refusal};
 
 const ADDR: &str = "10.0.0.1:7000";

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use readyloop::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{
     BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input, Overflow,
     Refusal, Report, Suspension, TimerKey, from_fn,

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::sim::{Ending, Faults, Peer, Reading, World};
 use readyloop::services::Echo;
+use readyloop::sim::{Ending, Faults, Peer, Reading, World};
 use readyloop::{
     BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, SendError, from_fn,
 };

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;
 
-use readyloop::sim::{Ending, Faults, Peer, Rng, Run, World, check};
 use readyloop::services::Echo;
+use readyloop::sim::{Ending, Faults, Peer, Rng, Run, World, check};
 use readyloop::{BoxError, CloseReason, Config, Conn, Context, Handler, Input, TimerKey};
 
 const ADDR: &str = "10.0.0.1:7000";
