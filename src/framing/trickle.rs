@@ -214,7 +214,7 @@ fn load(kind: Kind, length: usize) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test --release --lib gigabyte -- --ignored --nocapture"]
+#[ignore = "takes minutes: cargo test --release -p readyloop --lib gigabyte -- --ignored --nocapture"]
 fn a_gigabyte_in_pieces_is_decoded_as_the_reference_does() {
     const BLOCK: usize = 1 << 24;
     const MAX: usize = 1 << 16;
