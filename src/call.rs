@@ -20,7 +20,7 @@ use crate::refusal::CallError;
 /// use readyloop::{CallError, Handle};
 ///
 /// async fn open_connections(handle: &Handle) -> Result<u64, CallError> {
-///     handle.call(|reactor| reactor.stats().open).await
+///     handle.call(0, |reactor| reactor.stats().open).await
 /// }
 /// ```
 #[must_use = "the answer is lost if it is not waited for"]

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use crate::budgets::Budgets;
 use crate::conn_settings::{ConnSettings, Setting};
 use crate::core::admission::{Limits, WhenFull};
 use crate::error::Error;
 
 const KIB: usize = 1024;
+
+/// The bits of an IPv6 address that count as one address: what a provider gives to one customer at least (RFC 6177).
+const IPV6_PREFIX: u8 = 64;
 
 /// How many descriptors are left for what is not a connection.
 const RESERVED: usize = 64;
@@ -45,13 +49,7 @@ pub struct Config {
     low_water: Option<usize>,
     queue_limit: Option<usize>,
     pub(crate) queue_budget: usize,
-    pub(crate) read_budget: usize,
-    pub(crate) write_budget: usize,
-    pub(crate) call_budget: usize,
-    pub(crate) accept_budget: usize,
-    pub(crate) connect_budget: usize,
-    pub(crate) timer_budget: usize,
-    pub(crate) message_budget: usize,
+    pub(crate) budgets: Budgets,
     pub(crate) mailbox_limit: usize,
     pub(crate) slow_turn: Option<Duration>,
     pub(crate) drain_quiet: Duration,
@@ -64,7 +62,6 @@ pub struct Config {
     max_connections: Option<usize>,
     pub(crate) overflow: Overflow,
     max_per_ip: Option<u32>,
-    ipv6_prefix: u8,
     accept_rate: Option<(u32, u32)>,
 }
 
@@ -115,13 +112,7 @@ impl Config {
             low_water: None,
             queue_limit: None,
             queue_budget: DEFAULT_QUEUE_BUDGET,
-            read_budget: 64 * KIB,
-            write_budget: 256 * KIB,
-            call_budget: 64,
-            accept_budget: 16,
-            connect_budget: 16,
-            timer_budget: 256,
-            message_budget: 256,
+            budgets: Budgets::DEFAULT,
             mailbox_limit: 16 * KIB,
             slow_turn: Some(Duration::from_millis(100)),
             drain_quiet: Duration::from_millis(250),
@@ -134,9 +125,15 @@ impl Config {
             max_connections: None,
             overflow: Overflow::Wait,
             max_per_ip: None,
-            ipv6_prefix: 64,
             accept_rate: None,
         }
+    }
+
+    /// How much work a turn does. Default [`Budgets::default`].
+    #[must_use]
+    pub const fn budgets(mut self, budgets: Budgets) -> Self {
+        self.budgets = budgets;
+        self
     }
 
     /// The most input that may wait for a handler that does not take it, in bytes. Default 64 KiB.
@@ -223,56 +220,6 @@ impl Config {
         self
     }
 
-    /// After this many bytes read, a connection waits for the others' turn. Default 64 KiB, which is
-    /// one full read. At least 1.
-    ///
-    /// A larger budget saves calls of `epoll_wait` when a single connection has much to say, and lets
-    /// all others wait longer. It costs no memory.
-    /// [`Exhausted`](crate::Exhausted) tells how often this and the other budgets run out.
-    #[must_use]
-    pub const fn read_budget(mut self, bytes: usize) -> Self {
-        self.read_budget = bytes;
-        self
-    }
-
-    /// After this many bytes written, a connection waits for the others' turn. Default 256 KiB. At least 1.
-    ///
-    /// A larger budget saves calls of `epoll_wait` where much is sent at once, and lets all others wait
-    /// longer. What is left over is copied to the connection's queue.
-    #[must_use]
-    pub const fn write_budget(mut self, bytes: usize) -> Self {
-        self.write_budget = bytes;
-        self
-    }
-
-    /// How often a connection's [`on_data`](crate::Handler::on_data) is called in a turn on bytes that
-    /// were read at once: for handlers that take a message a call. Default 64. At least 1. It costs no
-    /// memory.
-    #[must_use]
-    pub const fn call_budget(mut self, calls: usize) -> Self {
-        self.call_budget = calls;
-        self
-    }
-
-    /// How many deadlines are seen to in a turn. Default 256. At least 1.
-    ///
-    /// It bounds what it costs the others when a hundred thousand connections are due at once. It costs
-    /// no memory.
-    #[must_use]
-    pub const fn timer_budget(mut self, deadlines: usize) -> Self {
-        self.timer_budget = deadlines;
-        self
-    }
-
-    /// How many messages from other threads are seen to in a turn. Default 256. At least 1.
-    ///
-    /// It bounds what a flood of them costs the connections. It costs no memory.
-    #[must_use]
-    pub const fn message_budget(mut self, messages: usize) -> Self {
-        self.message_budget = messages;
-        self
-    }
-
     /// How many messages from other threads may wait; more are refused, and come back to their senders
     /// ([`Handle::post`](crate::Handle::post)). Default 16,384. At least 1.
     ///
@@ -315,25 +262,6 @@ impl Config {
     #[must_use]
     pub const fn drain_without_listeners(mut self, timeout: Option<Duration>) -> Self {
         self.drain_without_listeners = timeout;
-        self
-    }
-
-    /// How many connections each listener accepts in a turn. Default 16. At least 1.
-    ///
-    /// It bounds what a flood of newcomers costs those who are connected. It costs no memory.
-    #[must_use]
-    pub const fn accept_budget(mut self, connections: usize) -> Self {
-        self.accept_budget = connections;
-        self
-    }
-
-    /// How many addresses a turn tries to connect to. Default 16. At least 1.
-    ///
-    /// It bounds what a handler that opens many connections at once costs those who are connected. It costs
-    /// no memory.
-    #[must_use]
-    pub const fn connect_budget(mut self, addresses: usize) -> Self {
-        self.connect_budget = addresses;
         self
     }
 
@@ -442,14 +370,6 @@ impl Config {
         self
     }
 
-    /// How many leading bits of an IPv6 address count as one for [`max_per_ip`](Self::max_per_ip).
-    /// Default 64, the network that one subscriber gets (RFC 6177); at most 128.
-    #[must_use]
-    pub const fn ipv6_prefix(mut self, bits: u8) -> Self {
-        self.ipv6_prefix = bits;
-        self
-    }
-
     /// How many connections are let in a second, and how many at once after a quiet time. Default: no
     /// limit, because whoever restarts in front of many clients meets them all at once. Set it where
     /// opening a connection costs the handler much. Newcomers above it are reset. Both at least 1.
@@ -555,7 +475,7 @@ impl Config {
                 Overflow::EvictIdlest => WhenFull::Evict,
             },
             per_ip: self.max_per_ip,
-            ipv6_prefix: self.ipv6_prefix,
+            ipv6_prefix: IPV6_PREFIX,
             rate: self.accept_rate,
         }
     }
@@ -587,20 +507,6 @@ impl Config {
         self.queue_limit.unwrap_or_else(|| DEFAULT_QUEUE_LIMIT.max(high_water.saturating_mul(4)))
     }
 
-    fn budgets(&self) -> [(&'static str, usize); 9] {
-        [
-            ("queue_budget", self.queue_budget),
-            ("read_budget", self.read_budget),
-            ("write_budget", self.write_budget),
-            ("call_budget", self.call_budget),
-            ("accept_budget", self.accept_budget),
-            ("connect_budget", self.connect_budget),
-            ("timer_budget", self.timer_budget),
-            ("message_budget", self.message_budget),
-            ("mailbox_limit", self.mailbox_limit),
-        ]
-    }
-
     fn times(&self) -> [(&'static str, Option<Duration>); 4] {
         [
             ("first_byte_timeout", self.first_byte_timeout.or(None)),
@@ -621,7 +527,11 @@ impl Config {
             "high_water is 0: nothing could ever be sent".to_owned()
         } else if self.max_input == Setting::to(0) {
             "max_input is 0: nothing could ever be received".to_owned()
-        } else if let Some((name, _)) = self.budgets().iter().find(|(_, budget)| *budget == 0) {
+        } else if self.queue_budget == 0 {
+            "queue_budget is 0: nothing could ever be queued".to_owned()
+        } else if self.mailbox_limit == 0 {
+            "mailbox_limit is 0: no message could ever be sent".to_owned()
+        } else if let Some((name, _)) = self.budgets.named().iter().find(|(_, most)| *most == 0) {
             format!("{name} is 0: nothing could ever be done")
         } else if let Some((name, _)) = self.times().iter().find(|(_, time)| *time == NO_TIME) {
             format!("{name} is 0: everybody would be closed at once")
@@ -632,8 +542,6 @@ impl Config {
         } else if self.accept_rate.is_some_and(|(per_second, burst)| per_second == 0 || burst == 0)
         {
             "accept_rate has a 0: nobody could ever be accepted".to_owned()
-        } else if self.ipv6_prefix > 128 {
-            format!("ipv6_prefix ({}) is above 128", self.ipv6_prefix)
         } else {
             return Ok(());
         };
@@ -672,14 +580,32 @@ mod tests {
             (Config::new().queue_limit(9), "high_water (32768) is above queue_limit (9)"),
             (Config::new().high_water(0), "high_water is 0"),
             (Config::new().max_input(0), "max_input is 0"),
-            (Config::new().read_budget(0), "read_budget is 0"),
-            (Config::new().write_budget(0), "write_budget is 0"),
-            (Config::new().call_budget(0), "call_budget is 0"),
-            (Config::new().accept_budget(0), "accept_budget is 0"),
-            (Config::new().connect_budget(0), "connect_budget is 0"),
-            (Config::new().timer_budget(0), "timer_budget is 0"),
+            (Config::new().budgets(Budgets { read: 0, ..Budgets::default() }), "budgets.read is 0"),
+            (
+                Config::new().budgets(Budgets { write: 0, ..Budgets::default() }),
+                "budgets.write is 0",
+            ),
+            (
+                Config::new().budgets(Budgets { calls: 0, ..Budgets::default() }),
+                "budgets.calls is 0",
+            ),
+            (
+                Config::new().budgets(Budgets { accepts: 0, ..Budgets::default() }),
+                "budgets.accepts is 0",
+            ),
+            (
+                Config::new().budgets(Budgets { connects: 0, ..Budgets::default() }),
+                "budgets.connects is 0",
+            ),
+            (
+                Config::new().budgets(Budgets { timers: 0, ..Budgets::default() }),
+                "budgets.timers is 0",
+            ),
             (Config::new().queue_budget(0), "queue_budget is 0"),
-            (Config::new().message_budget(0), "message_budget is 0"),
+            (
+                Config::new().budgets(Budgets { messages: 0, ..Budgets::default() }),
+                "budgets.messages is 0",
+            ),
             (Config::new().mailbox_limit(0), "mailbox_limit is 0"),
             (Config::new().idle_timeout(NO_TIME), "idle_timeout is 0"),
             (Config::new().first_byte_timeout(NO_TIME), "first_byte_timeout is 0"),
@@ -688,7 +614,6 @@ mod tests {
             (Config::new().max_connections(0), "max_connections is 0"),
             (Config::new().max_per_ip(Some(0)), "max_per_ip is 0"),
             (Config::new().accept_rate(1, 0), "accept_rate has a 0"),
-            (Config::new().ipv6_prefix(129), "ipv6_prefix (129) is above 128"),
         ];
         for (config, expected) in cases {
             let error = config.validate().unwrap_err().to_string();

@@ -13,7 +13,6 @@ use crate::handler::TimerKey;
 use crate::id::ConnId;
 use crate::net::Socket;
 use crate::send_error::SendError;
-use crate::stats::Counters;
 use crate::table::{Entry, Owner};
 use crate::view::View;
 
@@ -349,18 +348,6 @@ impl<'a> Conn<'a> {
     /// Ends the connection at once. The peer sees a reset (RST). Queued bytes are lost.
     pub fn abort(&mut self) {
         self.view.change(self.id, |entry| entry.cut(CloseReason::Aborted, true));
-    }
-
-    /// The traffic of this connection so far.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.entry().counters()
-    }
-
-    /// For how long the connection has been open.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.view.table.since(self.entry().opened())
     }
 
     /// All that is known of this connection.

@@ -136,7 +136,7 @@ impl Context<'_> {
         self.for_each(|conn| conn.send(bytes));
     }
 
-    /// Begins to open a connection outward, as [`Reactor::connect_with`](crate::Reactor::connect_with) does,
+    /// Begins to open a connection outward, as [`Reactor::connect`](crate::Reactor::connect) does,
     /// and returns its id. It never blocks, and never fails at once: when the callback has returned, exactly one of
     /// [`on_open`](crate::Handler::on_open) and
     /// [`on_connect_failed`](crate::Handler::on_connect_failed) follows with this id. [`Conn::close`] gives it up.
@@ -198,7 +198,7 @@ impl Context<'_> {
     /// }
     ///
     /// fn close_shop_from_another_thread(handle: &Handle) -> Result<(), Refusal> {
-    ///     handle.post(close_shop).map_err(|refused| refused.why)
+    ///     handle.post(0, close_shop).map_err(|refused| refused.why)
     /// }
     /// ```
     pub fn with_handler<H: 'static, R>(

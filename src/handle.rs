@@ -13,8 +13,6 @@ use crate::call::{Answerer, Call};
 use crate::config::Config;
 use crate::conn_info::ConnInfo;
 use crate::context::Context;
-#[cfg(feature = "sim")]
-use crate::core::admission::Balance;
 use crate::core::mailbox::NotTaken;
 use crate::error::Error;
 use crate::handler::Handler;
@@ -48,7 +46,7 @@ use crate::sync::PoisonError;
 /// reactor.listen("127.0.0.1:0")?;
 /// let handle = reactor.handle();
 /// let asker = std::thread::spawn(move || {
-///     let open = handle.call(|reactor| reactor.stats().open).wait(Duration::from_secs(10));
+///     let open = handle.call(0, |reactor| reactor.stats().open).wait(Duration::from_secs(10));
 ///     handle.stop();
 ///     open
 /// });
@@ -69,43 +67,10 @@ impl Handle {
         Self { group, counted }
     }
 
-    #[cfg(feature = "sim")]
-    pub(crate) fn set_balance(&self, balance: Balance) {
-        self.group.set_balance(balance);
-    }
-
     /// How many reactors the server has. They are numbered from 0.
     #[must_use]
     pub fn reactors(&self) -> usize {
         self.group.remotes.len()
-    }
-
-    /// Runs a closure on the thread of the first reactor, between two callbacks: Erlang's `cast`. The closure reaches
-    /// connections ([`Context::get`]) and the handler ([`Context::with_handler`]).
-    ///
-    /// The closure must not block: no connection is served meanwhile. If it panics, the panic is logged and counted, and
-    /// the reactor goes on.
-    ///
-    /// # Errors
-    /// [`Refused`], with the closure, if the mailbox is full or the reactor has stopped.
-    ///
-    /// # Examples
-    /// ```
-    /// # use readyloop::{Handle, Refusal};
-    /// fn tell_all(handle: &Handle, news: &'static [u8]) -> Result<(), Refusal> {
-    ///     for reactor in 0..handle.reactors() {
-    ///         handle
-    ///             .post_to(reactor, move |reactor| reactor.broadcast(news))
-    ///             .map_err(|refused| refused.why)?;
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
-    pub fn post<F>(&self, closure: F) -> Result<(), Refused<F>>
-    where
-        F: FnOnce(&mut Context<'_>) + Send + 'static,
-    {
-        self.post_to(0, closure)
     }
 
     /// The number of the reactor that serves a connection, or did. `None` if the id is of another server.
@@ -114,25 +79,18 @@ impl Handle {
         self.group.numbers.reactor_of(id)
     }
 
-    /// Runs a closure as [`post`](Self::post) does, on the reactor with this number.
+    /// Runs a closure on the thread of a reactor, between two callbacks: Erlang's `cast`. The closure reaches
+    /// connections ([`Context::get`]) and the handler ([`Context::with_handler`]).
+    ///
+    /// `to` is the number of a reactor, or the id of a connection, which stands for the reactor that serves it. The
+    /// connection may have ended when the closure runs: [`Context::get`] tells.
+    ///
+    /// The closure must not block: no connection is served meanwhile. If it panics, the panic is logged and counted, and
+    /// the reactor goes on.
     ///
     /// # Errors
-    /// As [`post`](Self::post). If there is no reactor with this number, the error is that it has stopped.
-    pub fn post_to<F>(&self, reactor: usize, closure: F) -> Result<(), Refused<F>>
-    where
-        F: FnOnce(&mut Context<'_>) + Send + 'static,
-    {
-        // Boxed before: there may be a flood of these, so nothing is allocated under the mailbox's lock.
-        let wrap = |task: Box<WithContext<F>>| -> Job { task };
-        self.push(Some(reactor), Box::new(WithContext(closure)), 0, wrap)
-            .map_err(|refused| Refused { returned: refused.returned.0, why: refused.why })
-    }
-
-    /// Runs a closure as [`post`](Self::post) does, on the reactor that serves a connection. The connection may
-    /// have ended when the closure runs: [`Context::get`] tells.
-    ///
-    /// # Errors
-    /// As [`post`](Self::post); and [`Refused`], with the closure, if the id is of another server.
+    /// [`Refused`], with the closure, if the mailbox is full, if the reactor has stopped or there is none with this
+    /// number, or if the id is of another server.
     ///
     /// # Examples
     /// ```
@@ -145,17 +103,25 @@ impl Handle {
     ///             conn.resume(); // it was paused meanwhile
     ///         }
     ///     };
-    ///     handle.post_for(id, tell).map_err(|refused| refused.why)
+    ///     handle.post(id, tell).map_err(|refused| refused.why)
+    /// }
+    ///
+    /// fn tell_all(handle: &Handle, news: &'static [u8]) -> Result<(), Refusal> {
+    ///     for reactor in 0..handle.reactors() {
+    ///         let tell = move |reactor: &mut Context| reactor.broadcast(news);
+    ///         handle.post(reactor, tell).map_err(|refused| refused.why)?;
+    ///     }
+    ///     Ok(())
     /// }
     /// ```
-    pub fn post_for<F>(&self, id: ConnId, closure: F) -> Result<(), Refused<F>>
+    pub fn post<F>(&self, to: impl Target, closure: F) -> Result<(), Refused<F>>
     where
         F: FnOnce(&mut Context<'_>) + Send + 'static,
     {
-        match self.reactor_of(id) {
-            Some(reactor) => self.post_to(reactor, closure),
-            None => Err(Refused { returned: closure, why: Refusal::OtherServer }),
-        }
+        // Boxed before: there may be a flood of these, so nothing is allocated under the mailbox's lock.
+        let wrap = |task: Box<WithContext<F>>| -> Job { task };
+        self.push(to.reactor(self), Box::new(WithContext(closure)), 0, wrap)
+            .map_err(|refused| Refused { returned: refused.returned.0, why: refused.why })
     }
 
     /// Runs a closure as [`post`](Self::post) does, and returns what it returns as a [`Call`], which can be waited for or
@@ -165,21 +131,12 @@ impl Handle {
     ///
     /// # Examples
     /// See [`Handle`].
-    pub fn call<R, F>(&self, closure: F) -> Call<R>
+    pub fn call<R, F>(&self, to: impl Target, closure: F) -> Call<R>
     where
         R: Send + 'static,
         F: FnOnce(&mut Context<'_>) -> R + Send + 'static,
     {
-        self.call_to(0, closure)
-    }
-
-    /// Calls as [`call`](Self::call) does, the reactor with this number.
-    pub fn call_to<R, F>(&self, reactor: usize, closure: F) -> Call<R>
-    where
-        R: Send + 'static,
-        F: FnOnce(&mut Context<'_>) -> R + Send + 'static,
-    {
-        self.ask(reactor, |answerer| {
+        self.ask(to.reactor(self), |answerer| {
             Box::new(WithContext(move |reactor: &mut Context<'_>| {
                 answerer.finish(Ok(closure(reactor)));
             }))
@@ -187,9 +144,9 @@ impl Handle {
     }
 
     /// Posts a question. A refusal is its answer.
-    fn ask<R>(&self, reactor: usize, question: impl FnOnce(Answerer<R>) -> Job) -> Call<R> {
+    fn ask<R>(&self, reactor: Option<usize>, question: impl FnOnce(Answerer<R>) -> Job) -> Call<R> {
         let (call, answerer) = Call::new(Arc::clone(&self.group));
-        if let Err(refused) = self.push(Some(reactor), answerer, 0, question) {
+        if let Err(refused) = self.push(reactor, answerer, 0, question) {
             refused.returned.finish(Err(refused.why.into()));
         }
         call
@@ -296,7 +253,7 @@ impl Handle {
 
     /// Changes the settings of all reactors, as [`Reactor::reconfigure`](crate::Reactor::reconfigure) does: each at its
     /// next turn, however full its mailbox is. What `config` does not set is as by default. To change one setting, begin
-    /// with those in force: `handle.call(|reactor| reactor.config().clone())`.
+    /// with those in force: `handle.call(0, |reactor| reactor.config().clone())`.
     ///
     /// # Errors
     /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more;
@@ -432,7 +389,7 @@ impl Handle {
                         answerer.finish(Ok(closure(reactor)));
                     }))
                 };
-                self.ask(index, ask).wait(left())
+                self.ask(Some(index), ask).wait(left())
             })
             .filter(|answer| !matches!(answer, Err(STOPPED)))
             .collect::<Result<Vec<_>, _>>()?;
@@ -491,7 +448,7 @@ impl Context<'_> {
     ///
     ///     fn on_data(&mut self, conn: &mut Conn, _: &mut (), input: &mut Input) -> Result {
     ///         let Some(line) = input.take_until(b"\n") else { return Ok(()) };
-    ///         conn.pause(); // until a worker has answered, by `Handle::post_for`
+    ///         conn.pause(); // until a worker has answered, by `Handle::post`
     ///         let handle = conn.reactor().handle();
     ///         self.workers.send((conn.id(), line.to_vec(), handle))?;
     ///         Ok(())
@@ -502,6 +459,29 @@ impl Context<'_> {
     pub fn handle(&self) -> Handle {
         let group = Arc::clone(&self.view.table.shared).downcast();
         Handle::new(group.expect("the reactor has put its group there"))
+    }
+}
+
+mod sealed {
+    /// Which reactor a message goes to.
+    pub trait Target {
+        /// `None` if it is of another server.
+        fn reactor(&self, handle: &super::Handle) -> Option<usize>;
+    }
+}
+use sealed::Target;
+
+/// The number of a reactor.
+impl Target for usize {
+    fn reactor(&self, _: &Handle) -> Option<usize> {
+        Some(*self)
+    }
+}
+
+/// The reactor that serves the connection, or did.
+impl Target for ConnId {
+    fn reactor(&self, handle: &Handle) -> Option<usize> {
+        handle.reactor_of(*self)
     }
 }
 

@@ -30,6 +30,7 @@
 mod addr;
 mod ballot;
 mod block;
+mod budgets;
 mod call;
 mod client;
 mod close_reason;
@@ -69,8 +70,8 @@ mod sync;
 mod table;
 mod view;
 
-pub use crate::core::admission::Balance;
 pub use addr::Addr;
+pub use budgets::Budgets;
 pub use call::Call;
 pub use client::Client;
 pub use close_reason::CloseReason;

@@ -11,7 +11,7 @@ use crate::one_line::Escaped;
 /// ```
 /// # use readyloop::{Handle, Refusal};
 /// fn is_alive(handle: &Handle) -> bool {
-///     !matches!(handle.post(|_| ()), Err(refused) if refused.why == Refusal::Stopped)
+///     !matches!(handle.post(0, |_| ()), Err(refused) if refused.why == Refusal::Stopped)
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::config::Config;
-use crate::core::admission::Balance;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
@@ -81,11 +80,6 @@ impl<H: Handler> Server<H> {
         let shared = (Arc::clone(&group), Arc::clone(&arrivals));
         let first = Reactor::member(shared.0, shared.1, 0, net, config, make(0));
         Ok(Self { first, others, group, arrivals, make: Arc::new(make) })
-    }
-
-    /// Which reactor gets a newcomer. Default [`Balance::Fewest`].
-    pub fn balance(&mut self, balance: Balance) {
-        self.group.set_balance(balance);
     }
 
     /// Listens on an address, as [`Reactor::listen`] does.

@@ -6,7 +6,7 @@
 /// ```
 /// # use readyloop::Conn;
 /// fn describe(conn: &Conn) -> String {
-///     let traffic = conn.counters();
+///     let traffic = conn.info().traffic;
 ///     format!("{} bytes in {} reads", traffic.bytes_in, traffic.reads)
 /// }
 /// ```
@@ -156,19 +156,19 @@ pub struct Expired {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exhausted {
-    /// The [`read_budget`](crate::Config::read_budget) of a connection.
+    /// The [`read`](crate::Budgets::read) of a connection.
     pub reads: u64,
-    /// The [`write_budget`](crate::Config::write_budget) of a connection.
+    /// The [`write`](crate::Budgets::write) of a connection.
     pub writes: u64,
-    /// The [`call_budget`](crate::Config::call_budget) of a connection.
+    /// The [`calls`](crate::Budgets::calls) of a connection.
     pub calls: u64,
-    /// The [`accept_budget`](crate::Config::accept_budget) of a listener.
+    /// The [`accepts`](crate::Budgets::accepts) of a listener.
     pub accepts: u64,
-    /// The [`connect_budget`](crate::Config::connect_budget) of the reactor.
+    /// The [`connects`](crate::Budgets::connects) of the reactor.
     pub connects: u64,
-    /// The [`timer_budget`](crate::Config::timer_budget) of the reactor.
+    /// The [`timers`](crate::Budgets::timers) of the reactor.
     pub timers: u64,
-    /// The [`message_budget`](crate::Config::message_budget) of the reactor.
+    /// The [`messages`](crate::Budgets::messages) of the reactor.
     pub messages: u64,
 }
 

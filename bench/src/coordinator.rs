@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use readyloop::{Config, Context, Handle, Reactor};
+use readyloop::{Budgets, Config, Context, Handle, Reactor};
 
 use super::clock::nanoseconds;
 use super::driver::{Common, Driver, ECHOES_AT_ONCE};
@@ -242,7 +242,7 @@ impl Coordinator {
             let tell = move |reactor: &mut Context<'_>| {
                 reactor.with_handler(what);
             };
-            let _ = worker.handle.post(tell); // one that has failed has told so
+            let _ = worker.handle.post(0, tell); // one that has failed has told so
         }
     }
 
@@ -423,7 +423,7 @@ fn config(timeout: Duration) -> Config {
         .high_water(MOST_QUEUED)
         .queue_limit(MOST_QUEUED)
         .queue_budget(MOST_QUEUED)
-        .connect_budget(256)
+        .budgets(Budgets { connects: 256, ..Budgets::default() })
         .idle_timeout(None)
         .write_timeout(None)
         .linger_timeout(timeout)

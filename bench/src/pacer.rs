@@ -68,6 +68,6 @@ impl Pacer {
             is_posted.store(false, Ordering::Release);
             reactor.with_handler(|driver: &mut Driver, reactor| driver.send_due(reactor));
         };
-        self.handle.post(send).is_ok()
+        self.handle.post(0, send).is_ok()
     }
 }

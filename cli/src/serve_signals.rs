@@ -124,7 +124,7 @@ fn post_to_any(handle: &Handle, closure: impl FnOnce(&mut Context<'_>) + Send + 
     let mut closure = Some(closure);
     for reactor in 0..handle.reactors() {
         if let Some(wanted) = closure.take() {
-            closure = handle.post_to(reactor, wanted).err().map(|refused| refused.returned);
+            closure = handle.post(reactor, wanted).err().map(|refused| refused.returned);
         }
     }
 }

@@ -50,30 +50,6 @@ pub(crate) struct Idle {
     pub(crate) is_stalled: bool,
 }
 
-/// Which reactor a newcomer goes to, if there are several. A reactor that is blocked by a callback gets none until
-/// it goes on.
-///
-/// # Examples
-/// ```
-/// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Balance, Config, Server, services::Echo};
-///
-/// let mut server = Server::new(Config::new(), 2, |_reactor| Echo)?;
-/// server.balance(Balance::RoundRobin);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Balance {
-    /// To the one that has the fewest connections. The default.
-    #[default]
-    Fewest,
-    /// To one after the other: for connections that differ little in how long they live, and where one that
-    /// has just lost many should not get all newcomers at once.
-    RoundRobin,
-}
-
 /// Judges newcomers for all reactors of a server together, and keeps what it needs for that of those who are
 /// in.
 #[derive(Debug)]
@@ -83,7 +59,6 @@ pub(crate) struct Admission {
     shares: Vec<Share>,
     /// The sum over all shares.
     open: usize,
-    pub(crate) balance: Balance,
     /// Who got the last newcomer.
     last: usize,
     /// Somebody is left in the kernel's queue until there is room.
@@ -120,7 +95,6 @@ impl Admission {
             bucket: limits.new_bucket(),
             shares: std::iter::repeat_with(share).take(reactors).collect(),
             open: 0,
-            balance: Balance::default(),
             last: 0,
             is_waited_for: false,
             coming: None,
@@ -203,13 +177,7 @@ impl Admission {
     pub(crate) fn choose(&mut self, is_stalled: impl Fn(usize) -> bool) -> usize {
         let count = self.shares.len();
         let turned = (1..=count).map(|step| (self.last + step) % count);
-        let rank = |index: &usize| {
-            let open = match self.balance {
-                Balance::RoundRobin => 0, // the first that can
-                Balance::Fewest => self.shares[*index].open,
-            };
-            (is_stalled(*index), open)
-        };
+        let rank = |index: &usize| (is_stalled(*index), self.shares[*index].open);
         self.last = turned.min_by_key(rank).unwrap_or_default();
         self.last
     }
@@ -373,10 +341,6 @@ mod tests {
         }
         fill(&mut admission, 2);
         assert!(shares(&admission)[1] >= 2, "{:?}", shares(&admission));
-        admission.balance = Balance::RoundRobin;
-        let chosen = fill(&mut admission, 6);
-        assert_eq!(chosen[..3], chosen[3..]);
-        assert_ne!(chosen[0], chosen[1]);
     }
 
     #[test]
@@ -434,17 +398,14 @@ mod tests {
         assert_eq!(parts(9, &[10; 3], &all), [0, 9, 0]);
 
         let limits = Limits { connections: 100, ..LIMITS };
-        for balance in [Balance::Fewest, Balance::RoundRobin] {
-            let mut admission = Admission::new(limits, 3);
-            admission.balance = balance;
-            for _ in 0..12 {
-                let reactor = admission.choose(|index| index == 1);
-                open(&mut admission, reactor, ip(1));
-            }
-            let open: Vec<_> = admission.shares.iter().map(|share| share.open).collect();
-            assert_eq!(open, [6, 0, 6], "{balance:?}");
-            assert!(admission.choose(|_| true) < 3);
+        let mut admission = Admission::new(limits, 3);
+        for _ in 0..12 {
+            let reactor = admission.choose(|index| index == 1);
+            open(&mut admission, reactor, ip(1));
         }
+        let open: Vec<_> = admission.shares.iter().map(|share| share.open).collect();
+        assert_eq!(open, [6, 0, 6]);
+        assert!(admission.choose(|_| true) < 3);
     }
 
     #[test]

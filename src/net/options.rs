@@ -23,7 +23,6 @@ use crate::config::Config;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
     pub(super) backlog: u32,
-    pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
     pub(super) only_v6: bool,
     pub(super) no_delay: bool,
@@ -44,7 +43,6 @@ impl ListenOptions {
     pub const fn new() -> Self {
         Self {
             backlog: 1024,
-            reuse_address: true,
             reuse_port: false,
             only_v6: false,
             no_delay: true,
@@ -64,14 +62,6 @@ impl ListenOptions {
 
     pub(crate) fn most_waiting(&self) -> usize {
         usize::try_from(self.backlog).unwrap_or(usize::MAX)
-    }
-
-    /// Whether to bind though connections of an earlier server are still in TIME_WAIT
-    /// (`SO_REUSEADDR`, socket(7)). Default true: a server that was killed can start again at once.
-    #[must_use]
-    pub const fn reuse_address(mut self, reuse: bool) -> Self {
-        self.reuse_address = reuse;
-        self
     }
 
     /// Whether other sockets that say so too may listen on the same port (`SO_REUSEPORT`, socket(7)); the
@@ -191,7 +181,7 @@ impl ListenOptions {
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// let options = ConnectOptions::new().timeout(Duration::from_secs(3));
-/// let _id = reactor.connect_with("127.0.0.1:7000", &options)?;
+/// let _id = reactor.connect("127.0.0.1:7000", &options)?;
 /// # Ok(())
 /// # }
 /// ```

@@ -310,7 +310,8 @@ fn set_options(socket: &Socket, addr: SocketAddr, options: &ListenOptions) -> io
     }
     // On Windows SO_REUSEADDR would let another program take the port over.
     #[cfg(unix)]
-    socket.set_reuse_address(options.reuse_address)?;
+    // A server that was killed can start again at once, though connections are in TIME_WAIT (socket(7)).
+    socket.set_reuse_address(true)?;
     #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
     if options.reuse_port {
         socket.set_reuse_port(true)?;

@@ -109,7 +109,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         // Each is the first in its turn: with one place free, that is the only one to get it.
         let first = self.table.stats.get().turns as usize;
         for index in (0..count).map(|step| first.wrapping_add(step) % count) {
-            self.accept_from(index, self.table.config().accept_budget, false);
+            self.accept_from(index, self.table.config().budgets.accepts, false);
         }
         self.judge_what_is_lost();
     }

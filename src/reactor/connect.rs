@@ -16,15 +16,6 @@ use crate::net::{ConnectOptions, Net, StepError, Token};
 use crate::table::Entry;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Opens a connection outward, with the default [`ConnectOptions`]: see
-    /// [`connect_with`](Self::connect_with).
-    ///
-    /// # Errors
-    /// As [`connect_with`](Self::connect_with).
-    pub fn connect(&mut self, addrs: impl ToSocketAddrs) -> Result<ConnId, Error> {
-        self.connect_with(addrs, &ConnectOptions::new())
-    }
-
     /// Begins to open a connection outward, to the first of these addresses that takes it; they are tried in
     /// turn. The handler's [`on_open`](Handler::on_open) follows in one of the next turns, where
     /// [`Conn::direction`](crate::Conn::direction) tells, or else
@@ -54,18 +45,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::time::Duration;
-    /// use readyloop::{Config, Reactor, services::Echo};
+    /// use readyloop::{Config, ConnectOptions, Reactor, services::Echo};
     ///
     /// let mut reactor = Reactor::new(Config::new(), Echo)?;
     /// let addr = reactor.listen("127.0.0.1:0")?;
-    /// reactor.connect(addr)?; // to itself
+    /// reactor.connect(addr, &ConnectOptions::new())?; // to itself
     /// while reactor.stats().open < 2 {
     ///     let _ = reactor.turn(Some(Duration::from_millis(10)))?;
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn connect_with(
+    pub fn connect(
         &mut self,
         addrs: impl ToSocketAddrs,
         options: &ConnectOptions,
@@ -80,7 +71,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Tries the next addresses of those that are to be opened, within the budget.
     pub(super) fn dial(&mut self) {
-        for _ in 0..self.table.config().connect_budget {
+        for _ in 0..self.table.config().budgets.connects {
             let Some(id) = self.table.next_to_dial() else { return };
             self.try_next(id);
         }

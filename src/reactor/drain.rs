@@ -116,7 +116,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// `on_shutdown` may send, so that it waits while the memory budget is used up, unless this is the last chance.
     fn tell(&mut self, is_last_chance: bool) {
-        let budget = self.table.config().timer_budget;
+        let budget = self.table.config().budgets.timers;
         for _ in 0..if is_last_chance { usize::MAX } else { budget } {
             if !is_last_chance && self.table.memory.is_used_up() {
                 return;

@@ -37,7 +37,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
     pub(super) fn expire(&mut self) {
         let now = self.table.passed();
-        let budget = self.table.config().timer_budget;
+        let budget = self.table.config().budgets.timers;
         for _ in 0..self.held_timers.len().min(budget) {
             if self.table.memory.is_used_up() {
                 break;
@@ -47,7 +47,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.ring_timer(slot);
             }
         }
-        for _ in 0..self.table.config().timer_budget {
+        for _ in 0..self.table.config().budgets.timers {
             match self.table.alarms.step(now) {
                 Some(Step::Rings(slot)) if slot >= SECOND_HALF => self.ring_timer(slot),
                 Some(Step::Rings(slot)) => self.ring(slot, now),

@@ -17,7 +17,7 @@ use crate::addr::Addr;
 use crate::ballot::Voter;
 use crate::config::Config;
 use crate::context::Context;
-use crate::core::admission::{Admission, Balance, Idle};
+use crate::core::admission::{Admission, Idle};
 use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::core::memory::Budget;
@@ -27,7 +27,6 @@ use crate::net::{Net, Wake};
 use crate::report::Report;
 use crate::stats::{FIGURES, Stats, Tally};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
-use crate::table;
 
 /// What is run on a reactor's thread for another one. It is boxed before a mailbox is locked: there may be a flood of
 /// these.
@@ -180,10 +179,6 @@ impl Group {
             replacements: AtomicU64::new(0),
             remotes: nets.iter().map(|net| Remote::new(config, nets.len(), net.waker())).collect(),
         })
-    }
-
-    pub(crate) fn set_balance(&self, balance: Balance) {
-        table::lock(&self.door).balance = balance;
     }
 
     /// From now on no listener is left, or one is again.

@@ -44,7 +44,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return;
         }
         let mut arrivals = Vec::new();
-        for _ in 0..self.table.config().accept_budget {
+        for _ in 0..self.table.config().budgets.accepts {
             if self.table.memory.is_used_up() {
                 return; // `on_open` may send
             }
@@ -66,7 +66,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return;
         }
         // One by one, as each may use the memory up.
-        for _ in 0..self.table.config().message_budget {
+        for _ in 0..self.table.config().budgets.messages {
             let waits = self.table.memory.is_used_up() && !self.group.is_replacing();
             if waits || !self.remote().mailbox.has_some() {
                 break;

@@ -73,7 +73,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if !entry.has_only_to_be_read() {
             return self.serve_within(id, true, true);
         }
-        self.write_left = self.table.config().write_budget;
+        self.write_left = self.table.config().budgets.write;
         self.read(id);
         if !self.table.entry(id).is_done() {
             self.finish_turn(id, false); // not the usual case
@@ -144,7 +144,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// The turn of a connection begins, with all of its write budget.
     pub(super) fn begin(&mut self, id: ConnId) {
-        self.write_left = self.table.config().write_budget;
+        self.write_left = self.table.config().budgets.write;
         self.settle(id);
     }
 
@@ -281,7 +281,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Reads within the budget, for as long as there is something and it may be read.
     pub(super) fn read(&mut self, id: ConnId) {
-        let mut budget = self.table.config().read_budget;
+        let mut budget = self.table.config().budgets.read;
         while budget > 0 {
             let most = if self.table.memory.is_high() { SMALLEST_READ } else { self.buffer.len() };
             let takes_no_input = self.table.memory.takes_no_input();
@@ -414,7 +414,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn offer(&mut self, id: ConnId, whole: &[u8], input: &mut Input<'_>) {
         self.table.staged.show(whole);
         let mut takes = true;
-        let mut calls = self.table.config().call_budget;
+        let mut calls = self.table.config().budgets.calls;
         while calls > 0 {
             let before = input.len();
             let entry = self.table.entry(id);

@@ -35,7 +35,6 @@ use crate::stats::Tally;
 pub(crate) use entry::Entry;
 pub(crate) use listeners::Listener;
 use listeners::{Listeners, Rules};
-pub(crate) use newcomers::lock;
 pub(crate) use staged::Staged;
 pub(crate) use timers::Owner;
 use timers::Timers;

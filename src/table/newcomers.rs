@@ -68,6 +68,6 @@ impl Table {
 }
 
 /// What judges newcomers, for this moment.
-pub(crate) fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
+pub(super) fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
     door.lock().expect("nothing panics while it holds this lock")
 }

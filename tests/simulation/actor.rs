@@ -335,7 +335,7 @@ impl Actor {
         ledger.expect(alive, id, &format!("{what} outside of its life"));
         ledger.expect(right, id, "the peer's address or the tag has changed");
         let life = ledger.lives.get_mut(&id).expect("it was opened");
-        let bytes_in = conn.counters().bytes_in;
+        let bytes_in = conn.info().traffic.bytes_in;
         // What comes after the end is thrown away, and counts as nothing.
         if what == "on_eof" || (what != "on_close" && bytes_in > life.bytes_in) {
             (life.bytes_in, life.heard_at) = (bytes_in, Some(conn.now()));
@@ -875,7 +875,7 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let life = &ledger.lives[&id];
             let peer = &ledger.peers[&addr_of(conn)];
-            let unsent = life.sent.len() as u64 > conn.counters().bytes_out;
+            let unsent = life.sent.len() as u64 > conn.info().traffic.bytes_out;
             let after = |from: Option<Instant>, limit: &Duration| {
                 conn.now() - from.expect("it was opened") >= *limit
             };
@@ -916,7 +916,7 @@ impl Handler for Actor {
                         && self.had(life.tag, |was| was.write == Some(*limit))
                 }
                 CloseReason::MaxAge { limit } => {
-                    conn.age() >= *limit / 10 * 9
+                    conn.info().age >= *limit / 10 * 9
                         && self.had(life.tag, |was| was.max_age == Some(*limit))
                 }
                 CloseReason::Drained => {

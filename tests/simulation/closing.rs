@@ -219,7 +219,7 @@ fn the_states_of_other_connections_are_reached_from_a_callback_and_from_posted_c
             reactor.for_each(|conn| *conn.state::<u32>().unwrap() /= 2);
         });
     };
-    world.handle().post(double).unwrap();
+    world.handle().post(0, double).unwrap();
     let _ = world.run_for(30 * SECOND);
     let words: Vec<String> =
         peers.iter().map(|peer| String::from_utf8(peer.received()).unwrap()).collect();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use readyloop::sim::{Answer, Clock, Ending, Faults, Reading, Rng, World};
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Error,
-    Handler, Input, SendError, TimerKey,
+    BoxError, Budgets, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction,
+    Error, Handler, Input, SendError, TimerKey,
 };
 
 #[path = "../../examples/proxy.rs"]
@@ -95,7 +95,7 @@ fn world(config: Config) -> (World<Diary>, Diary) {
 fn who_is_called_is_served_like_anybody_else() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::Takes);
-    let id = world.reactor().connect(remote(1)).unwrap();
+    let id = world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
     let _ = world.run_until_still();
     let peer = world.called().pop().unwrap();
     assert_eq!(peer.addr(), remote(1));
@@ -123,12 +123,12 @@ fn addresses_are_tried_in_turn_and_only_the_last_failure_is_one() {
     world.answer(remote(3), Answer::KeepsSilent);
     world.answer(remote(4), Answer::Takes);
     let addrs = [remote(1), remote(2), remote(3), remote(4)];
-    world.reactor().connect(&addrs[..]).unwrap();
+    world.reactor().connect(&addrs[..], &ConnectOptions::new()).unwrap();
     let _ = world.run_for(10 * SECOND);
     assert_eq!(diary.take(), ["#1 open out 10.0.0.4"]);
     assert_eq!(world.open_sockets(), 1, "what failed is closed");
 
-    world.reactor().connect(&addrs[..3]).unwrap();
+    world.reactor().connect(&addrs[..3], &ConnectOptions::new()).unwrap();
     let _ = world.run_for(11 * SECOND);
     assert_eq!(
         diary.take(),
@@ -149,7 +149,7 @@ fn an_address_that_keeps_silent_leaves_time_for_the_next() {
     world.answer(remote(1), Answer::KeepsSilent);
     world.answer(remote(2), Answer::Takes);
     let options = ConnectOptions::new().timeout(2 * SECOND);
-    world.reactor().connect_with(&[remote(1), remote(2)][..], &options).unwrap();
+    world.reactor().connect(&[remote(1), remote(2)][..], &options).unwrap();
     let _ = world.run_for(SECOND - SECOND / 100);
     assert_eq!(diary.take(), [""; 0]);
     let _ = world.run_for(SECOND / 10);
@@ -160,9 +160,9 @@ fn an_address_that_keeps_silent_leaves_time_for_the_next() {
 fn with_no_address_or_no_time_it_fails_but_not_at_once() {
     let (mut world, diary) = world(Config::new());
     let nowhere: [SocketAddr; 0] = [];
-    world.reactor().connect(&nowhere[..]).unwrap();
+    world.reactor().connect(&nowhere[..], &ConnectOptions::new()).unwrap();
     let at_once = ConnectOptions::new().timeout(Duration::ZERO);
-    world.reactor().connect_with(remote(1), &at_once).unwrap();
+    world.reactor().connect(remote(1), &at_once).unwrap();
     assert_eq!(diary.take(), [""; 0]);
     let _ = world.run_until_still();
     assert_eq!(
@@ -180,8 +180,8 @@ fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::KeepsSilent);
     world.answer(remote(2), Answer::Takes);
-    let silent = world.reactor().connect(remote(1)).unwrap();
-    let not_begun = world.reactor().connect(remote(2)).unwrap();
+    let silent = world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+    let not_begun = world.reactor().connect(remote(2), &ConnectOptions::new()).unwrap();
     let mut context = world.reactor().context();
     let mut conn = context.get(not_begun).unwrap();
     assert!(!conn.is_open() && conn.try_send(b"x") == Err(SendError::Closed));
@@ -201,7 +201,7 @@ fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
 fn whoever_tries_again_from_the_failure_gets_one_for_each_try() {
     let diary = Diary { tries_again: Some((3, remote(1))), ..Diary::default() };
     let mut world = World::new(1, Config::new(), diary.clone()).unwrap();
-    world.reactor().connect(remote(1)).unwrap();
+    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
     let _ = world.run_until_still();
     let failed = diary.take();
     assert_eq!(failed.len(), 4, "{failed:?}");
@@ -213,14 +213,17 @@ fn when_the_reactor_stops_those_that_are_being_opened_fail_and_no_new_ones_are_b
     let diary = Diary { tries_again: Some((1_000, remote(1))), ..Diary::default() };
     let mut world = World::new(1, Config::new(), diary.clone()).unwrap();
     world.answer(remote(1), Answer::KeepsSilent);
-    world.reactor().connect(remote(1)).unwrap();
+    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
     world.handle().connect([remote(1)], &ConnectOptions::new()).unwrap();
     let _ = world.run_for(SECOND);
     world.handle().stop();
     assert!(world.run_for(SECOND).is_break());
     assert_eq!(diary.take(), ["#1 failed: the reactor stopped", "#2 failed: the reactor stopped"]);
     assert_eq!((world.open_sockets(), world.stats().open), (0, 0));
-    assert!(matches!(world.reactor().connect(remote(1)), Err(Error::Stopped)));
+    assert!(matches!(
+        world.reactor().connect(remote(1), &ConnectOptions::new()),
+        Err(Error::Stopped)
+    ));
     assert!(world.handle().connect([remote(1)], &ConnectOptions::new()).is_err());
 }
 
@@ -228,7 +231,7 @@ fn when_the_reactor_stops_those_that_are_being_opened_fail_and_no_new_ones_are_b
 fn a_drain_ends_at_its_deadline_also_if_a_handler_tries_again_and_again() {
     let diary = Diary { tries_again: Some((usize::MAX, remote(1))), ..Diary::default() };
     let mut world = World::new(1, Config::new(), diary).unwrap();
-    world.reactor().connect(remote(1)).unwrap();
+    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
     world.reactor().drain(SECOND);
     assert!(world.run_for(SECOND / 2).is_continue());
     assert!(world.run_for(SECOND).is_break());
@@ -323,7 +326,10 @@ fn row_42_after_an_address_that_cannot_be_used_the_next_is_tried_at_once() {
         let (mut world, diary) = world(Config::new());
         world.answer(remote(3), Answer::Takes);
         world.fail_connects(&[error; 2]);
-        world.reactor().connect(&[remote(1), remote(2), remote(3)][..]).unwrap();
+        world
+            .reactor()
+            .connect(&[remote(1), remote(2), remote(3)][..], &ConnectOptions::new())
+            .unwrap();
         // No deadline passes: nothing has waited for a timer.
         let _ = world.run_until_still();
         assert_eq!(diary.take(), ["#1 open out 10.0.0.3"], "{error:?}");
@@ -338,7 +344,7 @@ fn row_42_an_address_that_cannot_be_used_and_is_the_only_one_fails_at_once_with_
     for (step, number) in UNUSABLE {
         let (mut world, diary) = world(Config::new());
         world.fail_connects(&[(step, number)]);
-        world.reactor().connect(remote(1)).unwrap();
+        world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
         let _ = world.run_until_still();
         let failed = diary.take();
         assert!(failed[0].contains(&format!("{step} failed")), "{failed:?}");
@@ -352,7 +358,7 @@ fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_wait
     let (mut world, diary) = world(Config::new());
     for number in 1..=50 {
         world.answer(remote(number), Answer::Takes);
-        world.reactor().connect(remote(number)).unwrap();
+        world.reactor().connect(remote(number), &ConnectOptions::new()).unwrap();
     }
     let _ = world.run_until_still();
     assert_eq!(diary.take().len(), 50);
@@ -360,7 +366,7 @@ fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_wait
         world.fail_connects(&[error; 100]);
         let began = world.now();
         for number in 1..=100 {
-            world.reactor().connect(remote(number)).unwrap();
+            world.reactor().connect(remote(number), &ConnectOptions::new()).unwrap();
         }
         let _ = world.run_until_still();
         let failed = diary.take();
@@ -370,7 +376,7 @@ fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_wait
         assert!(world.now() - began < SECOND / 10, "{:?}", world.now() - began);
     }
     // As soon as there is a port again, so is a connection.
-    world.reactor().connect(remote(7)).unwrap();
+    world.reactor().connect(remote(7), &ConnectOptions::new()).unwrap();
     let _ = world.run_until_still();
     assert_eq!(diary.take(), ["#251 open out 10.0.0.7"]);
 }
@@ -393,7 +399,7 @@ fn a_lack_of_room_in_any_call_tries_the_same_address_again() {
         world.answer(remote(1), Answer::Takes);
         world.answer(remote(2), Answer::Takes);
         world.fail_connects(&[error]);
-        world.reactor().connect(&[remote(1), remote(2)][..]).unwrap();
+        world.reactor().connect(&[remote(1), remote(2)][..], &ConnectOptions::new()).unwrap();
         let _ = world.run_for(SECOND);
         assert_eq!(diary.take(), ["#1 open out 10.0.0.1"], "{error:?}");
     }
@@ -405,12 +411,12 @@ fn for_want_of_descriptors_the_same_address_is_tried_again_until_the_time_is_ove
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::Takes);
     world.fail_connects(&[("socket", EMFILE); 3]);
-    world.reactor().connect(&[remote(1), remote(2)][..]).unwrap();
+    world.reactor().connect(&[remote(1), remote(2)][..], &ConnectOptions::new()).unwrap();
     let _ = world.run_for(10 * SECOND);
     assert_eq!(diary.take(), ["#1 open out 10.0.0.1"]);
 
     world.fail_connects(&[("socket", EMFILE); 1_000]);
-    world.reactor().connect(remote(1)).unwrap();
+    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
     let _ = world.run_for(9 * SECOND);
     assert_eq!(diary.take(), [""; 0]);
     let _ = world.run_for(2 * SECOND);
@@ -444,8 +450,8 @@ fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::KeepsSilent);
     world.answer(remote(2), Answer::Takes);
-    world.reactor().connect(remote(1)).unwrap();
-    world.reactor().connect(remote(2)).unwrap();
+    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+    world.reactor().connect(remote(2), &ConnectOptions::new()).unwrap();
     let drain = 3 * SECOND;
     world.reactor().drain(drain);
     assert!(world.run_for(2 * SECOND).is_continue());
@@ -472,7 +478,7 @@ fn limits_on_newcomers_do_not_concern_those_that_are_called() {
         let addr = world.listen("10.0.0.9:7000").unwrap();
         for number in 1..=3 {
             world.answer(remote(number), Answer::Takes);
-            world.reactor().connect(remote(number)).unwrap();
+            world.reactor().connect(remote(number), &ConnectOptions::new()).unwrap();
         }
         let _ = world.run_for(SECOND / 10);
         let newcomer = world.dial(addr);
@@ -497,13 +503,14 @@ fn limits_on_newcomers_do_not_concern_those_that_are_called() {
 
 #[test]
 fn a_thousand_that_are_opened_at_once_take_turns_with_everybody_else() {
-    let (mut world, diary) = world(Config::new().connect_budget(10));
+    let (mut world, diary) =
+        world(Config::new().budgets(Budgets { connects: 10, ..Budgets::default() }));
     let addr = world.listen("10.0.0.9:7000").unwrap();
     let client = world.dial(addr);
     let _ = world.run_until_still();
     world.answer(remote(1), Answer::Takes);
     for _ in 0..1_000 {
-        world.reactor().connect(remote(1)).unwrap();
+        world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
     }
     let turns = world.stats().turns;
     client.send(b"hello");
@@ -524,8 +531,8 @@ fn an_event_is_no_proof_of_a_connection() {
         world.set_faults(Faults { latency: SECOND, ..faults });
         world.answer(remote(1), Answer::Takes);
         world.answer(remote(2), Answer::KeepsSilent);
-        world.reactor().connect(remote(1)).unwrap();
-        world.reactor().connect(remote(2)).unwrap();
+        world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+        world.reactor().connect(remote(2), &ConnectOptions::new()).unwrap();
         world.reactor().context().set_timer(SECOND / 100, TICK);
         let _ = world.run_for(20 * SECOND);
         let lines = diary.take();

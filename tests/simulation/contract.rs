@@ -722,7 +722,7 @@ fn row_44_slow_turns_in_a_row_move_no_deadline() {
         let silent: SocketAddr = ([10, 0, 0, 9], 7).into();
         world.answer(silent, Answer::KeepsSilent);
         let options = ConnectOptions::new().timeout(SECOND);
-        world.reactor().connect_with(silent, &options).unwrap();
+        world.reactor().connect(silent, &options).unwrap();
         world.reactor().context().set_timer(SECOND, TimerKey(0));
         let began = world.now();
         let expected = ["tick", "IdleTimeout { limit: 1s }", "not connected"];

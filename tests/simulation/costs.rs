@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use readyloop::services::Echo;
 use readyloop::sim::{Ending, Faults, Reading, World};
-use readyloop::{BoxError, CloseReason, Config, Conn, Handler, Input, from_fn};
+use readyloop::{BoxError, Budgets, CloseReason, Config, Conn, Handler, Input, from_fn};
 
 const ADDR: &str = "10.0.0.1:7000";
 
@@ -80,7 +80,9 @@ fn a_producer_stops_when_its_peer_is_cut_off_for_not_reading() {
 
 #[test]
 fn what_was_left_for_want_of_budget_is_done_without_a_new_event() {
-    let mut world = World::new(1, Config::new().read_budget(1), Echo).unwrap();
+    let mut world =
+        World::new(1, Config::new().budgets(Budgets { read: 1, ..Budgets::default() }), Echo)
+            .unwrap();
     let addr = world.listen(ADDR).unwrap();
     world.set_faults(Faults {
         short_read: 255,
@@ -96,7 +98,9 @@ fn what_was_left_for_want_of_budget_is_done_without_a_new_event() {
 
 #[test]
 fn one_turn_reads_no_more_of_a_connection_than_its_budget_and_one_read() {
-    let mut world = World::new(1, Config::new().read_budget(1), Echo).unwrap();
+    let mut world =
+        World::new(1, Config::new().budgets(Budgets { read: 1, ..Budgets::default() }), Echo)
+            .unwrap();
     let addr = world.listen(ADDR).unwrap();
     // Each read brings a few bytes, and more are always there.
     let faults = Faults { short_read: 255, partial_means_blocked: false, ..Faults::none() };
@@ -132,9 +136,9 @@ fn a_reactor_that_is_thrown_away_closes_everybody() {
         }
         fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
             assert!(matches!(reason, CloseReason::Stopped));
-            let age = conn.age(); // to the millisecond
+            let age = conn.info().age; // to the millisecond
             assert!(age.abs_diff(Duration::from_secs(7)) < Duration::from_millis(2), "{age:?}");
-            assert_eq!((conn.counters().bytes_in, conn.counters().reads), (5, 1));
+            assert_eq!((conn.info().traffic.bytes_in, conn.info().traffic.reads), (5, 1));
             self.0.set(self.0.get() + 1);
         }
     }

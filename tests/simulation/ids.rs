@@ -41,7 +41,7 @@ fn row_51_an_id_of_one_server_names_no_connection_of_another() {
             let refused = handle.send(id, *b"x").unwrap_err();
             assert_eq!((refused.returned, refused.why), (b"x".to_vec(), Refusal::OtherServer));
             assert_eq!(handle.close(id).unwrap_err().why, Refusal::OtherServer);
-            let refused = handle.post_for(id, |_| unreachable!("it names no reactor here"));
+            let refused = handle.post(id, |_| unreachable!("it names no reactor here"));
             let why = refused.unwrap_err().why;
             assert_eq!(CallError::from(why).to_string(), Refusal::OtherServer.to_string());
             for reactor in one.reactors() {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use readyloop::services::Echo;
 use readyloop::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{
-    BoxError, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input, Overflow,
-    Refusal, Report, Suspension, TimerKey, from_fn,
+    BoxError, Budgets, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input,
+    Overflow, Refusal, Report, Suspension, TimerKey, from_fn,
 };
 
 use crate::endless::Endless;
@@ -98,7 +98,7 @@ impl Handler for Alarms {
         (): &mut (),
         key: TimerKey,
     ) -> Result<(), BoxError> {
-        let age = conn.age().as_secs();
+        let age = conn.info().age.as_secs();
         self.journal.note(format!("{} timer {} at {age} s", conn.id(), key.0));
         conn.send(b"!");
         Ok(())
@@ -295,7 +295,10 @@ fn count(run: &AtomicUsize) {
 
 #[test]
 fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
-    let config = Config::new().mailbox_limit(1_000).message_budget(10).queue_budget(10_000);
+    let config = Config::new()
+        .mailbox_limit(1_000)
+        .budgets(Budgets { messages: 10, ..Budgets::default() })
+        .queue_budget(10_000);
     let (mut world, addr) = echo_world(config);
     world.set_faults(no_latency());
     let peer = world.dial(addr);
@@ -306,7 +309,7 @@ fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
     let mut returned = 0;
     for _ in 0..1_500 {
         let run = Arc::clone(&run);
-        if let Err(refused) = handle.post(move |_| count(&run)) {
+        if let Err(refused) = handle.post(0, move |_| count(&run)) {
             assert_eq!(refused.why, Refusal::Full);
             drop(refused.returned); // the closure
             returned += 1;
@@ -338,15 +341,15 @@ fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
     let run = Arc::new(AtomicUsize::new(0));
     for _ in 0..1_000 {
         let run = Arc::clone(&run);
-        handle.post(move |_| count(&run)).unwrap();
+        handle.post(0, move |_| count(&run)).unwrap();
     }
     handle.stop();
     assert!(world.turn(SECOND).is_break());
     assert_eq!(run.load(Ordering::Relaxed), 1_000);
-    let refused = handle.post(|_| ()).unwrap_err();
+    let refused = handle.post(0, |_| ()).unwrap_err();
     assert_eq!(refused.why, Refusal::Stopped);
     assert_eq!(handle.send(ghost, *b"who?").unwrap_err().returned, b"who?");
-    let error = handle.call(|_| ()).wait(SECOND).unwrap_err();
+    let error = handle.call(0, |_| ()).wait(SECOND).unwrap_err();
     assert_eq!(error, CallError::Refused(Refusal::Stopped));
 }
 
@@ -383,7 +386,7 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
     let ids: Vec<_> = world.reactor().context().ids().collect();
     for id in ids.clone() {
         handle
-            .post(move |reactor| {
+            .post(0, move |reactor| {
                 let mut conn = reactor.get(id).expect("it is there");
                 let count = *conn.state::<usize>().expect("no callback has it");
                 conn.send(count.to_string().as_bytes());
@@ -391,7 +394,7 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
             .unwrap();
     }
     let panics: fn(&mut Context<'_>) = |_| std::panic::panic_any(crate::actor::SCRIPTED);
-    handle.post(panics).unwrap();
+    handle.post(0, panics).unwrap();
     let third = ids[2];
     let _ = world.run_until_still();
     let reactor = world.reactor();
@@ -420,8 +423,8 @@ fn a_call_from_a_callback_or_a_post_is_refused_instead_of_waiting_for_itself() {
     let handle = world.handle();
     let inner = handle.clone();
     handle
-        .post(move |_| {
-            assert_eq!(inner.call(|_| ()).wait(SECOND), Err(CallError::OwnThread));
+        .post(0, move |_| {
+            assert_eq!(inner.call(0, |_| ()).wait(SECOND), Err(CallError::OwnThread));
             assert!(inner.connections(SECOND).is_err());
             assert!(inner.replace(|_| Echo, |_, ()| None, SECOND).is_err());
         })
@@ -936,7 +939,7 @@ fn a_drain_waits_for_whoever_has_paused_its_connection_to_work_at_the_answer() {
         conn.send(b"done");
         conn.resume();
     };
-    world.handle().post(answer).unwrap();
+    world.handle().post(0, answer).unwrap();
     assert!(world.run_for(10 * SECOND).is_break());
     assert_eq!((answered.received(), answered.ending()), (b"done".to_vec(), Some(Ending::Fin)));
     assert_eq!(figures(world.report()), report(1, 1, 0));

@@ -8,8 +8,8 @@ use std::time::Duration;
 use readyloop::services::Echo;
 use readyloop::sim::{Answer, Ending, Peer, Reading, World};
 use readyloop::{
-    CloseReason, Config, Conn, Error, Handler, Input, ListenOptions, Overflow, Result, Suspension,
-    from_fn,
+    CloseReason, Config, Conn, ConnectOptions, Error, Handler, Input, ListenOptions, Overflow,
+    Result, Suspension, from_fn,
 };
 
 const PLAIN: &str = "10.0.0.1:7000";
@@ -113,7 +113,7 @@ fn a_handler_reads_the_tag_of_the_listener_that_accepted() {
     assert_eq!(ask(&mut two.world, &tagged, "tag"), "7");
     let remote = ([10, 0, 0, 9], 1).into();
     two.world.answer(remote, Answer::Takes);
-    two.world.reactor().connect(remote).unwrap();
+    two.world.reactor().connect(remote, &ConnectOptions::new()).unwrap();
     let _ = two.world.run_until_still();
     let called = two.world.called().remove(0);
     assert_eq!(ask(&mut two.world, &called, "tag"), "0", "it was opened outward");

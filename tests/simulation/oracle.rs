@@ -266,7 +266,7 @@ impl Run {
         let closure = move |reactor: &mut Context<'_>| {
             reactor.with_handler(|actor: &mut Actor, reactor| actor.posted(reactor, id));
         };
-        let posted = self.handle.post_for(id, closure);
+        let posted = self.handle.post(id, closure);
         self.posts.returned += usize::from(posted.is_err());
     }
 
@@ -277,7 +277,7 @@ impl Run {
         let reactor = &mut reactors[reactor];
         let now = reactor.context().now();
         let options = dials::options(timeout, seed);
-        if let Ok(id) = reactor.connect_with(&addrs[..], &options) {
+        if let Ok(id) = reactor.connect(&addrs[..], &options) {
             self.ledger.borrow_mut().begin(id, Dial::new(addrs, timeout, now));
         }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use readyloop::services::Echo;
 use readyloop::sim::{Ending, Faults, Peer, Reading, World};
-use readyloop::{BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, from_fn};
+use readyloop::{
+    BoxError, Budgets, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, from_fn,
+};
 
 use crate::endless::Endless;
 
@@ -45,7 +47,7 @@ impl Handler for Ends {
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
-        self.0.borrow_mut().push((conn.age(), reason.to_string()));
+        self.0.borrow_mut().push((conn.info().age, reason.to_string()));
     }
 }
 
@@ -207,7 +209,9 @@ fn row_22_those_who_trickle_a_byte_now_and_then_are_gone_by_their_age() {
 #[test]
 fn many_deadlines_at_once_are_spread_over_turns_and_others_are_served_between() {
     const MANY: u64 = 20_000;
-    let config = Config::new().idle_timeout(Some(60 * SECOND)).timer_budget(100);
+    let config = Config::new()
+        .idle_timeout(Some(60 * SECOND))
+        .budgets(Budgets { timers: 100, ..Budgets::default() });
     let (mut world, addr, ends) = ends_world(config);
     let _peers: Vec<Peer> = (0..MANY).map(|_| world.dial(addr)).collect();
     assert!(world.run_until_still().is_continue());
@@ -671,7 +675,8 @@ fn row_24_beside_one_that_never_stops_each_request_is_answered_in_two_turns() {
 #[test]
 fn row_24_those_who_never_stop_wait_for_each_other_and_nobody_waits_for_all_of_them() {
     const FLOODERS: usize = 300;
-    let (mut world, addr, _) = ends_world(Config::new().accept_budget(FLOODERS));
+    let (mut world, addr, _) =
+        ends_world(Config::new().budgets(Budgets { accepts: FLOODERS, ..Budgets::default() }));
     let faults = Faults { buffer: 1 << 22, latency: Duration::from_nanos(1), ..Faults::none() };
     world.set_faults(faults);
     let quiet = world.dial(addr);
@@ -705,7 +710,12 @@ fn one_turn_writes_no_more_to_a_connection_than_its_budget() {
         input.take();
         conn.send(&[b'x'; 50_000]);
     });
-    let mut world = World::new(1, Config::new().write_budget(1_000), handler).unwrap();
+    let mut world = World::new(
+        1,
+        Config::new().budgets(Budgets { write: 1_000, ..Budgets::default() }),
+        handler,
+    )
+    .unwrap();
     let addr = world.listen(ADDR).unwrap();
     world.set_faults(Faults { buffer: 1 << 20, ..Faults::none() });
     let peer = world.dial(addr);
@@ -729,7 +739,9 @@ fn one_turn_makes_no_more_calls_on_one_input_than_the_budget() {
         input.take_exact(1);
         *count.borrow_mut() += 1;
     });
-    let mut world = World::new(1, Config::new().call_budget(7), handler).unwrap();
+    let mut world =
+        World::new(1, Config::new().budgets(Budgets { calls: 7, ..Budgets::default() }), handler)
+            .unwrap();
     let addr = world.listen(ADDR).unwrap();
     let peer = world.dial(addr);
     peer.send(&[b'x'; 100]);
@@ -745,7 +757,8 @@ fn one_turn_makes_no_more_calls_on_one_input_than_the_budget() {
 
 #[test]
 fn one_turn_accepts_no_more_than_the_budget() {
-    let (mut world, addr, _) = ends_world(Config::new().accept_budget(3));
+    let (mut world, addr, _) =
+        ends_world(Config::new().budgets(Budgets { accepts: 3, ..Budgets::default() }));
     world.set_faults(Faults { latency: Duration::from_nanos(1), ..Faults::none() });
     let _peers: Vec<Peer> = (0..30).map(|_| world.dial(addr)).collect();
     let mut before = 0;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use readyloop::sim::{Faults, Reading, Rng};
-use readyloop::{Config, Overflow};
+use readyloop::{Budgets, Config, Overflow};
 
 /// A run, whole. The same scenario goes the same way.
 #[derive(Clone, Debug)]
@@ -90,18 +90,21 @@ impl Limits {
             .high_water(self.high_water)
             .low_water(self.low_water)
             .queue_limit(self.queue_limit)
-            .read_budget(self.read_budget)
-            .accept_budget(self.accept_budget)
+            .budgets(Budgets {
+                read: self.read_budget,
+                write: self.write_budget,
+                calls: self.call_budget,
+                accepts: self.accept_budget,
+                timers: self.timer_budget,
+                messages: self.message_budget,
+                ..Budgets::default()
+            })
             .linger_timeout(self.linger)
             .first_byte_timeout(self.first_byte)
             .idle_timeout(self.idle)
             .write_timeout(self.write)
             .max_age(self.max_age)
-            .write_budget(self.write_budget)
-            .call_budget(self.call_budget)
-            .timer_budget(self.timer_budget)
             .queue_budget(self.queue_budget)
-            .message_budget(self.message_budget)
             .mailbox_limit(self.mailbox_limit)
             .drain_quiet(self.drain_quiet)
     }

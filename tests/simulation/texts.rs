@@ -211,7 +211,7 @@ fn row_60_what_a_message_or_a_migration_panics_with_is_one_escaped_line() {
         let addr = world.listen(ADDR).unwrap();
         let _peer = world.dial(addr);
         let _ = world.run_for(SECOND);
-        world.handle().post(|_| panic!("{EVIL}")).unwrap();
+        world.handle().post(0, |_| panic!("{EVIL}")).unwrap();
         let _ = world.run_for(SECOND);
         let replaced = world.reactor().replace(handler(), |_, ()| panic!("{EVIL}"));
         let error = replaced.map(drop).unwrap_err();

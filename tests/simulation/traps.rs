@@ -66,7 +66,7 @@ fn trusts(world: &mut World<Buggy>) {
     let addr = world.listen(ADDR).unwrap();
     let peer = world.dial(addr);
     peer.send(b"hello");
-    let _ = world.handle().post(|reactor| {
+    let _ = world.handle().post(0, |reactor| {
         reactor.with_handler(|handler: &mut Buggy, _| handler.act(Place::Post));
     });
     let _ = world.run_for(10 * SECOND);

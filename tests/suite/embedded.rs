@@ -89,7 +89,7 @@ fn a_reactor_in_another_loop_misses_nothing_and_makes_no_turn_in_vain() {
     writing.join().unwrap();
     assert!(back == long);
     // Other threads are heard.
-    let open = handle.call(|reactor| reactor.stats().open).wait(DEADLINE).unwrap();
+    let open = handle.call(0, |reactor| reactor.stats().open).wait(DEADLINE).unwrap();
     assert!(open <= 50, "{open}");
     // Deadlines come.
     for client in &mut clients {

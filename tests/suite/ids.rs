@@ -34,11 +34,11 @@ fn row_51_what_one_server_is_told_about_an_id_never_reaches_a_connection_of_anot
             for id in ids.iter().filter(|_| here != there) {
                 assert_eq!(handle.close(*id).unwrap_err().why, Refusal::OtherServer);
                 assert_eq!(handle.send(*id, *b"x").unwrap_err().why, Refusal::OtherServer);
-                assert!(handle.post_for(*id, |_| ()).is_err());
+                assert!(handle.post(*id, |_| ()).is_err());
                 for reactor in 0..handle.reactors() {
                     let id = *id;
                     let is_unknown = move |reactor: &mut Context<'_>| reactor.get(id).is_none();
-                    assert!(handle.call_to(reactor, is_unknown).wait(DEADLINE).unwrap());
+                    assert!(handle.call(reactor, is_unknown).wait(DEADLINE).unwrap());
                 }
             }
         }

@@ -40,7 +40,7 @@ fn row_30_eight_threads_that_flood_the_mailbox_get_back_what_it_does_not_take_an
                         let count =
                             move |_: &mut Context<'_>| _ = run.fetch_add(1, Ordering::Relaxed);
                         if let Err(Refused { why, returned: closure, .. }) =
-                            server.handle.post(count)
+                            server.handle.post(0, count)
                         {
                             assert_eq!(why, Refusal::Full);
                             drop(closure);
@@ -78,7 +78,10 @@ fn row_31_no_wake_up_is_lost_while_the_reactor_falls_asleep_after_each_message()
                 let run = Arc::new(AtomicUsize::new(0));
                 for round in 0..rounds {
                     let told = Arc::clone(&run);
-                    server.handle.post(move |_| told.store(round + 1, Ordering::Release)).unwrap();
+                    server
+                        .handle
+                        .post(0, move |_| told.store(round + 1, Ordering::Release))
+                        .unwrap();
                     let give_up = Instant::now() + DEADLINE;
                     while run.load(Ordering::Acquire) <= round {
                         // Nothing else wakes the reactor.
@@ -102,7 +105,7 @@ fn row_32_what_was_taken_before_a_stop_has_run_and_what_comes_after_it_returns()
             let poster = scope.spawn(|| {
                 for sent in 1.. {
                     let run = Arc::clone(&run);
-                    let posted = handle.post(move |_| _ = run.fetch_add(1, Ordering::Relaxed));
+                    let posted = handle.post(0, move |_| _ = run.fetch_add(1, Ordering::Relaxed));
                     if posted.is_err_and(|refused| refused.why == Refusal::Stopped) {
                         return (sent, 1);
                     }
@@ -127,9 +130,9 @@ fn a_call_brings_an_answer_a_panic_or_says_that_it_took_too_long() {
     const LONG: Duration = Duration::from_secs(20);
     let server = Server::start(Config::new(), Echo);
     let handle = &server.handle;
-    assert_eq!(handle.call(|_| 6 * 7).wait(LONG), Ok(42));
+    assert_eq!(handle.call(0, |_| 6 * 7).wait(LONG), Ok(42));
     let panics = |_: &mut Context<'_>| -> u8 { panic!("this panic is part of the test") };
-    assert_eq!(handle.call(panics).wait(LONG), Err(CallError::NoAnswer));
+    assert_eq!(handle.call(0, panics).wait(LONG), Err(CallError::NoAnswer));
     let released = Arc::new(AtomicBool::new(false));
     let until = Arc::clone(&released);
     let blocks = move |_: &mut Context<'_>| {
@@ -137,9 +140,9 @@ fn a_call_brings_an_answer_a_panic_or_says_that_it_took_too_long() {
             thread::yield_now();
         }
     };
-    assert_eq!(handle.call(blocks).wait(Duration::from_millis(1)), Err(CallError::TimedOut));
+    assert_eq!(handle.call(0, blocks).wait(Duration::from_millis(1)), Err(CallError::TimedOut));
     released.store(true, Ordering::Release);
-    assert_eq!(handle.call(|_| "goes on").wait(LONG), Ok("goes on"));
+    assert_eq!(handle.call(0, |_| "goes on").wait(LONG), Ok("goes on"));
 }
 
 #[test]
@@ -385,7 +388,7 @@ fn connections_of_two_reactors_talk_to_each_other_by_the_handle() {
             let word = input.take().to_vec();
             for reactor in 0..handle.reactors() {
                 let word = word.clone();
-                handle.post_to(reactor, move |reactor| reactor.broadcast(&word))?;
+                handle.post(reactor, move |reactor| reactor.broadcast(&word))?;
             }
             Ok(())
         }
@@ -446,10 +449,10 @@ fn a_reactor_that_fails_ends_the_server_with_an_error() {
     }
     for _ in 0..2 {
         let bomb = Bomb;
-        handle.post_to(2, move |_| std::mem::forget(bomb)).unwrap();
+        handle.post(2, move |_| std::mem::forget(bomb)).unwrap();
     }
     let asker = handle.clone();
-    let asking = thread::spawn(move || asker.call_to(2, |_| ()).wait(Duration::MAX));
+    let asking = thread::spawn(move || asker.call(2, |_| ()).wait(Duration::MAX));
     let error = server.run().unwrap_err();
     assert!(matches!(error, Error::Reactor { index: 2, .. }), "{error:?}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
@@ -458,7 +461,7 @@ fn a_reactor_that_fails_ends_the_server_with_an_error() {
     let is_told = matches!(answer, Err(CallError::NoAnswer | CallError::Refused(_)));
     assert!(is_told, "{answer:?}");
     for reactor in 0..3 {
-        let refused = handle.post_to(reactor, |_| ()).unwrap_err();
+        let refused = handle.post(reactor, |_| ()).unwrap_err();
         assert_eq!(refused.why, Refusal::Stopped, "reactor {reactor}");
     }
     assert!(Reactors::new(Config::new(), 0, |_| Echo).is_err());
@@ -565,7 +568,7 @@ fn row_05_a_reactor_that_can_be_reached_by_a_handle_goes_on_and_listens_again_wh
     wait_until("it is noticed", || handle.stats().listeners_lost == 1);
     let other = handle.clone();
     drop(handle);
-    assert!(other.call(|reactor| reactor.stats().open).wait(DEADLINE).is_ok(), "it still runs");
+    assert!(other.call(0, |reactor| reactor.stats().open).wait(DEADLINE).is_ok(), "it still runs");
     drop(other);
     assert_eq!(lost(thread.join().unwrap()).0, addr);
 }

@@ -121,7 +121,7 @@ fn row_60_a_panic_of_several_lines_in_any_callback_or_closure_is_one_escaped_lin
     let target = echo.addr;
     server
         .handle
-        .post(move |reactor| {
+        .post(0, move |reactor| {
             reactor.connect(&[target], &ConnectOptions::new());
             panic!("clumsy closure\nsecond line\r\n\x1b[31mred\u{85}")
         })

@@ -16,7 +16,6 @@ use super::log::last_panic;
 use super::numbers::WorldNumbers;
 use crate::addr::Addr;
 use crate::config::Config;
-use crate::core::admission::Balance;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
@@ -169,11 +168,6 @@ impl<H: Handler> World<H> {
         kernel.set_faults(calmed);
     }
 
-    /// Which reactor gets a newcomer, as [`Server::balance`](crate::Server::balance) says it.
-    pub fn balance(&mut self, balance: Balance) {
-        self.reactors[0].handle().set_balance(balance);
-    }
-
     /// Has the reactor listen on an address, as [`Reactor::listen`] does. Any address will do.
     ///
     /// # Errors
@@ -242,12 +236,12 @@ impl<H: Handler> World<H> {
     /// # Examples
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
-    /// use readyloop::{Config, sim::{Answer, World}, services::Echo};
+    /// use readyloop::{Config, ConnectOptions, services::Echo, sim::{Answer, World}};
     ///
     /// let mut world = World::new(42, Config::new(), Echo)?;
     /// let addr = ([10, 0, 0, 2], 7).into();
     /// world.answer(addr, Answer::Takes);
-    /// world.reactor().connect(addr)?;
+    /// world.reactor().connect(addr, &ConnectOptions::new())?;
     /// let _ = world.run_until_still();
     /// let peer = &world.called()[0];
     /// peer.send(b"hello");
