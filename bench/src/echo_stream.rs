@@ -177,7 +177,7 @@ mod tests {
         (stream, bytes)
     }
 
-    /// What is told of these pieces.
+    /// The answers and differences in these pieces.
     fn receive(
         stream: &mut EchoStream,
         content: &Content,

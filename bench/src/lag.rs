@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn messages_that_were_never_sent_are_laid_on_the_bench_unless_the_server_did_not_answer() {
         let held = |late| Some(HeldBack { at: SECOND, late, under_way: 1_048_576 });
-        for (held_back, who) in [
+        for (held_back, beginning) in [
             (None, "the bench itself could not keep to --rate 7: 5,000,000,000 messages"),
             (
                 held(SECOND / 2),
@@ -126,7 +126,7 @@ mod tests {
             let tally = Tally { behind: 5_000_000_000, held_back, ..Tally::default() };
             let said = problem(&open_loop(), &tally, None, None).unwrap();
             assert!(
-                said.starts_with(who) && said.contains("5,000,000,000 messages that"),
+                said.starts_with(beginning) && said.contains("5,000,000,000 messages that"),
                 "{said}"
             );
         }

@@ -76,7 +76,7 @@ fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
     } else if has("open files") {
         "; raise the limit of open files (ulimit -n), or open fewer".to_owned()
     } else if has("refused") {
-        format!("; does a server listen on {target}, and does it take so many?")
+        format!("; does a server listen on {target}, and does it accept this many connections?")
     } else if has("timed out") {
         format!(
             "; within {:?} the server did not take them: it may be at its limit of connections, or its \

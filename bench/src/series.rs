@@ -49,12 +49,12 @@ impl Series {
         self.finish_some();
     }
 
-    /// A thread has told of all its `seconds`.
+    /// A thread has ended. It has reported `seconds` seconds.
     pub(super) fn end(&mut self, seconds: u64) {
         self.threads = self.threads.saturating_sub(1);
         // It is counted no more where it was.
-        let told = (seconds as usize).saturating_sub(self.done.len());
-        self.pending.iter_mut().take(told).for_each(|(threads, _)| *threads -= 1);
+        let reported = (seconds as usize).saturating_sub(self.done.len());
+        self.pending.iter_mut().take(reported).for_each(|(threads, _)| *threads -= 1);
         self.finish_some();
     }
 
@@ -75,7 +75,7 @@ impl Series {
         });
     }
 
-    /// The last second of which all have told.
+    /// The last second that all threads have reported.
     pub(super) fn last(&self) -> Option<&Second> {
         self.done.last()
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_summed_up_when_all_threads_have_told_of_it() {
+    fn a_second_is_summed_up_when_all_threads_have_reported_of_it() {
         let mut series = Series::new(2);
         series.add(0, &latencies(&[1_000, 1_000]));
         series.add(1, &latencies(&[5_000]));
