@@ -5,7 +5,6 @@ use std::net::TcpStream;
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::explained;
 use super::patience::Patience;
 
 /// Waits until the server's system has confirmed the FIN from here, and with it all that was sent before.
@@ -33,6 +32,6 @@ pub(super) fn wait_for_peer(stream: TcpStream, patience: &mut Patience) -> io::R
     }
     match stream.take_error()? {
         None => Ok(()),
-        Some(error) => Err(explained(ErrorKind::ConnectionReset, error.to_string())),
+        Some(error) => Err(io::Error::new(ErrorKind::ConnectionReset, error.to_string())),
     }
 }

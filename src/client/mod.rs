@@ -4,10 +4,10 @@ mod confirm;
 mod open;
 mod patience;
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
-use std::{error, fmt};
 
 use crate::core::kept::Kept;
 use patience::{Patience, is_to_be_tried_again};
@@ -108,7 +108,9 @@ impl Client {
     pub fn connect(addrs: impl ToSocketAddrs, timeout: Duration) -> io::Result<Self> {
         let addrs: Vec<_> = addrs
             .to_socket_addrs()
-            .map_err(|error| explained(error.kind(), format!("the name has no address: {error}")))?
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("the name has no address: {error}"))
+            })?
             .collect();
         let (stream, peer) = open::first_of(&addrs, &Patience::new(Some(timeout)))?;
         stream.set_nodelay(true)?;
@@ -312,7 +314,7 @@ impl Client {
         loop {
             if self.kept.len() > self.limit {
                 let text = format!("more than {} bytes came, which is the limit", self.limit);
-                return Err(explained(ErrorKind::InvalidData, text));
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
             }
             let is_more = self.read_more(&mut patience).map_err(|error| {
                 let so_far = format!("after {} bytes, before the end", self.kept.len());
@@ -368,9 +370,9 @@ impl Client {
             // There was a connection, so it has been reset.
             ErrorKind::NotConnected => {
                 let kind = *self.failure.get_or_insert(ErrorKind::ConnectionReset);
-                explained(kind, "the connection was reset before it could be finished")
+                io::Error::new(kind, "the connection was reset before it could be finished")
             }
-            kind => explained(kind, format!("the connection cannot be finished: {error}")),
+            kind => io::Error::new(kind, format!("the connection cannot be finished: {error}")),
         })?;
         self.is_shut_down = true;
         Ok(())
@@ -476,7 +478,7 @@ impl Client {
     fn send_within(&mut self, bytes: &[u8], patience: &mut Patience) -> io::Result<()> {
         if self.is_shut_down {
             let text = "nothing can be sent after shutdown_write, which has told the server so";
-            return Err(explained(ErrorKind::BrokenPipe, text));
+            return Err(io::Error::new(ErrorKind::BrokenPipe, text));
         }
         let mut sent = 0;
         while sent < bytes.len() {
@@ -504,7 +506,10 @@ impl Client {
         patience: &mut Patience,
     ) -> io::Result<Vec<u8>> {
         if delimiter.is_empty() {
-            return Err(explained(ErrorKind::InvalidInput, "a delimiter has at least one byte"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "a delimiter has at least one byte",
+            ));
         }
         loop {
             let mut search = self.kept.take_search();
@@ -518,7 +523,7 @@ impl Client {
                     quoted(delimiter),
                     self.limit
                 );
-                return Err(explained(ErrorKind::InvalidData, text));
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
             }
             if let Some(at) = found {
                 let mut message = self.take(at + delimiter.len());
@@ -585,8 +590,4 @@ impl fmt::Debug for Client {
 
 fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
-}
-
-fn explained(kind: ErrorKind, text: impl Into<Box<dyn error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(kind, text)
 }

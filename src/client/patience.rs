@@ -3,8 +3,6 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use super::explained;
-
 /// The system knows no shorter time-out; 0 would mean none.
 const SHORTEST: Duration = Duration::from_micros(1);
 
@@ -53,7 +51,7 @@ impl Patience {
             ErrorKind::BrokenPipe => format!("the server had closed the connection {so_far}"),
             _ => format!("the connection failed {so_far}: {error}"),
         };
-        explained(error.kind(), text)
+        io::Error::new(error.kind(), text)
     }
 }
 
