@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::patience::Patience;
+use super::deadline::Deadline;
 
 /// Tries them in turn, each with an equal share of the time that is left.
 pub(super) fn first_of(
     addrs: &[SocketAddr],
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> io::Result<(TcpStream, SocketAddr)> {
     if addrs.is_empty() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "there is no address to connect to"));
@@ -17,7 +17,7 @@ pub(super) fn first_of(
     let mut failures = Vec::new();
     let mut kind = ErrorKind::InvalidInput;
     for (addr, untried) in addrs.iter().zip((1..=addrs.len() as u32).rev()) {
-        match connect_to(*addr, patience.share_of(untried)) {
+        match connect_to(*addr, deadline.share_of(untried)) {
             Ok(stream) => return Ok((stream, *addr)),
             Err(error) => {
                 kind = error.kind();
