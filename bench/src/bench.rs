@@ -11,8 +11,8 @@ use crate::driver::Common;
 use crate::error::Error;
 use crate::events::Event;
 use crate::plan::{Load, Plan};
+use crate::preflight;
 use crate::report::Report;
-use crate::room;
 use crate::sources::{self, Sources};
 
 /// A run that can start: its plan is checked, and nothing is open yet.
@@ -42,7 +42,7 @@ impl Bench {
         let mut targets = resolve(target)?;
         let process = std::process::id();
         let churns = plan.load == Load::Churn;
-        let ports = room::ports();
+        let ports = preflight::ports();
         let sources =
             Sources::choose(&plan.sources, &targets, plan.connections, churns, process, ports);
         targets.retain(|target| sources.reach(target));
@@ -51,7 +51,7 @@ impl Bench {
                 "{target} cannot be reached from each --source: IPv4 or IPv6"
             )));
         }
-        room::check(&plan, &sources, sources::how_to_add(&targets))?;
+        preflight::check(&plan, &sources, sources::how_to_add(&targets))?;
         let (sender, events) = mpsc::channel();
         let common = Common {
             content: Content::new(plan.sizes, process.into()),
@@ -127,7 +127,7 @@ fn resolve(target: &str) -> Result<Vec<SocketAddr>, Error> {
     match addrs.first() {
         None => Err(refused("the name has no address".to_owned())),
         Some(addr) if addr.port() == 0 => {
-            Err(Error::Plan(format!("{target}: nobody can be reached at port 0")))
+            Err(Error::Plan(format!("{target}: no server has port 0")))
         }
         Some(_) => Ok(addrs),
     }

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// Nanoseconds since the run began: half as large as an `Instant`, and a message under way costs one.
+/// The time in nanoseconds since the run began. It is half as large as an `Instant`: each message under way has two.
 ///
-/// It is read once in each callback that brings answers, behind the wait and before the verifying. That reading
-/// is the end of those messages and the beginning of the next ones, which go out when the callback returns.
-/// The alternative, the time of the reactor's turn, costs nothing, but would be wrong at both ends: in a turn
-/// that serves a thousand connections the last of them would be sent to a whole turn after its time, and its
-/// answer be counted a whole turn too early. What is measured includes the bench's own verifying, and the
-/// time that an answer waits while the bench is busy with others; never less than the server took.
+/// It is read once in each callback that brings answers, before they are verified. That reading ends the latency of
+/// these messages and begins that of the next ones, which go out when the callback returns. The time of the reactor's
+/// turn would cost nothing, but would be wrong at both ends: in a turn that serves a thousand connections, the last is
+/// served a whole turn later. A latency includes the verifying and the time that an answer waits while the bench is
+/// busy with others. It is never less than what the server took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     zero: Instant,

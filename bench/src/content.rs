@@ -1,17 +1,17 @@
-//! What is sent, and whether the same comes back.
+//! The content of messages, and the comparison of answers.
 
 use super::sizes::Sizes;
 
-/// Where a message has room for it, it begins with the numbers of its connection and of itself, so that an
-/// answer that is doubled, swapped or given to somebody else is wrong for certain.
+/// A message of this length or more begins with the number of its connection and its own number. So an answer that is
+/// doubled, swapped or sent on another connection is always wrong.
 const HEADER: usize = 8;
 
 /// How many different windows there are.
 const WINDOWS: usize = 1 << 16;
 
-/// All messages that will ever be sent: each is a window into one buffer of noise, at a place that follows
-/// from its connection and its number. So nothing is kept of what was sent, and a comparison runs as fast
-/// as memory is read.
+/// The content of all messages: each is a window into one buffer of noise. The place of the window follows from the
+/// numbers of the connection and the message. So nothing is kept of a message that was sent, and answers are compared at
+/// the speed of memory.
 pub(super) struct Content {
     noise: Box<[u8]>,
     sizes: Sizes,
@@ -27,7 +27,7 @@ impl Content {
     }
 
     /// The message with this number, from 0, on this connection.
-    #[expect(clippy::cast_possible_truncation, reason = "after so many, numbers may repeat")]
+    #[expect(clippy::cast_possible_truncation, reason = "numbers may repeat after 2^32")]
     pub(super) fn message(&self, connection: u32, number: u64) -> Message<'_> {
         let chance = mix(self.seed ^ mix(u64::from(connection) << 32) ^ number);
         let len = self.sizes.pick(chance >> 32);

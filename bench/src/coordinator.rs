@@ -123,7 +123,7 @@ impl Coordinator {
             self.workers.push(worker);
         }
         self.drive();
-        // Even a reactor that is stopped does what it was told before.
+        // A reactor that is stopped still runs the closures that were posted before.
         self.tell_all(|driver, _| driver.interrupt());
         self.is_over.store(true, Ordering::Release);
         for worker in self.workers.drain(..) {
@@ -239,10 +239,10 @@ impl Coordinator {
     fn tell_all(&self, what: impl Fn(&mut Driver, &mut Context<'_>) + Clone + Send + 'static) {
         for worker in &self.workers {
             let what = what.clone();
-            let tell = move |reactor: &mut Context<'_>| {
+            let post = move |reactor: &mut Context<'_>| {
                 reactor.with_handler(what);
             };
-            let _ = worker.handle.post(0, tell); // one that has failed has told so
+            let _ = worker.handle.post(0, post); // A reactor that has failed has sent an event.
         }
     }
 

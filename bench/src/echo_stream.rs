@@ -1,22 +1,21 @@
-//! One connection's messages: what is under way, and what of it has come back.
+//! The messages of one connection, and their answers.
 
 use std::collections::VecDeque;
 
 use super::content::{Content, Message};
 
-/// Messages go out in order, and their answers are expected in this order, in any pieces.
+/// Messages go out in order. Their answers come in this order, in any pieces.
 ///
-/// What they contain follows from their numbers, so all that is kept of those under way is since when each
-/// one counts.
+/// The content of a message follows from its number. So only two times are kept for a message under way.
 #[derive(Debug)]
 pub(super) struct EchoStream {
     /// Its number among the connections of all threads.
     number: u32,
     sent: u64,
     answered: u64,
-    /// How much of the answer at hand has come.
+    /// How many bytes of the current answer have come.
     position: usize,
-    /// That answer is wrong already.
+    /// Whether the current answer is wrong already.
     is_wrong: bool,
     /// For each message under way, the oldest first.
     since: VecDeque<Since>,
@@ -25,7 +24,7 @@ pub(super) struct EchoStream {
 /// In nanoseconds on the clock of the run.
 #[derive(Clone, Copy, Debug)]
 struct Since {
-    /// When it was due: its latency counts from there.
+    /// When it was due. Its latency counts from here.
     due: u64,
     /// When it was handed over: a bench that is late itself does not lay that on the server.
     sent: u64,
@@ -178,7 +177,7 @@ mod tests {
         (stream, bytes)
     }
 
-    /// What is told of these pieces.
+    /// The answers and differences in these pieces.
     fn receive(
         stream: &mut EchoStream,
         content: &Content,

@@ -12,17 +12,17 @@ pub(super) enum ErrorKind {
     Connect,
     /// A connection was lost.
     Loss,
-    /// A message was not answered, or wrongly.
+    /// A message was answered wrongly or not at all.
     Message,
 }
 
-/// No port is left: what becomes of a connection without one.
+/// The cause if the kernel has no free port for a connection.
 pub(super) const NO_PORT: &str = "no free port";
 
-/// The bench's own limit of what may be queued: what becomes of the connection that holds the most of it.
+/// The cause if the bench itself closes a connection, because too much is queued.
 pub(super) const NO_MEMORY: &str = "the bench's own limit of memory";
 
-/// What the failure of an attempt to connect is called, by the system call that failed.
+/// The cause of a failed attempt to connect, by the system call that failed.
 pub(super) fn cause_of_attempt(step: &str, error: &io::Error) -> String {
     match (step, error.kind()) {
         // Without a source the kernel looks for a port in `connect`, with one in `bind`: ip(7), bind(2).
@@ -36,10 +36,10 @@ pub(super) fn cause_of_attempt(step: &str, error: &io::Error) -> String {
     }
 }
 
-/// What an error is called, however often it comes.
+/// The name of an error. Equal errors have equal names.
 pub(super) fn cause(error: &io::Error) -> String {
     match error.kind().to_string() {
-        // Those that the standard library has no word for say so in their own.
+        // The standard library has no name for these.
         word if word.starts_with("uncategorized") => error.to_string(),
         word => word,
     }

@@ -1,4 +1,4 @@
-//! What the threads of a run tell its coordinator.
+//! The messages of the threads to the coordinator.
 
 use super::latency::Latencies;
 use super::share::Share;
@@ -6,7 +6,7 @@ use super::tally::Tally;
 
 #[derive(Debug)]
 pub(super) enum Event {
-    /// Each of a thread's connections is open, or has failed; so many are open.
+    /// Each connection of a thread is open or has failed. `open` are open.
     Ready { open: u64 },
     /// A second of the measured time is over.
     Second { second: u64, latencies: Box<Latencies> },
@@ -14,20 +14,20 @@ pub(super) enum Event {
     Ended(Box<Ended>),
     /// A reactor has failed.
     Failed(String),
-    /// SIGINT or SIGTERM.
+    /// The run is ended from another thread.
     Interrupted,
 }
 
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) tally: Tally,
-    /// How late messages were that had a time.
+    /// How late messages were sent that were due at a time.
     pub(super) lateness: Latencies,
     /// When the measured time ended, on the clock of the run.
     pub(super) at: u64,
-    /// Of how many seconds it has told.
+    /// How many seconds it has reported.
     pub(super) seconds: u64,
-    /// Nobody was left to send, or it was interrupted.
+    /// No connection was left, or it was interrupted.
     pub(super) ended_early: bool,
     pub(super) share: Share,
 }

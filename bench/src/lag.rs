@@ -1,4 +1,4 @@
-//! Whether an open loop has kept to its rate, or has measured the bench in the place of the server.
+//! Whether an open loop has kept to its rate. If not, it may have measured the bench instead of the server.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::numbers::{grouped, time};
 use super::plan::{Load, Plan};
 use super::tally::{HeldBack, Tally};
 
-/// Half of the messages may be so late whatever their latency is, in microseconds.
+/// The median lateness that is no problem whatever the latency is, in microseconds.
 const TOLERABLE: f64 = 1_000.0;
 
-/// What to say if not every message was sent when it was due: whether the bench or the server was too slow.
+/// The problem if messages were not sent when they were due: the bench or the server was too slow.
 pub(super) fn problem(
     plan: &Plan,
     tally: &Tally,
@@ -23,7 +23,7 @@ pub(super) fn problem(
         0 => String::new(),
         behind => format!("{} messages that were due were never sent", grouped(behind)),
     };
-    // A bench that was in time until it held as much as it may has a server that does not answer.
+    // If the bench was on time until it reached its limit, the server does not answer.
     if let Some(HeldBack { at, under_way, .. }) = tally.held_back.filter(is_in_time) {
         let after = Duration::from_nanos(at).as_secs_f64();
         let then = if never_sent.is_empty() { "later ones were sent late" } else { &never_sent };
@@ -67,7 +67,7 @@ mod tests {
         Plan { load: Load::Open { rate: 7 }, ..Plan::sample() }
     }
 
-    /// Of which only the median counts.
+    /// Only the median is used.
     fn of_median(p50: f64) -> LatencyReport {
         let [min, mean, p90, p99, p999, p9999, max] = [0.0; 7];
         LatencyReport { min, mean, p50, p90, p99, p999, p9999, max }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn messages_that_were_never_sent_are_laid_on_the_bench_unless_the_server_did_not_answer() {
         let held = |late| Some(HeldBack { at: SECOND, late, under_way: 1_048_576 });
-        for (held_back, who) in [
+        for (held_back, beginning) in [
             (None, "the bench itself could not keep to --rate 7: 5,000,000,000 messages"),
             (
                 held(SECOND / 2),
@@ -126,7 +126,7 @@ mod tests {
             let tally = Tally { behind: 5_000_000_000, held_back, ..Tally::default() };
             let said = problem(&open_loop(), &tally, None, None).unwrap();
             assert!(
-                said.starts_with(who) && said.contains("5,000,000,000 messages that"),
+                said.starts_with(beginning) && said.contains("5,000,000,000 messages that"),
                 "{said}"
             );
         }

@@ -1,16 +1,16 @@
-//! How long answers took.
+//! Latencies of answers.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Longer ones count as this: an hour, in nanoseconds.
+/// An hour, in nanoseconds. A longer latency counts as this.
 const LONGEST: u64 = 3_600_000_000_000;
 
-/// Latencies in nanoseconds, to three digits. However many there are, they take the same memory.
+/// Latencies in nanoseconds, to three digits, in memory of a fixed size.
 #[derive(Clone, Debug)]
 pub(super) struct Latencies {
     histogram: Histogram<u64>,
-    /// All digits of these three.
+    /// These three are exact.
     min: u64,
     max: u64,
     sum: u128,
@@ -46,7 +46,7 @@ impl Latencies {
         self.histogram.is_empty()
     }
 
-    /// The latency that so many of a hundred did not exceed, in microseconds.
+    /// The latency that this percentage did not exceed, in microseconds.
     pub(super) fn percentile(&self, percent: f64) -> f64 {
         // The upper end of a bucket, which may be more than there was; or the longest that there are buckets for,
         // which may be less.

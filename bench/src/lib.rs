@@ -49,10 +49,11 @@ mod numbers;
 mod pacer;
 mod plan;
 mod plot;
+mod preflight;
 mod problems;
 mod progress;
 mod report;
-mod room;
+
 mod schedule;
 mod series;
 mod server_side;

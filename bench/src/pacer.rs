@@ -12,12 +12,13 @@ use super::clock::Clock;
 use super::driver::Driver;
 use super::schedule::Due;
 
-/// After so long at most it is seen that the run has ended before its time.
+/// The longest sleep: then the pacer checks whether the run has ended early.
 const NAP: Duration = Duration::from_millis(50);
 
-/// A reactor's timers are kept to two milliseconds, which is more than most answers take. A thread that sleeps
-/// until the next message is due, and then has the reactor woken, is behind by what the
-/// kernel needs to wake the two, and meanwhile the reactor takes answers.
+/// A thread that sleeps until the next message is due, and then wakes the reactor.
+///
+/// A reactor's timers have a resolution of two milliseconds, which is more than most answers take. This thread is late
+/// by the time that the kernel needs to wake two threads. Meanwhile the reactor reads answers.
 pub(super) struct Pacer {
     pub(super) handle: Handle,
     pub(super) clock: Clock,
@@ -60,7 +61,7 @@ impl Pacer {
         }
     }
 
-    /// Returns whether the reactor is still there.
+    /// Returns false if the reactor has stopped.
     fn post(&self, is_posted: &Arc<AtomicBool>) -> bool {
         let is_posted = Arc::clone(is_posted);
         let send = move |reactor: &mut Context<'_>| {

@@ -48,7 +48,7 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Load {
-    /// Closed loop: so many messages are under way on each active connection. Each answer brings the next message.
+    /// Closed loop: each answer brings the next message.
     Closed {
         /// How many messages are under way on each active connection.
         pipeline: u32,
@@ -90,17 +90,17 @@ impl Load {
     }
 }
 
-/// In an open loop no more is under way than this, over all threads: what a server does not answer has to fit into
+/// The limit of bytes under way in an open loop, over all threads: messages that the server does not answer take
 /// memory.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The same in messages, of which each takes some bytes beside its own.
+/// The limit of messages under way in an open loop. Each takes some bytes beside its own.
 const MOST_MESSAGES: u64 = 1 << 20;
 
-/// Sending may last so much longer than it was to in a short run: a thread that is woken late is no want of speed.
+/// How much longer sending may last in a short run: a thread that wakes up late is not too slow.
 pub(super) const SLACK: Duration = Duration::from_millis(100);
 
-/// And no more than this in a long one.
+/// How much longer sending may last in a long run.
 const MOST_SLACK: Duration = Duration::from_secs(5);
 
 impl Plan {
@@ -175,13 +175,13 @@ impl Plan {
         numbers.into_iter().find_map(|(flag, number)| (number == 0).then_some(flag))
     }
 
-    /// How many messages may be under way in an open loop, on all connections of one thread: at least one for each.
+    /// How many messages may be under way in an open loop on all connections of one thread: at least one for each.
     pub(super) fn most_under_way(&self) -> u64 {
         let most = (MOST_BYTES / self.sizes.largest() as u64).min(MOST_MESSAGES);
         most.max(self.active.into()).div_ceil(self.threads.into())
     }
 
-    /// For so long after the end what was due before it is still sent.
+    /// How long after the end of the run messages are sent that were due before it.
     pub(super) fn slack(&self) -> Duration {
         (self.duration / 10).clamp(SLACK, MOST_SLACK)
     }

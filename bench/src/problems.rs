@@ -1,12 +1,12 @@
-//! What went wrong, and what can be done about it.
+//! The problems of a run, and what to do about them.
 
 use super::error_kind::{ErrorKind, NO_MEMORY, NO_PORT};
 use super::plan::Plan;
 use super::sources::{as_reached, how_to_add};
 use super::tally::Tally;
 
-/// One line for each kind of thing that is missing or wrong; none if the run is whole. What the bench itself could
-/// not do comes first: the rest may follow from it.
+/// One line for each problem. There is none if the run is whole. Problems of the bench itself come first: the others may
+/// follow from them.
 pub(super) fn all(
     target: &str,
     plan: &Plan,
@@ -70,13 +70,13 @@ fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
         let target = target.parse().map(as_reached);
         let how_to_add = how_to_add(&target.into_iter().collect::<Vec<_>>());
         format!(
-            "; {how_to_add}, or open fewer: a source has the ports of net.ipv4.ip_local_port_range, and whoever \
-             is closed from here keeps its own for a minute"
+            "; {how_to_add}, or open fewer: a source has the ports of net.ipv4.ip_local_port_range, and a \
+             connection that the bench closes keeps its port for a minute"
         )
     } else if has("open files") {
         "; raise the limit of open files (ulimit -n), or open fewer".to_owned()
     } else if has("refused") {
-        format!("; does a server listen on {target}, and does it take so many?")
+        format!("; does a server listen on {target}, and does it accept this many connections?")
     } else if has("timed out") {
         format!(
             "; within {:?} the server did not take them: it may be at its limit of connections, or its \

@@ -1,4 +1,4 @@
-//! What is shown while it runs, to somebody who watches.
+//! The progress line on a terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::numbers::time;
 use super::series::Second;
 
-/// Behind the bar all figures have to fit into a terminal of 80 columns.
+/// The bar leaves room for all figures in a terminal of 80 columns.
 const STYLE: &str = "{prefix} [{bar:10}] {wide_msg}";
 
 /// A line on standard error, if that is a terminal.
@@ -63,7 +63,7 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// What follows is not written behind it.
+    /// Clears the line for the output that follows.
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

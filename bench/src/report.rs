@@ -1,4 +1,4 @@
-//! What a run comes to: the same for people, for programs and for the exit code.
+//! The report of a run: the same for people, for programs and for the exit code.
 
 use serde::Serialize;
 
@@ -11,17 +11,17 @@ use super::series::Second;
 use super::server_side::Spent;
 use super::tally::Tally;
 
-/// What has happened, before it is judged.
+/// The raw results of a run.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) tally: Tally,
     pub(super) latencies: Latencies,
-    /// How late the bench itself was with messages that had a time.
+    /// How late the bench sent messages that were due at a time.
     pub(super) lateness: Latencies,
     pub(super) series: Vec<Second>,
-    /// The measured time in nanoseconds: to the last answer, or as long as was asked for if that is longer.
+    /// The measured time in nanoseconds: to the last answer, at least the duration of the plan.
     pub(super) measured: u64,
-    /// What kept the run from being done: an interruption, a reactor that failed.
+    /// What ended the run early: an interruption, a reactor that failed.
     pub(super) obstacles: Vec<String>,
     pub(super) server: Option<Server>,
 }
@@ -48,27 +48,27 @@ pub struct Report {
     pub(super) version: &'static str,
     pub(super) target: String,
     pub(super) load: LoadReport,
-    /// Nothing was lost, wrong or left undone.
+    /// Whether there are no problems.
     pub(super) whole: bool,
     pub(super) problems: Vec<String>,
     pub(super) connections: Connections,
-    /// Answered, and right.
+    /// How many messages were answered rightly.
     pub(super) messages: u64,
     pub(super) wrong: u64,
     pub(super) unanswered: u64,
-    /// Due on connections that were gone.
+    /// How many messages were due on connections that were gone.
     pub(super) unsent: u64,
-    /// Due and never sent, as the bench itself was behind.
+    /// How many messages were due and never sent, as the bench itself was too slow.
     pub(super) behind: u64,
-    /// When the run was interrupted.
+    /// How many messages were under way when the run was interrupted.
     pub(super) under_way: u64,
     pub(super) bytes: u64,
     pub(super) seconds: f64,
     pub(super) messages_per_second: f64,
     pub(super) bytes_per_second: f64,
-    /// Without an answer there is none.
+    /// `None` if no message was answered.
     pub(super) latency_us: Option<LatencyReport>,
-    /// How much later than it was due the bench handed a message over: its own fault, and part of the latency.
+    /// How late the bench sent messages: its own fault, and part of the latency.
     pub(super) late_us: Option<LatencyReport>,
     pub(super) errors: Vec<ErrorReport>,
     pub(super) server: Option<ServerReport>,
@@ -115,13 +115,12 @@ pub(super) struct ServerReport {
     pub(super) system_us_per_message: Option<f64>,
     pub(super) resident_bytes_per_connection: Option<f64>,
     pub(super) resident_bytes_after_echo: Option<f64>,
-    /// Why there are none although they were looked for.
+    /// Why the resident bytes are not known.
     #[serde(skip)]
     pub(super) resident_unknown: Option<&'static str>,
 }
 
-/// What a process takes and gives back by itself, by whole pages and more, is too great a part of the growth by
-/// fewer connections.
+/// With fewer connections, the memory that a process takes and returns by itself is too large a part of its growth.
 const ENOUGH_FOR_RESIDENT: u64 = 1_000;
 
 #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]

@@ -1,14 +1,14 @@
 //! When messages are due.
 
-/// An open loop's messages: so many a second for all connections together, dealt out in turn.
+/// The messages of an open loop: at a fixed rate over all connections, which send in turn.
 ///
-/// All times are in nanoseconds since the measured time began, and follow from the numbers alone: nothing
-/// that a server does moves them.
+/// All times are in nanoseconds since the measured time began. They follow from the numbers alone: nothing that a
+/// server does moves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
     /// Messages a second.
     pub(super) rate: u64,
-    /// Among so many connections.
+    /// How many connections send them.
     pub(super) connections: u64,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Due {
     schedule: Schedule,
     /// The connections' numbers among all active ones, rising.
     connections: Vec<u64>,
-    /// Whose message is the next.
+    /// The connection that sends next.
     turn: usize,
     round: u64,
 }

@@ -1,4 +1,4 @@
-//! What happened in each second.
+//! The results of each second.
 
 use std::collections::VecDeque;
 
@@ -11,19 +11,20 @@ use super::latency::Latencies;
 pub(super) struct Second {
     /// Counted from 0.
     pub(super) second: u64,
-    /// How many were answered in it.
+    /// How many messages were answered in it.
     pub(super) messages: u64,
-    /// Without an answer there is no latency.
+    /// `None` if no message was answered.
     pub(super) p50_us: Option<f64>,
     pub(super) p99_us: Option<f64>,
 }
 
-/// Puts the seconds of several threads together. Each thread tells of all its seconds in order until it ends, so
-/// that those of which all that go on have told can be summed up: latencies are only kept of those between the
-/// fastest thread and the slowest.
+/// Sums up the seconds of several threads.
+///
+/// Each thread reports its seconds in order until it ends. A second is summed up when every running thread has reported
+/// it. So latencies are only kept for the seconds between the slowest thread and the fastest.
 #[derive(Debug)]
 pub(super) struct Series {
-    /// Those that have not ended.
+    /// How many threads have not ended.
     threads: usize,
     done: Vec<Second>,
     pending: VecDeque<(usize, Latencies)>,
@@ -35,7 +36,7 @@ impl Series {
         Self { threads, done: Vec::new(), pending: VecDeque::new(), all: Latencies::new() }
     }
 
-    /// A thread tells of one of its seconds.
+    /// Adds a second of one thread.
     pub(super) fn add(&mut self, second: u64, latencies: &Latencies) {
         self.all.add(latencies);
         let index = second as usize - self.done.len();
@@ -48,12 +49,12 @@ impl Series {
         self.finish_some();
     }
 
-    /// A thread has told of all its `seconds`.
+    /// A thread has ended. It has reported `seconds` seconds.
     pub(super) fn end(&mut self, seconds: u64) {
         self.threads = self.threads.saturating_sub(1);
         // It is counted no more where it was.
-        let told = (seconds as usize).saturating_sub(self.done.len());
-        self.pending.iter_mut().take(told).for_each(|(threads, _)| *threads -= 1);
+        let reported = (seconds as usize).saturating_sub(self.done.len());
+        self.pending.iter_mut().take(reported).for_each(|(threads, _)| *threads -= 1);
         self.finish_some();
     }
 
@@ -74,7 +75,7 @@ impl Series {
         });
     }
 
-    /// The last second of which all have told.
+    /// The last second that all threads have reported.
     pub(super) fn last(&self) -> Option<&Second> {
         self.done.last()
     }
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_summed_up_when_all_threads_have_told_of_it() {
+    fn a_second_is_summed_up_when_all_threads_have_reported_of_it() {
         let mut series = Series::new(2);
         series.add(0, &latencies(&[1_000, 1_000]));
         series.add(1, &latencies(&[5_000]));

@@ -1,4 +1,4 @@
-//! What the load costs the server, as its kernel counts it in `/proc`.
+//! What the load costs the server: its processor time and memory, from `/proc`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -26,21 +26,21 @@ pub(super) struct Cpu {
 /// The nanoseconds of a tick: there are 100 in a second wherever Linux runs Rust programs (`USER_HZ`, time(7)).
 const TICK: u64 = 10_000_000;
 
-/// By so many ticks the two counts may differ although no thread has ended: each tick goes to whoever runs
-/// just then.
+/// By how many ticks the two counts may differ although no thread has ended: a whole tick is charged to the thread that
+/// runs at its end.
 const FEW: u64 = 3;
 
-/// Processor time of a while, in nanoseconds.
+/// Processor time between two readings, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spent {
-    /// Nothing if nothing could be read.
+    /// `None` if it cannot be read.
     pub(super) total: Option<f64>,
-    /// User and system, if there was a tick in either.
+    /// User and system time, if either has a tick.
     pub(super) split: Option<(f64, f64)>,
 }
 
 impl Spent {
-    /// Known, and nothing at all. A process that does anything takes some nanoseconds.
+    /// Whether it is known to be 0. A process that does anything takes some nanoseconds.
     pub(super) fn is_nothing(&self) -> bool {
         self.total == Some(0.0)
     }
@@ -236,8 +236,8 @@ mod tests {
         while own.cpu().unwrap().threads == before.threads {
             work = std::hint::black_box(work + 1);
         }
-        let nobody = ServerSide::new(u32::MAX);
-        assert_eq!(nobody.cpu().unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(nobody.resident().unwrap_err().kind(), ErrorKind::NotFound);
+        let none = ServerSide::new(u32::MAX);
+        assert_eq!(none.cpu().unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(none.resident().unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

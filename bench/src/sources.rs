@@ -1,33 +1,33 @@
-//! From which addresses connections are made.
+//! The addresses to connect from.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// So many connections are made from one address at most, and no more than half of its ports are taken
-/// (`ip_local_port_range`, ip(7)): to find one of the last free ones takes the kernel long.
+/// The most connections from one address. At most half of its ports are used (`ip_local_port_range`, ip(7)): the kernel
+/// takes long to find one of the last free ports.
 const MOST_OF_ONE: u64 = 10_000;
 
-/// A connection that is closed from here keeps its port for a minute (TIME_WAIT, tcp(7)). With the 28,232
-/// ports that Linux gives out by default, so many addresses last for 470,000 connections a second.
+/// How many addresses churn uses. A connection that the client closes first keeps its port for a minute (TIME_WAIT,
+/// tcp(7)). With the 28,232 ports that Linux has by default, these addresses last for 470,000 connections a second.
 const FOR_CHURN: u32 = 1_000;
 
-/// The addresses that connections are made from, in turn.
+/// The addresses to connect from. Connections take them in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sources {
-    /// The kernel's choice, as usual.
+    /// The kernel chooses.
     Any,
-    /// These, in turn.
+    /// The addresses of the plan.
     Given(Vec<SocketAddr>),
-    /// So many of 127.0.0.0/8, from this one on.
+    /// `number` addresses of 127.0.0.0/8, from the one with the index `first`.
     Loopback { first: u32, number: u32 },
 }
 
-/// Those of 127.0.0.0/8 that end in 0 or 255 are left out, as some take them for broadcasts, and so is
-/// 127.0.0.0/16, where servers and their neighbours are.
+/// Addresses of 127.0.0.0/8 that end in 0 or 255 are left out, as some programs take them for broadcasts. So is
+/// 127.0.0.0/16, where servers listen.
 const NETS: u32 = 255 * 256;
 const HOSTS: u32 = 254;
 
 impl Sources {
-    /// Those that are needed to reach one of `targets` with so many connections at once.
+    /// The addresses that `connections` to one of `targets` need.
     pub(super) fn choose(
         given: &[SocketAddr],
         targets: &[SocketAddr],

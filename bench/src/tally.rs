@@ -1,10 +1,10 @@
-//! What was counted.
+//! Counts.
 
 use std::collections::BTreeMap;
 
 use super::error_kind::ErrorKind;
 
-/// What one thread has counted, or all together.
+/// The counts of one thread, or of all together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) opened: u64,
@@ -17,13 +17,13 @@ pub(super) struct Tally {
     /// Messages that were under way, and connections that were being opened, when the run was interrupted.
     pub(super) under_way: u64,
     pub(super) opening: u64,
-    /// Due on connections that were gone.
+    /// Messages that were due on connections that were gone.
     pub(super) unsent: u64,
-    /// Due and never sent, as the bench itself was behind.
+    /// Messages that were due and never sent, as the bench itself was too slow.
     pub(super) behind: u64,
-    /// When the bench first sent nothing because as much was under way as it holds.
+    /// When the bench first stopped sending because its limit of messages under way was reached.
     pub(super) held_back: Option<HeldBack>,
-    /// What came back, right or wrong.
+    /// Bytes that came back, right or wrong.
     pub(super) bytes: u64,
     /// The first wrong byte.
     pub(super) first_wrong: Option<String>,

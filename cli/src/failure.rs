@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::streams;
 
 /// The exit code if clients were cut off.
-pub(crate) const CUT: u8 = 3;
+pub(crate) const CUT_OFF: u8 = 3;
 
 /// Why the binary fails, and with which exit code.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     /// The system refused. Exit code 1.
     System(String),
     /// The server has ended, and clients were cut off. Exit code 3.
-    Cut(String),
+    CutOff(String),
 }
 
 impl Failure {
@@ -33,12 +33,12 @@ impl Failure {
 
     /// The exit code is that of the first.
     fn and(self, other: Self) -> Self {
-        let (Self::Usage(more) | Self::System(more) | Self::Cut(more)) = other;
+        let (Self::Usage(more) | Self::System(more) | Self::CutOff(more)) = other;
         let both = |text| format!("{text}; {more}");
         match self {
             Self::Usage(text) => Self::Usage(both(text)),
             Self::System(text) => Self::System(both(text)),
-            Self::Cut(text) => Self::Cut(both(text)),
+            Self::CutOff(text) => Self::CutOff(both(text)),
         }
     }
 
@@ -48,7 +48,7 @@ impl Failure {
         let (text, code) = match self {
             Self::Usage(text) => (text, 2),
             Self::System(text) => (text, 1),
-            Self::Cut(text) => (text, CUT),
+            Self::CutOff(text) => (text, CUT_OFF),
         };
         let line: String = text.chars().flat_map(printable).collect();
         streams::say(&format!("readyloop: {line}"));

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, where they end a run that has results to show.
+//! SIGINT and SIGTERM for runs that have results to report.
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,7 +13,7 @@ use super::signals;
 
 /// What the first of these signals does. A second one ends the process at once, with exit code 1.
 ///
-/// Its descriptor is readable once the run was told to end.
+/// Its descriptor is readable after the first signal.
 #[derive(Clone)]
 pub(crate) struct Interrupt(Arc<Shared>);
 
@@ -24,13 +24,13 @@ struct Shared {
 }
 
 enum State {
-    /// There is nothing to show, so the process ends, with exit code 1.
+    /// There are no results: a signal ends the process with exit code 1.
     NoRun,
-    /// The run is told to end.
+    /// A signal ends the run by this function.
     Running(Box<dyn Fn() -> bool + Send>),
-    /// The run was told to end. The next signal ends the process.
+    /// The first signal has ended the run. The next one ends the process.
     HasCome,
-    /// The run is over, and its result is being written to a reader that may not read.
+    /// The run is over. Its results are being written, to a reader that may not read.
     Over { has_come: bool },
 }
 
@@ -41,32 +41,32 @@ impl State {
 }
 
 impl Interrupt {
-    /// Waits for them from now on. To be called before there is a second thread.
+    /// Waits for signals from now on. Call it before a second thread starts.
     ///
     /// # Errors
-    /// The system gives no thread or no descriptor.
+    /// The system cannot start a thread or open a descriptor.
     pub(crate) fn start() -> Result<Self, Failure> {
         let (readable, wakes) = UnixStream::pair().map_err(signals::refused)?;
         let state = Mutex::new(State::NoRun);
         let this = Self(Arc::new(Shared { state, readable, wakes }));
-        let told = this.clone();
-        signals::wait_for(&[SIGINT, SIGTERM], move |signal| told.on(signal))?;
+        let waiting = this.clone();
+        signals::wait_for(&[SIGINT, SIGTERM], move |signal| waiting.on(signal))?;
         Ok(this)
     }
 
-    /// A run begins. `end` tells it to end, and returns whether it is still there to be told.
+    /// A run begins. `end` ends it early, and returns false if it is over already.
     pub(crate) fn on_first(&self, end: impl Fn() -> bool + Send + 'static) {
         *self.lock() = State::Running(Box::new(end));
     }
 
-    /// Whether the run was told to end.
+    /// Whether a signal has ended the run.
     pub(crate) fn has_come(&self) -> bool {
         self.lock().has_come()
     }
 
     /// From now on a signal ends the process at once, with exit code 1, also the first.
     pub(crate) fn ends_at_once(&self) {
-        // One lock for both: a signal between them would be forgotten.
+        // One lock for both: a signal between them would be lost.
         let mut state = self.lock();
         let has_come = state.has_come();
         *state = State::Over { has_come };
@@ -76,12 +76,12 @@ impl Interrupt {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::HasCome) {
             State::Running(end) if end() => {
-                let _ = (&self.0.wakes).write(&[0]); // it has room for one byte
+                let _ = (&self.0.wakes).write(&[0]); // The buffer has room for one byte.
                 return;
             }
             State::HasCome | State::Over { .. } => {}
             State::NoRun | State::Running(_) => {
-                // The lock is held, so no run begins meanwhile.
+                // The lock is held, so no run can begin meanwhile.
                 Failure::System(format!("ended by {signal}")).report();
             }
         }
@@ -89,7 +89,7 @@ impl Interrupt {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
+        // No code panics while the lock is held.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Where the log goes.
+//! The log: to standard error, or to a file that can be rotated.
 
 use std::env;
 use std::fs::{File, OpenOptions};
@@ -16,31 +16,31 @@ use time::format_description::well_known::Rfc3339;
 
 use super::failure::{Failure, printable};
 
-/// The target of records that answer an operator. They are written at any level but off.
+/// The target of records that answer an operator. They are written at every level but off.
 const ANSWER: &str = "readyloop::answer";
 
-/// Orders that the log file is opened again: it was moved away to be rotated.
+/// Requests that the log file is opened again, after it was moved away for rotation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reopen {
-    is_ordered: Arc<AtomicBool>,
+    is_requested: Arc<AtomicBool>,
 }
 
 impl Reopen {
-    /// Before the next line.
-    pub(crate) fn order(&self) {
-        self.is_ordered.store(true, Ordering::Release);
+    /// The file is opened again before the next line.
+    pub(crate) fn request(&self) {
+        self.is_requested.store(true, Ordering::Release);
     }
 }
 
-/// Opens the file now if that was ordered, whatever the level of the log lets pass.
-pub(crate) fn go_on() {
+/// Opens the file now if that was requested, at every level of the log.
+pub(crate) fn reopen() {
     log::logger().flush();
     log::info!("the log goes on here");
 }
 
 /// Logs what an operator has asked for.
 pub(crate) fn answer(text: std::fmt::Arguments<'_>) {
-    // Not by a macro, which would judge by the level alone.
+    // The macros check the level alone.
     let record = Record::builder().level(Level::Info).target(ANSWER).args(text).build();
     log::logger().log(&record);
 }
@@ -57,7 +57,7 @@ pub(crate) fn start(level: LevelFilter, file: Option<&Path>) -> Result<Reopen, F
         has_colors: file.is_none() && has_colors(),
         output: Mutex::new(Output::to(target)),
     };
-    log::set_logger(Box::leak(Box::new(logger))) // it is needed to the end of the process
+    log::set_logger(Box::leak(Box::new(logger))) // It is needed until the process ends.
         .map_err(|error| Failure::System(format!("the log could not be started: {error}")))?;
     log::set_max_level(level);
     Ok(reopen)
@@ -78,7 +78,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            // Before the lock is taken: the texts are a handler's, and may panic or log.
+            // Before the lock is taken: the text may be a handler's, whose `Display` may panic or log.
             let line = line(record.level(), &record.args().to_string(), self.has_colors);
             self.output().log(&line);
         }
@@ -86,19 +86,19 @@ impl Log for Logger {
 
     fn flush(&self) {
         if self.level != LevelFilter::Off {
-            self.output().reopen_if_ordered();
+            self.output().reopen_if_requested();
         }
     }
 }
 
 impl Logger {
     fn output(&self) -> MutexGuard<'_, Output> {
-        // A panic while it is held leaves nothing half done.
+        // A panic while the lock is held leaves no invariant broken.
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One line, whatever the text is.
+/// Formats a record as one line.
 fn line(level: Level, text: &str, has_color: bool) -> String {
     let now = OffsetDateTime::now_utc().format(&Rfc3339);
     let mut line = now.unwrap_or_else(|_| "(beyond the year 9999)".to_owned());
@@ -125,13 +125,13 @@ fn has_colors() -> bool {
     io::stderr().is_terminal() && !is_plain && env::var_os("NO_COLOR").is_none()
 }
 
-/// Writes each line with one call, so that lines of several processes in one file are not mixed up. What could not
-/// be written is counted, and told as soon as something can be written again.
+/// Writes each line with one call, so that lines of several processes in one file do not mix. Lines that cannot be
+/// written are counted. A warning says so as soon as a line can be written again.
 struct Output {
     target: Target,
-    /// How many lines could not be written, and why not the last of them.
+    /// How many lines could not be written, and the last error.
     lost: Option<(u64, io::Error)>,
-    /// The last line that was lost has been written in part.
+    /// Whether a part of the last lost line was written.
     is_midline: bool,
 }
 
@@ -146,15 +146,15 @@ impl Output {
     }
 
     fn log(&mut self, line: &str) {
-        self.reopen_if_ordered();
-        let written = self.tell_of_lost_lines().and_then(|()| self.write(line));
+        self.reopen_if_requested();
+        let written = self.report_lost_lines().and_then(|()| self.write(line));
         if let Err(error) = written {
             let before = self.lost.take().map_or(0, |(lines, _)| lines);
             self.lost = Some((before + 1, error));
         }
     }
 
-    fn tell_of_lost_lines(&mut self) -> io::Result<()> {
+    fn report_lost_lines(&mut self) -> io::Result<()> {
         let Some((lines, error)) = &self.lost else { return Ok(()) };
         let text = format!("{lines} lines of the log are lost, the last by: {error}");
         self.write(&line(Level::Warn, &text, false))?;
@@ -179,9 +179,9 @@ impl Output {
         Ok(())
     }
 
-    fn reopen_if_ordered(&mut self) {
+    fn reopen_if_requested(&mut self) {
         let Target::File(file) = &mut self.target else { return };
-        if !file.reopen.is_ordered.swap(false, Ordering::AcqRel) {
+        if !file.reopen.is_requested.swap(false, Ordering::AcqRel) {
             return;
         }
         match append_to(&file.path) {
@@ -189,7 +189,7 @@ impl Output {
                 file.file = opened;
                 self.is_midline &= file.file.metadata().is_ok_and(|file| file.len() > 0);
             }
-            // The old file is better than none.
+            // Keep the old file.
             Err(error) => {
                 let path = file.path.display();
                 let text = format!(
@@ -211,7 +211,7 @@ impl Target {
     }
 }
 
-/// A file that is opened again by its name when that is ordered.
+/// A file that is opened again by its name on request.
 struct LogFile {
     path: PathBuf,
     file: File,
@@ -228,14 +228,14 @@ impl LogFile {
     }
 }
 
-/// Does not wait for a reader if this is a FIFO, neither now nor when it is full: the log is never a reason not to
-/// serve. It makes no difference to a file.
+/// Opens without blocking. A FIFO without a reader, or a full one, must not stop the server. It makes no difference to a
+/// file.
 fn append_to(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     OpenOptions::new().create(true).append(true).custom_flags(flags).open(path)
 }
 
-/// What refused to open it, and what can be done about it.
+/// Why it cannot be opened, and what to do about it.
 fn explained(path: &Path, error: &io::Error) -> String {
     let is_fifo = || path.metadata().is_ok_and(|file| file.file_type().is_fifo());
     match Errno::from_io_error(error) {

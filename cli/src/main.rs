@@ -16,7 +16,7 @@ mod serve;
 mod serve_signals;
 mod services;
 mod signals;
-mod standing;
+mod status;
 mod streams;
 mod values;
 

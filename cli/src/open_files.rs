@@ -1,14 +1,14 @@
-//! The limit of open files, which is the limit of connections.
+//! The limit of open files. Each connection takes a descriptor.
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::failure::Failure;
 
-/// Descriptors that are no client's.
+/// Descriptors that are not for clients.
 const OTHERS: u64 = 64;
 
-/// What the limit was and is.
+/// The limits before and after [`raise`].
 pub(crate) enum Raised {
     NoNeed(Limit),
     From { soft: Limit, hard: Limit },
@@ -28,12 +28,15 @@ pub(crate) fn raise() -> Raised {
     }
 }
 
-/// What it is now; `None` is no limit.
+/// The soft limit. `None` is no limit.
 pub(crate) fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Raises the limit, and refuses to begin with more clients than there can be, of which each takes a descriptor.
+/// Raises the limit, and checks that it allows this many clients.
+///
+/// # Errors
+/// [`Failure::System`] if it does not.
 pub(crate) fn must_allow(clients: u32) -> Result<(), Failure> {
     raise();
     match limit() {
@@ -46,7 +49,7 @@ pub(crate) fn must_allow(clients: u32) -> Result<(), Failure> {
 }
 
 impl Raised {
-    /// Says both limits. A server can do with less, so a refusal is only a warning.
+    /// Logs both limits. A server can run with the lower one, so a refusal is only a warning.
     pub(crate) fn log(&self) {
         match self {
             Self::NoNeed(limit) => log::info!("open files: the limit is {limit} (soft and hard)"),

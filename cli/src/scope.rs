@@ -1,8 +1,8 @@
-//! Scope ids: which interface an IPv6 address belongs to (RFC 4007), by its name or its number.
+//! Scope ids: the interface of an IPv6 address, by its name or its number (RFC 4007).
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// An address to connect from. Its port is 0: the system chooses one.
+/// Parses an address to connect from. Its port is 0: the system chooses one.
 pub(crate) fn source(text: &str) -> Result<SocketAddr, String> {
     match text.split_once('%') {
         None => text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 0)).ok(),
@@ -14,7 +14,7 @@ pub(crate) fn source(text: &str) -> Result<SocketAddr, String> {
     .ok_or_else(|| "not an address, such as 192.0.2.1, 2001:db8::1 or fe80::1%eth0".to_owned())
 }
 
-/// `[address%interface]:port`, with the number of the interface; `None` if the text is something else.
+/// Parses `[address%interface]:port`. `None` if the text has another form.
 pub(crate) fn scoped(text: &str) -> Result<Option<SocketAddr>, String> {
     let parts = || {
         let (ip, rest) = text.strip_prefix('[')?.split_once('%')?;

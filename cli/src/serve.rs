@@ -14,8 +14,8 @@ use super::serve_signals::{Ending, Signals};
 use super::services::{Chargen, Daytime, Discard};
 use super::{logging, open_files, streams};
 
-/// So long standard output may take for the lines that say where the server listens, before the log says so.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long standard output may take for the addresses before the log has a warning.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let signals = Signals::start(args.log_file.is_some())?;
@@ -62,18 +62,18 @@ where
     judge(signals.ending(), &report)
 }
 
-/// Whether everybody had what was theirs.
+/// Fails if clients were cut off.
 fn judge(ending: Option<Ending>, report: &Report) -> Result<(), Failure> {
     let Some(Ending { signal, at_once }) = ending else { return Ok(()) };
     log::info!("ended by {signal}");
     let Report { cut, unsent, .. } = report;
     if at_once {
-        return Err(Failure::Cut(format!(
+        return Err(Failure::CutOff(format!(
             "stopped at once by a second signal: {cut} clients were cut off, with {unsent} bytes unsent"
         )));
     }
     if *cut > 0 {
-        return Err(Failure::Cut(format!(
+        return Err(Failure::CutOff(format!(
             "{cut} clients were cut off, with {unsent} bytes unsent (--drain-timeout says how long they \
              have to finish)"
         )));
@@ -91,7 +91,7 @@ fn config(args: &ServeArgs) -> Config {
         .write_timeout(args.write_timeout.0)
         .linger_timeout(args.linger_timeout.0)
         .max_age(args.max_age.0)
-        // A process that nobody can reach is best replaced by its supervisor, which sees only that it ends.
+        // A process without listeners is best replaced by its supervisor, which sees only that it ends.
         .drain_without_listeners(Some(args.drain_timeout.0))
         .max_per_ip(args.max_per_ip.map(|most| most.0))
         .overflow(match args.overflow {
@@ -116,15 +116,16 @@ fn config(args: &ServeArgs) -> Config {
     config
 }
 
-/// Says on standard output where it listens, for scripts that wait for that. That standard output does not take it
-/// is no reason not to serve. But a script may wait in vain then, and the log says why. A thread waits for the reader,
-/// for ever if need be.
+/// Prints the addresses to standard output, for scripts that wait for them.
+///
+/// The server serves also if standard output does not take them. A script may wait in vain then, so the log has a warning.
+/// A thread waits for the reader, without a limit.
 fn announce(addrs: &[SocketAddr]) {
     let text: String = addrs.iter().map(|addr| format!("listening on {addr}\n")).collect();
     let warn = |error: io::Error| {
         log::warn!("standard output did not take where the server listens: {error}");
     };
-    let say = move || match streams::print_within(PATIENCE, &text) {
+    let say = move || match streams::print_within(ANNOUNCE_TIMEOUT, &text) {
         Err(error) if error.kind() == ErrorKind::TimedOut => {
             warn(error);
             let _ = streams::write_all(io::stdout(), text.as_bytes());
@@ -137,7 +138,7 @@ fn announce(addrs: &[SocketAddr]) {
     }
 }
 
-/// What refused an address, and what can be done about it. This server listens on those that are `taken`.
+/// Why an address is refused, and what to do about it. This server already listens on the addresses in `taken`.
 fn with_advice(error: &Error, taken: &[SocketAddr], only_v6: bool) -> String {
     let advice = match error {
         Error::Listen { addr, source, .. } => match source.kind() {
@@ -161,7 +162,7 @@ fn with_advice(error: &Error, taken: &[SocketAddr], only_v6: bool) -> String {
 
 const ALL_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// What to do about an address that is in use: by this server itself, or by another program.
+/// What to do about an address that this server or another program uses.
 fn in_use(addr: SocketAddr, taken: &[SocketAddr], only_v6: bool) -> String {
     let own =
         taken.iter().find(|own| own.port() == addr.port() && overlap(own.ip(), addr.ip(), only_v6));
@@ -181,7 +182,7 @@ fn in_use(addr: SocketAddr, taken: &[SocketAddr], only_v6: bool) -> String {
     }
 }
 
-/// Whether two addresses with the same port are in each other's way.
+/// Whether two addresses with the same port conflict.
 fn overlap(one: IpAddr, other: IpAddr, only_v6: bool) -> bool {
     if one.is_ipv4() == other.is_ipv4() {
         one == other || one.is_unspecified() || other.is_unspecified()
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_in_the_way_is_told_from_another_program() {
+    fn an_own_listener_in_the_way_is_told_from_another_program() {
         let advice = |taken: &str, addr: &str, only_v6| {
             in_use(addr.parse().unwrap(), &[taken.parse().unwrap()], only_v6)
         };

@@ -1,9 +1,9 @@
-//! Signals, which one thread waits for.
+//! Signals: one thread waits for them.
 //!
-//! A signal that is waited for is blocked in every thread, and taken by `sigwait`. So it interrupts no reactor, and
-//! there is no moment in which it is lost. With handlers there is one: a handler is in place before there is
-//! anything for it to do. In a container, where this is process 1, there is one without handlers, too: the kernel
-//! does not deliver a signal whose default action would end process 1, unless it is blocked.
+//! The signals are blocked in every thread, and taken by `sigwait`. So they interrupt no reactor, and none is lost. A
+//! signal handler would lose the signals that come before it has something to act on. In a container, where this is
+//! process 1, signals without a handler are lost, too: the kernel delivers a signal whose default action ends process 1
+//! only if it is blocked.
 
 use std::thread;
 
@@ -11,15 +11,15 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::failure::Failure;
 
-/// A write beyond the limit of the size of a file raises SIGXFSZ, which ends the process by default. From now on
-/// such a write only fails, with EFBIG. To be called before there is a second thread.
+/// Blocks SIGXFSZ, which a write beyond the size limit of a file raises. It ends the process by default. From now on such
+/// a write fails with EFBIG. Call it before a second thread starts.
 pub(crate) fn survive_file_size_limit() {
-    // It stays pending for ever, which does not matter. A set with a valid signal is not refused.
+    // The signal stays pending, without effect. A set with a valid signal is not refused.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
 }
 
-/// Has a thread wait for these signals, one after the other. To be called before there is a second thread: threads
-/// inherit what is blocked.
+/// Starts a thread that waits for these signals, one after the other. Call it before a second thread starts: threads
+/// inherit the blocked signals.
 pub(crate) fn wait_for(
     signals: &[Signal],
     mut on: impl FnMut(Signal) + Send + 'static,
@@ -28,7 +28,7 @@ pub(crate) fn wait_for(
     signals.thread_block().map_err(refused)?;
     let wait = move || {
         loop {
-            // EINTR is the only error that there can be.
+            // The only error is EINTR.
             if let Ok(signal) = signals.wait() {
                 on(signal);
             }

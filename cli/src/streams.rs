@@ -1,8 +1,8 @@
-//! Standard input, output and error, whatever mode they are in.
+//! Standard input, output and error, in blocking and in non-blocking mode.
 //!
 //! The mode belongs to the open file and not to the process. Another process that shares a pipe or a terminal may
-//! have set it to `O_NONBLOCK`, and then the standard library's `write_all` fails in the middle with `WouldBlock`.
-//! Here such a stream is waited for.
+//! have set it to `O_NONBLOCK`. Then the standard library's `write_all` fails in the middle with `WouldBlock`. The
+//! functions here wait instead.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -16,14 +16,14 @@ use rustix::io::Errno;
 /// pipe(7)).
 const ATOMIC: usize = 4096;
 
-/// Why a write ended before its end, and after how many bytes.
+/// Why a write failed, and after how many bytes.
 #[derive(Debug)]
 pub(crate) struct Unwritten {
     pub(crate) written: usize,
     pub(crate) error: io::Error,
 }
 
-/// Reads what there is, and waits for it if there is nothing. 0 is the end.
+/// Reads what is available. Waits if nothing is. 0 is the end.
 pub(crate) fn read(input: &File, chunk: &mut [u8]) -> io::Result<usize> {
     loop {
         match rustix::io::read(input, &mut *chunk) {
@@ -38,7 +38,7 @@ pub(crate) fn read(input: &File, chunk: &mut [u8]) -> io::Result<usize> {
 /// Writes all of it, however long the reader takes.
 ///
 /// # Errors
-/// What the system says. How many bytes it took until then is part of the error.
+/// The error of the system, and how many bytes were written before it.
 pub(crate) fn write_all(output: impl AsFd, bytes: &[u8]) -> Result<(), Unwritten> {
     write_in_pieces(bytes, bytes.len(), |piece| {
         let written = rustix::io::write(&output, piece);
@@ -82,12 +82,12 @@ pub(crate) fn print_within(time: Duration, line: &str) -> io::Result<()> {
     write_all(&output, line.as_bytes()).map_err(|unwritten| unwritten.error)
 }
 
-/// Writes a line to standard error. Returns whether it got there; nothing is left to tell it with if it did not.
+/// Writes a line to standard error. Returns whether it was written.
 pub(crate) fn say(line: &str) -> bool {
     write_all(io::stderr(), format!("{line}\n").as_bytes()).is_ok()
 }
 
-/// `write` may take a part. Of its errors `WouldBlock` and `EINTR` are tried again.
+/// Writes piece by piece. `write` may take a part of a piece. After `WouldBlock` and `EINTR` it is called again.
 fn write_in_pieces(
     bytes: &[u8],
     most: usize,
@@ -99,19 +99,19 @@ fn write_in_pieces(
         match write(piece) {
             Ok(0) => return Err(Unwritten { written, error: ErrorKind::WriteZero.into() }),
             Ok(count) => written += count,
-            Err(error) if is_to_be_tried_again(&error) => {}
+            Err(error) if is_retried(&error) => {}
             Err(error) => return Err(Unwritten { written, error }),
         }
     }
     Ok(())
 }
 
-fn is_to_be_tried_again(error: &io::Error) -> bool {
+fn is_retried(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::AGAIN | Errno::INTR))
 }
 
-/// Until one of them is ready or has failed, which the call that follows tells.
+/// Waits until one of them is ready or has failed. The next call on it tells which.
 fn wait(fds: &mut [PollFd<'_>], time: Option<Duration>) -> io::Result<()> {
     let time = time.and_then(|time| Timespec::try_from(time).ok());
     match poll(fds, time.as_ref()) {

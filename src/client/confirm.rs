@@ -5,8 +5,7 @@ use std::net::TcpStream;
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::explained;
-use super::patience::Patience;
+use super::deadline::Deadline;
 
 /// Waits until the server's system has confirmed the FIN from here, and with it all that was sent before.
 ///
@@ -16,7 +15,7 @@ use super::patience::Patience;
 ///
 /// # Errors
 /// `ConnectionReset` after a RST; `TimedOut`.
-pub(super) fn wait_for_peer(stream: TcpStream, patience: &mut Patience) -> io::Result<()> {
+pub(super) fn wait_for_peer(stream: TcpStream, deadline: &mut Deadline) -> io::Result<()> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
@@ -26,13 +25,13 @@ pub(super) fn wait_for_peer(stream: TcpStream, patience: &mut Patience) -> io::R
     let both = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(&mut stream, Token(0), both)?;
     while stream.peer_addr().is_ok() {
-        match poll.poll(&mut events, patience.next_wait()?) {
+        match poll.poll(&mut events, deadline.next_wait()?) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
     }
     match stream.take_error()? {
         None => Ok(()),
-        Some(error) => Err(explained(ErrorKind::ConnectionReset, error.to_string())),
+        Some(error) => Err(io::Error::new(ErrorKind::ConnectionReset, error.to_string())),
     }
 }

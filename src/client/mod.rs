@@ -1,16 +1,16 @@
 //! A client that blocks, for tests and scripts.
 
 mod confirm;
+mod deadline;
 mod open;
-mod patience;
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
-use std::{error, fmt};
 
 use crate::core::kept::Kept;
-use patience::{Patience, is_to_be_tried_again};
+use deadline::{Deadline, is_retried};
 
 /// How much is read at once.
 const CHUNK: usize = 32 * 1024;
@@ -108,9 +108,11 @@ impl Client {
     pub fn connect(addrs: impl ToSocketAddrs, timeout: Duration) -> io::Result<Self> {
         let addrs: Vec<_> = addrs
             .to_socket_addrs()
-            .map_err(|error| explained(error.kind(), format!("the name has no address: {error}")))?
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("the name has no address: {error}"))
+            })?
             .collect();
-        let (stream, peer) = open::first_of(&addrs, &Patience::new(Some(timeout)))?;
+        let (stream, peer) = open::first_of(&addrs, &Deadline::new(Some(timeout)))?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
@@ -191,7 +193,7 @@ impl Client {
     /// # }
     /// ```
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.send_within(bytes, &mut Patience::new(self.timeout))
+        self.send_within(bytes, &mut Deadline::new(self.timeout))
     }
 
     /// Receives what has come, and waits for something if nothing has. Empty when the server has finished.
@@ -223,10 +225,10 @@ impl Client {
     /// # }
     /// ```
     pub fn receive(&mut self) -> io::Result<Vec<u8>> {
-        let mut patience = Patience::new(self.timeout);
+        let mut deadline = Deadline::new(self.timeout);
         if self.kept.is_empty() {
-            self.read_more(&mut patience)
-                .map_err(|error| patience.explain(&error, "before anything came"))?;
+            self.read_more(&mut deadline)
+                .map_err(|error| deadline.explain(&error, "before anything came"))?;
         }
         Ok(self.take(self.kept.len()))
     }
@@ -251,11 +253,11 @@ impl Client {
     /// # }
     /// ```
     pub fn receive_exact(&mut self, count: usize) -> io::Result<Vec<u8>> {
-        let mut patience = Patience::new(self.timeout);
+        let mut deadline = Deadline::new(self.timeout);
         while self.kept.len() < count {
-            self.must_read_more(&mut patience).map_err(|error| {
+            self.must_read_more(&mut deadline).map_err(|error| {
                 let so_far = format!("after {} of {count} bytes", self.kept.len());
-                patience.explain(&error, &so_far)
+                deadline.explain(&error, &so_far)
             })?;
         }
         Ok(self.take(count))
@@ -284,7 +286,7 @@ impl Client {
     /// # }
     /// ```
     pub fn receive_until(&mut self, delimiter: &[u8]) -> io::Result<Vec<u8>> {
-        self.receive_until_within(delimiter, &mut Patience::new(self.timeout))
+        self.receive_until_within(delimiter, &mut Deadline::new(self.timeout))
     }
 
     /// Receives everything until the server finishes. Empty if it has finished before.
@@ -308,15 +310,15 @@ impl Client {
     /// # }
     /// ```
     pub fn receive_to_end(&mut self) -> io::Result<Vec<u8>> {
-        let mut patience = Patience::new(self.timeout);
+        let mut deadline = Deadline::new(self.timeout);
         loop {
             if self.kept.len() > self.limit {
                 let text = format!("more than {} bytes came, which is the limit", self.limit);
-                return Err(explained(ErrorKind::InvalidData, text));
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
             }
-            let is_more = self.read_more(&mut patience).map_err(|error| {
+            let is_more = self.read_more(&mut deadline).map_err(|error| {
                 let so_far = format!("after {} bytes, before the end", self.kept.len());
-                patience.explain(&error, &so_far)
+                deadline.explain(&error, &so_far)
             })?;
             if !is_more {
                 return Ok(self.take(self.kept.len()));
@@ -347,9 +349,9 @@ impl Client {
     /// # }
     /// ```
     pub fn request(&mut self, message: &[u8], delimiter: &[u8]) -> io::Result<Vec<u8>> {
-        let mut patience = Patience::new(self.timeout);
-        self.send_within(&[message, delimiter].concat(), &mut patience)?;
-        self.receive_until_within(delimiter, &mut patience)
+        let mut deadline = Deadline::new(self.timeout);
+        self.send_within(&[message, delimiter].concat(), &mut deadline)?;
+        self.receive_until_within(delimiter, &mut deadline)
     }
 
     /// Tells the server that nothing more will be sent (a half-close: FIN). What it sends can still be
@@ -368,9 +370,9 @@ impl Client {
             // There was a connection, so it has been reset.
             ErrorKind::NotConnected => {
                 let kind = *self.failure.get_or_insert(ErrorKind::ConnectionReset);
-                explained(kind, "the connection was reset before it could be finished")
+                io::Error::new(kind, "the connection was reset before it could be finished")
             }
-            kind => explained(kind, format!("the connection cannot be finished: {error}")),
+            kind => io::Error::new(kind, format!("the connection cannot be finished: {error}")),
         })?;
         self.is_shut_down = true;
         Ok(())
@@ -389,19 +391,19 @@ impl Client {
     /// # Examples
     /// See [above](Self#examples).
     pub fn close(mut self) -> io::Result<()> {
-        let mut patience = Patience::new(self.timeout);
+        let mut deadline = Deadline::new(self.timeout);
         self.shutdown_write()?;
         loop {
             self.kept = Kept::default();
             let is_more = self
-                .read_more(&mut patience)
-                .map_err(|error| patience.explain(&error, "before the server had finished"))?;
+                .read_more(&mut deadline)
+                .map_err(|error| deadline.explain(&error, "before the server had finished"))?;
             if !is_more {
                 break;
             }
         }
-        confirm::wait_for_peer(self.stream, &mut patience).map_err(|error| {
-            patience.explain(&error, "before the server had taken all that was sent")
+        confirm::wait_for_peer(self.stream, &mut deadline).map_err(|error| {
+            deadline.explain(&error, "before the server had taken all that was sent")
         })
     }
 
@@ -473,26 +475,26 @@ impl Client {
         self.peer
     }
 
-    fn send_within(&mut self, bytes: &[u8], patience: &mut Patience) -> io::Result<()> {
+    fn send_within(&mut self, bytes: &[u8], deadline: &mut Deadline) -> io::Result<()> {
         if self.is_shut_down {
             let text = "nothing can be sent after shutdown_write, which has told the server so";
-            return Err(explained(ErrorKind::BrokenPipe, text));
+            return Err(io::Error::new(ErrorKind::BrokenPipe, text));
         }
         let mut sent = 0;
         while sent < bytes.len() {
-            sent += self.write_some(&bytes[sent..], patience).map_err(|error| {
+            sent += self.write_some(&bytes[sent..], deadline).map_err(|error| {
                 let so_far = format!("after {sent} of {} bytes were sent", bytes.len());
-                patience.explain(&error, &so_far)
+                deadline.explain(&error, &so_far)
             })?;
         }
         Ok(())
     }
 
-    fn write_some(&mut self, bytes: &[u8], patience: &mut Patience) -> io::Result<usize> {
+    fn write_some(&mut self, bytes: &[u8], deadline: &mut Deadline) -> io::Result<usize> {
         loop {
-            self.stream.set_write_timeout(patience.next_wait()?)?;
+            self.stream.set_write_timeout(deadline.next_wait()?)?;
             match self.stream.write(bytes) {
-                Err(error) if is_to_be_tried_again(&error) => {}
+                Err(error) if is_retried(&error) => {}
                 result => return self.remember(result),
             }
         }
@@ -501,10 +503,13 @@ impl Client {
     fn receive_until_within(
         &mut self,
         delimiter: &[u8],
-        patience: &mut Patience,
+        deadline: &mut Deadline,
     ) -> io::Result<Vec<u8>> {
         if delimiter.is_empty() {
-            return Err(explained(ErrorKind::InvalidInput, "a delimiter has at least one byte"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "a delimiter has at least one byte",
+            ));
         }
         loop {
             let mut search = self.kept.take_search();
@@ -518,33 +523,33 @@ impl Client {
                     quoted(delimiter),
                     self.limit
                 );
-                return Err(explained(ErrorKind::InvalidData, text));
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
             }
             if let Some(at) = found {
                 let mut message = self.take(at + delimiter.len());
                 message.truncate(at);
                 return Ok(message);
             }
-            self.must_read_more(patience).map_err(|error| {
+            self.must_read_more(deadline).map_err(|error| {
                 let so_far =
                     format!("after {} bytes without {}", self.kept.len(), quoted(delimiter));
-                patience.explain(&error, &so_far)
+                deadline.explain(&error, &so_far)
             })?;
         }
     }
 
-    fn must_read_more(&mut self, patience: &mut Patience) -> io::Result<()> {
-        let is_more = self.read_more(patience)?;
+    fn must_read_more(&mut self, deadline: &mut Deadline) -> io::Result<()> {
+        let is_more = self.read_more(deadline)?;
         if is_more { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Adds to what is kept. Returns false when the server has finished.
-    fn read_more(&mut self, patience: &mut Patience) -> io::Result<bool> {
+    fn read_more(&mut self, deadline: &mut Deadline) -> io::Result<bool> {
         let mut chunk = [0; CHUNK];
         loop {
-            self.stream.set_read_timeout(patience.next_wait()?)?;
+            self.stream.set_read_timeout(deadline.next_wait()?)?;
             match self.stream.read(&mut chunk) {
-                Err(error) if is_to_be_tried_again(&error) => {}
+                Err(error) if is_retried(&error) => {}
                 Ok(0) => return self.failure.map_or(Ok(false), |kind| Err(kind.into())),
                 result => {
                     let count = self.remember(result)?;
@@ -585,8 +590,4 @@ impl fmt::Debug for Client {
 
 fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
-}
-
-fn explained(kind: ErrorKind, text: impl Into<Box<dyn error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(kind, text)
 }

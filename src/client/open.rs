@@ -4,21 +4,20 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::explained;
-use super::patience::Patience;
+use super::deadline::Deadline;
 
 /// Tries them in turn, each with an equal share of the time that is left.
 pub(super) fn first_of(
     addrs: &[SocketAddr],
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> io::Result<(TcpStream, SocketAddr)> {
     if addrs.is_empty() {
-        return Err(explained(ErrorKind::InvalidInput, "there is no address to connect to"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "there is no address to connect to"));
     }
     let mut failures = Vec::new();
     let mut kind = ErrorKind::InvalidInput;
     for (addr, untried) in addrs.iter().zip((1..=addrs.len() as u32).rev()) {
-        match connect_to(*addr, patience.share_of(untried)) {
+        match connect_to(*addr, deadline.share_of(untried)) {
             Ok(stream) => return Ok((stream, *addr)),
             Err(error) => {
                 kind = error.kind();
@@ -26,7 +25,7 @@ pub(super) fn first_of(
             }
         }
     }
-    Err(explained(kind, format!("cannot connect to {}", failures.join("; "))))
+    Err(io::Error::new(kind, format!("cannot connect to {}", failures.join("; "))))
 }
 
 fn connect_to(addr: SocketAddr, wait: Duration) -> io::Result<TcpStream> {
@@ -35,7 +34,7 @@ fn connect_to(addr: SocketAddr, wait: Duration) -> io::Result<TcpStream> {
     // is no peer any more if it has been reset at once, which the first call on it will tell.)
     let is_own = |peer| stream.local_addr().is_ok_and(|own| own == peer);
     if stream.peer_addr().is_ok_and(is_own) {
-        return Err(explained(ErrorKind::ConnectionRefused, "nobody listens there"));
+        return Err(io::Error::new(ErrorKind::ConnectionRefused, "nobody listens there"));
     }
     Ok(stream)
 }

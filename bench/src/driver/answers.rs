@@ -1,4 +1,4 @@
-//! What is made of the answers.
+//! Answers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::latency::Latencies;
 use crate::plan::Load;
 
 impl Driver {
-    /// Takes what has come. Returns how many messages it completes.
+    /// Reads the bytes of an answer. Returns how many messages they complete.
     pub(super) fn receive(
         &mut self,
         conn: &mut Conn<'_>,
@@ -53,7 +53,7 @@ impl Driver {
         answered
     }
 
-    /// Has the connection do what comes after so many answers.
+    /// Continues the load after `answered` messages were answered.
     pub(super) fn go_on(&mut self, conn: &mut Conn<'_>, place: usize, answered: u64, now: u64) {
         match self.load() {
             Load::Idle => self.echo(&mut conn.reactor()),
@@ -65,13 +65,13 @@ impl Driver {
                     message.pieces().into_iter().for_each(|piece| conn.send(piece));
                 }
             }
-            // There is room again, and the next message may not be due for long.
+            // There is room again. The next message may be due much later.
             Load::Open { .. } if self.tally.held_back.is_some() => {
                 conn.reactor().set_timer(Duration::ZERO, MORE);
             }
             Load::Closed { .. } | Load::Open { .. } => {}
             Load::Churn => {
-                // Not `close`: what a server says, and does, after its answer is to be seen.
+                // Not `close`: what the server sends after its answer must be read.
                 self.places[place].finished = Some(now);
                 conn.shutdown_write();
             }
@@ -79,7 +79,7 @@ impl Driver {
         self.finish_if_done(&mut conn.reactor());
     }
 
-    /// Tells of the seconds that are over.
+    /// Reports the seconds that are over.
     pub(super) fn roll(&mut self, now: u64) {
         while now >= self.second_ends {
             self.tell_second();

@@ -12,19 +12,20 @@ use crate::events::{Ended, Event};
 use crate::latency::Latencies;
 use crate::plan::{Load, SLACK};
 
-/// After the last answer: a server may say more than it was asked. It is not of the measured time.
+/// How long the bench reads on after the last answer: the server may send too much. It is not part of the measured
+/// time.
 const LISTEN_ON: Duration = Duration::from_millis(200);
 
 impl Driver {
-    /// Gives up messages that have waited too long, with their connections, and connections that the server
-    /// does not close.
+    /// Gives up the connections of messages that have timed out, and connections that the server does not close in
+    /// time.
     pub(super) fn scan(&mut self, reactor: &mut Context<'_>) {
         let timeout = nanoseconds(self.common.plan.timeout);
         let now = self.common.clock.now();
-        // Who was held up for long, by a signal or by others on this machine, has answers still to read.
+        // A bench that was stopped for long, by a signal or by a busy machine, has unread answers.
         let step = nanoseconds(scan_step(self.common.plan.timeout));
         if self.scanned.replace(now).is_some_and(|before| now.saturating_sub(before) > 3 * step) {
-            self.scanned = None; // the next time it is judged
+            self.scanned = None; // It is checked the next time.
             return;
         }
         let has_waited = |since: u64| now.saturating_sub(since) >= timeout;
@@ -54,17 +55,17 @@ impl Driver {
         }
     }
 
-    /// A connection has ended as it should not.
+    /// Counts a connection that was lost.
     pub(super) fn lose(&mut self, why: &str) {
         self.tally.lost += 1;
         self.tally.error(ErrorKind::Loss, why, 1);
     }
 
-    /// What is under way there gets no whole answer any more.
+    /// Gives up the messages under way on a connection.
     pub(super) fn give_up(&mut self, reactor: &mut Context<'_>, place: usize, why: &str) {
         let lost = self.count_as_lost(place, why);
         if lost > 0 && self.load() == Load::Idle && self.phase == Phase::Finishing {
-            // From a server that does not answer, it is not waited for one after the other.
+            // Do not wait for a server that does not answer, one connection after the other.
             while self.echo_next(reactor) {}
         }
     }
@@ -77,7 +78,7 @@ impl Driver {
         wrong + unanswered
     }
 
-    /// Nothing that is under way there is waited for any more.
+    /// Forgets the messages under way on a connection.
     fn drop_under_way(&mut self, place: usize) -> Loss {
         let loss = self.places[place].stream.give_up();
         self.under_way -= loss.wrong + loss.unanswered;
@@ -86,7 +87,7 @@ impl Driver {
         loss
     }
 
-    /// Nothing more is sent, once all that was due is. A bench that is behind does not catch up for ever.
+    /// Ends the sending once all due messages are sent. A bench that is behind gets a limited time for that.
     pub(super) fn end_sending(&mut self, reactor: &mut Context<'_>) {
         let is_all = self.send_due(reactor);
         if self.phase != Phase::Running {
@@ -118,7 +119,7 @@ impl Driver {
         };
         match self.load() {
             _ if !is_done => {}
-            Load::Churn => self.finish(), // each connection was heard to its end
+            Load::Churn => self.finish(), // Each connection was read to its end.
             Load::Closed { .. } | Load::Open { .. } | Load::Idle => {
                 self.phase = Phase::Listening;
                 reactor.set_timer(LISTEN_ON, LISTENED);
@@ -126,19 +127,19 @@ impl Driver {
         }
     }
 
-    /// If there is nobody left to send, there is nothing to measure until the end.
-    pub(super) fn finish_if_nobody_is_left(&mut self) {
+    /// Ends early if no connection is left to send on.
+    pub(super) fn finish_if_none_is_left(&mut self) {
         let is_lost = match self.load() {
             Load::Closed { .. } | Load::Open { .. } => self.active_open == 0,
             Load::Churn => self.tally.opened == 0 && self.tally.failed >= self.places.len() as u64,
-            Load::Idle => false, // each connection comes to its turn, or is passed over
+            Load::Idle => false, // Each connection gets its turn, or is passed over.
         };
         if self.phase == Phase::Running && is_lost {
             self.finish();
         }
     }
 
-    /// Ends this thread's part before its time: what is not decided then is no fault of the server's.
+    /// Ends this thread's part early. Messages without an answer are then no fault of the server's.
     pub(crate) fn interrupt(&mut self) {
         if self.phase == Phase::Over {
             return;
@@ -151,7 +152,7 @@ impl Driver {
         self.finish();
     }
 
-    /// Ends this thread's part, whether it is done or not. Connections stay open.
+    /// Ends this thread's part. Connections stay open.
     pub(super) fn finish(&mut self) {
         if self.phase == Phase::Over {
             return;
@@ -197,7 +198,7 @@ impl Driver {
         })));
     }
 
-    /// Counts what was due by now, and is not sent any more.
+    /// Counts the messages that were due by now and were not sent.
     fn leave_unsent(&mut self, now: u64) {
         let until = now.min(self.end - 1).saturating_sub(self.start);
         let Some(due) = &mut self.due else { return };
@@ -215,7 +216,7 @@ impl Driver {
     }
 }
 
-/// So often it is looked whether messages have waited too long; also how much longer they may have.
+/// How often timeouts are checked. A message may wait this much longer than its timeout.
 pub(super) fn scan_step(timeout: Duration) -> Duration {
     (timeout / 10).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }

@@ -63,7 +63,7 @@ impl Handler for Driver {
     }
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<u32, BoxError> {
-        let dial = self.dials.remove(&conn.id()).ok_or("nobody has asked for it")?;
+        let dial = self.dials.remove(&conn.id()).ok_or("the bench has not opened it")?;
         self.tally.opened += 1;
         self.count_open(dial.place);
         let place = &mut self.places[dial.place];
@@ -89,7 +89,7 @@ impl Handler for Driver {
             reactor.set_timer(RETRY_AFTER, TimerKey(RETRY + dial.place as u64));
         }
         self.see_whether_ready();
-        self.finish_if_nobody_is_left();
+        self.finish_if_none_is_left();
         self.finish_if_done(reactor);
     }
 
@@ -133,7 +133,7 @@ impl Handler for Driver {
         if self.churns() {
             self.dial(&mut conn.reactor(), place);
         }
-        self.finish_if_nobody_is_left();
+        self.finish_if_none_is_left();
         self.finish_if_done(&mut conn.reactor());
     }
 }

@@ -11,15 +11,15 @@ use crate::error_kind;
 use crate::events::Event;
 use crate::plan::Load;
 
-/// As often as connections are opened in a ramp.
+/// The interval at which a ramp opens connections.
 const RAMP_STEP: Duration = Duration::from_millis(5);
 
-/// Where connections come and go, one that has failed is not tried again before: a server that refuses is not
-/// to be flooded, and the bench not to spin.
+/// How long a failed connection waits for its retry, with churn. Otherwise the bench would spin, and flood a server
+/// that refuses.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 impl Driver {
-    /// Opens as many connections as there should be by now.
+    /// Opens the connections that the ramp is due by now.
     pub(super) fn ramp(&mut self, reactor: &mut Context<'_>) {
         let plan = &self.common.plan;
         let elapsed = self.common.clock.now().saturating_sub(self.start) + nanoseconds(RAMP_STEP);
@@ -45,7 +45,7 @@ impl Driver {
         self.dials.insert(id, Dial { place, since });
     }
 
-    /// Whether another connection is to follow one that has ended.
+    /// Whether a connection that has ended is replaced.
     pub(super) fn churns(&self) -> bool {
         self.load() == Load::Churn
             && self.phase == Phase::Running

@@ -1,4 +1,4 @@
-//! Sending: the first messages, those that are due, and the echoes after an idle time.
+//! Sending: the first messages, the messages that are due, and the echoes after an idle time.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::schedule::Due;
 use crate::tally::HeldBack;
 
 impl Driver {
-    /// The measured time begins: at `start`, for all threads.
+    /// Begins the measured time, which starts at `start` for all threads.
     pub(crate) fn begin(&mut self, reactor: &mut Context<'_>, start: u64) {
         if self.phase != Phase::Ready {
-            return; // it was ended already
+            return; // It has ended already.
         }
         let plan = &self.common.plan;
         self.phase = Phase::Running;
@@ -32,10 +32,10 @@ impl Driver {
             }
         }
         reactor.set_timer(self.common.clock.until(self.end), END);
-        self.finish_if_nobody_is_left();
+        self.finish_if_none_is_left();
     }
 
-    /// Brings as many messages under way on each connection as are to be.
+    /// Sends the first `pipeline` messages on each active connection.
     pub(super) fn send_first(&mut self, reactor: &mut Context<'_>, pipeline: u32) {
         let began = self.common.clock.now();
         let all = self.active as u64 * u64::from(pipeline);
@@ -51,16 +51,16 @@ impl Driver {
         }
     }
 
-    /// Sends what is due, as much of it as may be sent at once. Returns whether that was all.
+    /// Sends the messages that are due, up to the limit of one turn. Returns whether those were all.
     ///
-    /// What is left keeps its time, and counts as late. The next call comes when another message is due, or at the
-    /// end.
+    /// A message that is left keeps its due time, and counts as late. The next call comes when another message is due,
+    /// or at the end.
     pub(crate) fn send_due(&mut self, reactor: &mut Context<'_>) -> bool {
         if self.phase != Phase::Running {
             return true;
         }
         let began = self.common.clock.now();
-        // What is due at the end is not of this run.
+        // A message that is due at the end is not part of the run.
         let until = began.min(self.end - 1).saturating_sub(self.start);
         let most = self.common.plan.most_under_way();
         let mut now = began;
@@ -90,12 +90,12 @@ impl Driver {
         true
     }
 
-    /// Has as many connections echo as may at once, after an idle time.
+    /// Starts echoes after an idle time, up to the limit at once.
     pub(super) fn echo(&mut self, reactor: &mut Context<'_>) {
         while self.under_way < u64::from(ECHOES_AT_ONCE) && self.echo_next(reactor) {}
     }
 
-    /// Has the next connection echo, after an idle time. Returns whether there is one.
+    /// Starts the next echo after an idle time. Returns false if there is none.
     pub(super) fn echo_next(&mut self, reactor: &mut Context<'_>) -> bool {
         while self.next_echo < self.places.len() {
             self.next_echo += 1;
@@ -107,7 +107,7 @@ impl Driver {
         false
     }
 
-    /// Returns whether there is a connection to send on.
+    /// Sends the next message of a place. Returns false if its connection is gone.
     pub(super) fn send(
         &mut self,
         reactor: &mut Context<'_>,

@@ -23,28 +23,28 @@ pub(super) const RAMP: TimerKey = TimerKey(0);
 pub(super) const SCAN: TimerKey = TimerKey(1);
 pub(super) const END: TimerKey = TimerKey(2);
 pub(super) const LISTENED: TimerKey = TimerKey(3);
-/// What was too much for one turn goes on.
+/// Sends what was too much for one turn.
 pub(super) const MORE: TimerKey = TimerKey(4);
-/// And all above: the connection with this number, less this, is tried again.
+/// A key from here on retries a connection: its place is the key less this number.
 pub(super) const RETRY: u64 = 16;
 
-/// After an idle time, so many connections of a thread echo at once: enough to keep the server busy, and too
-/// few to measure how long a queue is.
+/// How many connections of a thread echo at once after an idle time: enough to keep the server busy, too few for a
+/// queue to dominate the latency.
 pub(crate) const ECHOES_AT_ONCE: u32 = 64;
 
-/// So long a thread sends at once. Then it takes what has come: answers, and the order to end.
+/// How long a thread sends in one turn, in nanoseconds. Then it reads answers and messages of the coordinator.
 pub(super) const AT_ONCE: u64 = 5_000_000;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
-/// What all threads have in common.
+/// What all threads share.
 pub(crate) struct Common {
     pub(crate) plan: Plan,
     pub(crate) targets: Vec<SocketAddr>,
     pub(crate) sources: Sources,
     pub(crate) content: Content,
     pub(crate) clock: Clock,
-    /// Connections that are open, for those who watch.
+    /// How many connections are open, for the progress line.
     pub(crate) open: AtomicU64,
 }
 
@@ -52,13 +52,13 @@ pub(crate) struct Common {
 pub(super) enum Phase {
     /// Connections are opened.
     Opening,
-    /// They wait for the measured time.
+    /// Connections are open, and wait for the measured time.
     Ready,
     /// Messages are sent.
     Running,
-    /// Those under way are waited for.
+    /// Answers to the messages under way are awaited.
     Finishing,
-    /// All are answered, and whatever still comes is too much.
+    /// All messages are answered. Further bytes are an error.
     Listening,
     Over,
 }
@@ -67,9 +67,9 @@ pub(super) enum Phase {
 pub(super) struct Place {
     pub(super) stream: EchoStream,
     pub(super) id: Option<ConnId>,
-    /// It was aborted from here.
+    /// The driver has aborted it.
     pub(super) is_closing: bool,
-    /// Since when it has said all, and waits for the server to close it too.
+    /// When its writing side was closed. Since then the server has to close it too.
     pub(super) finished: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Driver {
     pub(super) places: Vec<Place>,
     pub(super) active: usize,
     pub(super) dials: HashMap<ConnId, Dial>,
-    /// How many were begun, all together and in the ramp.
+    /// How many connects have begun: all, and those of the ramp.
     pub(super) dialled: u64,
     pub(super) ramped: u32,
     pub(super) open: u64,
@@ -97,13 +97,13 @@ pub(crate) struct Driver {
     /// When the ramp, and later the measured time, began and ends.
     pub(super) start: u64,
     pub(super) end: u64,
-    /// Who has a time to send.
+    /// When the messages of an open loop are due.
     pub(super) due: Option<Due>,
     /// How many of a closed loop's first messages were sent.
     pub(super) first_sent: u64,
-    /// When it was looked whether messages have waited too long.
+    /// When timeouts were last checked.
     pub(super) scanned: Option<u64>,
-    /// Who echoes next after an idle time.
+    /// The place that echoes next after an idle time.
     pub(super) next_echo: usize,
     /// The second that is counted, and when it is over.
     pub(super) second: u64,
@@ -111,7 +111,7 @@ pub(crate) struct Driver {
     pub(super) latencies: Box<Latencies>,
     pub(super) lateness: Latencies,
     pub(super) tally: Tally,
-    /// A message that is put together outside of its connection's callbacks.
+    /// A buffer for a message that is sent outside of its connection's callbacks.
     pub(super) scratch: Vec<u8>,
 }
 
@@ -165,6 +165,6 @@ impl Driver {
     }
 
     pub(super) fn tell(&self, event: Event) {
-        let _ = self.to_coordinator.send(event); // a coordinator that is gone has given up
+        let _ = self.to_coordinator.send(event); // A coordinator that is gone has given up.
     }
 }

@@ -1,4 +1,4 @@
-//! `readyloop bench`: loads an echo server, and says what it does.
+//! `readyloop bench`: loads an echo server, and reports.
 
 mod args;
 
@@ -19,12 +19,12 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::start()?;
     open_files::raise();
     let bench = Bench::new(&args.target.0, args.plan()).map_err(refused)?;
-    let plot = args.plot.as_deref().map(Plot::make_sure_of).transpose()?;
-    // What was measured is shown. If the run is over, nothing takes it.
+    let plot = args.plot.as_deref().map(Plot::open).transpose()?;
+    // The first signal ends the run, and its results are reported.
     let handle = bench.handle();
     interrupt.on_first(move || handle.interrupt());
     let report = bench.run().map_err(refused).inspect_err(|_| {
-        plot.iter().for_each(Plot::leave);
+        plot.iter().for_each(Plot::discard);
     })?;
     interrupt.ends_at_once();
     let printed = print(&report, args.json);
@@ -50,17 +50,16 @@ fn judge(report: &Report) -> Result<(), Failure> {
     }
 }
 
-/// Where the picture goes.
+/// The file for the picture.
 struct Plot<'a> {
     path: &'a Path,
-    /// There was no such file before.
+    /// The file did not exist before.
     is_new: bool,
 }
 
 impl<'a> Plot<'a> {
-    /// A file that cannot be written is to be known before the run, and not behind it. One that exists keeps what
-    /// it has until there is something else to be drawn.
-    fn make_sure_of(path: &'a Path) -> Result<Self, Failure> {
+    /// Checks before the run that the file can be written. An existing file keeps its content until there is a picture.
+    fn open(path: &'a Path) -> Result<Self, Failure> {
         let is_new = match OpenOptions::new().append(true).create_new(true).open(path) {
             Ok(_file) => true,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -73,20 +72,20 @@ impl<'a> Plot<'a> {
         Ok(Self { path, is_new })
     }
 
-    /// Nothing is drawn.
-    fn leave(&self) {
+    /// There is no picture.
+    fn discard(&self) {
         if self.is_new {
-            let _ = fs::remove_file(self.path); // it is empty
+            let _ = fs::remove_file(self.path); // It is empty.
         }
     }
 
-    /// A run in which nothing was measured has no picture, and takes no earlier one away.
+    /// A run without measurements has no picture, and keeps an earlier one.
     fn draw(self, report: &Report) -> Result<(), Failure> {
         let refused = |error: &dyn Display| of_plot(self.path, error);
         match report.draw().map_err(|error| refused(&error))? {
             Some(svg) => fs::write(self.path, svg).map_err(|error| refused(&error)),
             None => {
-                self.leave();
+                self.discard();
                 Ok(())
             }
         }

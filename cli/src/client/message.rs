@@ -1,12 +1,12 @@
-//! Messages and their replies, as bytes.
+//! Messages and their replies.
 
 /// A message with its placeholders filled in.
 pub(crate) fn fill_in(template: &str, n: u32, client: u32) -> String {
     template.replace("{n}", &n.to_string()).replace("{client}", &client.to_string())
 }
 
-/// How many of the bytes that have come are the reply to this message; `None` if it is not complete. One that
-/// ends with a newline has a reply of as many lines, so that after a wrong one the next can be told from it.
+/// The length of the reply to this message. `None` if it is not complete. The reply to a message that ends with a newline
+/// has as many lines as the message. So the next reply can be found also after a wrong one.
 pub(crate) fn reply_len(received: &[u8], message: &[u8]) -> Option<usize> {
     if message.last() != Some(&b'\n') {
         return (received.len() >= message.len()).then_some(message.len());
@@ -16,7 +16,7 @@ pub(crate) fn reply_len(received: &[u8], message: &[u8]) -> Option<usize> {
     ends.nth(lines - 1)
 }
 
-/// A reply on one line that cannot command a terminal.
+/// A reply on one line, without control characters for the terminal.
 pub(crate) fn on_one_line(reply: &[u8]) -> String {
     let reply = reply.strip_suffix(b"\n").unwrap_or(reply);
     let mut line = String::with_capacity(reply.len());

@@ -1,8 +1,8 @@
 //! `readyloop client`.
 
 mod args;
+mod copy;
 mod message;
-mod pump;
 mod script;
 mod tally;
 
@@ -15,13 +15,13 @@ use super::interrupt::Interrupt;
 
 pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
     let plan = args.plan();
-    // A pump has nothing to sum up, so it is left to end as by default.
+    // A copy has no summary, so signals keep their default action.
     let interrupt = plan.as_ref().map(|_| Interrupt::start()).transpose()?;
     let name = &args.server.0;
     let refused = |error| Failure::of_flag(name, format!("there is no such address: {error}"));
     let addrs: Vec<SocketAddr> = name.to_socket_addrs().map_err(refused)?.collect();
     match (plan, interrupt) {
         (Some(plan), Some(interrupt)) => script::run(plan, addrs, &interrupt),
-        _ => pump::run(&addrs, args.timeout.0),
+        _ => copy::run(&addrs, args.timeout.0),
     }
 }

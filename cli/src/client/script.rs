@@ -1,4 +1,4 @@
-//! Many clients on one reactor that send by the clock and compare what comes back.
+//! Clients on one reactor that send messages by the clock and compare the replies.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,17 +18,17 @@ use readyloop::{
     TimerKey,
 };
 
-/// So many connections are opened at the same time: fewer than what servers commonly hold in their backlog,
-/// so that none has to be tried again by the kernel, which takes a second.
-const DIALLING: u32 = 100;
+/// How many connections are opened at the same time: fewer than the usual backlog of servers. Otherwise the kernel has to
+/// retry some of them, after a second.
+const CONNECTING: u32 = 100;
 
-/// How much more than the longest reply may come, for a server that answers wrong.
+/// How much more than a reply a server may send that answers wrongly.
 const EXCESS: usize = 64 * 1024;
 
 /// It is time for the next message.
 const SEND: TimerKey = TimerKey(0);
 
-/// A reply, or behind the last one the server's end, has not come in time.
+/// The reply, or the server's end after the last reply, has timed out.
 const OVERDUE: TimerKey = TimerKey(1);
 
 /// # Errors
@@ -63,12 +63,12 @@ fn sum_up(tally: &Tally, is_interrupted: bool) -> Result<(), Failure> {
             .ok_or_else(|| Failure::of_flag("standard error", "the summary could not be written"));
     }
     let interrupted = if is_interrupted { "interrupted: " } else { "" };
-    let trouble = tally.first_trouble().map_or_else(String::new, |what| format!("; first: {what}"));
-    Err(Failure::System(format!("{interrupted}{tally}{trouble}")))
+    let error = tally.first_error().map_or_else(String::new, |what| format!("; first: {what}"));
+    Err(Failure::System(format!("{interrupted}{tally}{error}")))
 }
 
-/// Deadlines are the script's own. A message never waits for room in its queue. A connection that was waited for
-/// after its last reply does not linger as well.
+/// The script has timeouts of its own. A message never waits for room in its queue. A connection does not linger: the
+/// script has waited for the server's end already.
 fn config(plan: &Plan) -> Config {
     let longest = fill_in(&plan.message, u32::MAX, u32::MAX).len();
     Config::new()
@@ -86,11 +86,11 @@ struct Script {
     addrs: Vec<SocketAddr>,
     options: ConnectOptions,
     tally: Tally,
-    /// How many have begun to connect; they are numbered from 1.
+    /// How many clients have begun to connect. They are numbered from 1.
     begun: u32,
     connecting: HashMap<ConnId, u32>,
     gone: u32,
-    /// Lines that wait to be printed at the end of the turn.
+    /// Lines to print at the end of the turn.
     lines: String,
 }
 
@@ -102,11 +102,11 @@ struct Client {
     sent: u32,
     sent_at: Instant,
     waits: bool,
-    /// The last reply was right so far.
+    /// Whether the last reply was right so far.
     is_right: bool,
     is_done: bool,
     received: Vec<u8>,
-    /// How many bytes have come that belong to no reply.
+    /// How many bytes belong to no reply.
     excess: usize,
 }
 
@@ -133,7 +133,7 @@ impl Script {
     }
 
     fn has_connected(&mut self, id: ConnId) -> u32 {
-        self.connecting.remove(&id).expect("only what was begun here is opened")
+        self.connecting.remove(&id).expect("every connection was begun here")
     }
 
     fn message(&self, client: &Client) -> String {
@@ -149,7 +149,7 @@ impl Script {
         conn.set_timer(self.plan.timeout, OVERDUE);
     }
 
-    /// Goes on if the reply is complete.
+    /// Continues if the reply is complete.
     fn go_on(&mut self, conn: &mut Conn<'_>, client: &mut Client) -> Result<(), BoxError> {
         if !client.waits {
             return self.refuse_excess(client);
@@ -163,7 +163,7 @@ impl Script {
         conn.cancel_timer(OVERDUE);
         if client.sent == self.plan.count {
             client.is_done = true;
-            conn.shutdown_write(); // what else the server has to say is heard
+            conn.shutdown_write(); // The rest of what the server sends is read.
             conn.set_timer(self.plan.timeout, OVERDUE);
             return Ok(());
         }
@@ -176,8 +176,8 @@ impl Script {
         Ok(())
     }
 
-    /// What comes while nothing is under way belongs to the reply before, which is wrong then. It is thrown
-    /// away, so that it is not taken for the next reply.
+    /// Bytes that come while no reply is awaited belong to the reply before, which is then wrong. They are discarded, so
+    /// that they are not part of the next reply.
     fn refuse_excess(&mut self, client: &mut Client) -> Result<(), BoxError> {
         if client.received.is_empty() {
             return Ok(());
@@ -185,7 +185,7 @@ impl Script {
         client.excess += client.received.len();
         client.received.clear();
         let Client { number, sent, .. } = client;
-        self.tally.trouble(|| {
+        self.tally.error(|| {
             format!("client {number}: more came back than was sent, with or after reply {sent}")
         });
         if mem::take(&mut client.is_right) {
@@ -202,7 +202,7 @@ impl Script {
         self.tally.reply(is_right, client.sent_at.elapsed());
         if !is_right {
             let Client { number, sent, .. } = client;
-            self.tally.trouble(|| format!("client {number}: reply {sent} is wrong"));
+            self.tally.error(|| format!("client {number}: reply {sent} is wrong"));
         }
         if !self.plan.is_quiet {
             if self.plan.clients > 1 {
@@ -213,7 +213,7 @@ impl Script {
         }
     }
 
-    /// A reply that is not complete may be wrong all the same.
+    /// Counts an incomplete reply as wrong if its beginning is.
     fn judge_the_rest(&mut self, client: &Client) {
         if client.waits && !self.message(client).as_bytes().starts_with(&client.received) {
             self.tally.wrong_start();
@@ -227,7 +227,7 @@ impl Script {
         }
     }
 
-    /// Replies that cannot be printed are counted; they are compared all the same.
+    /// Prints the replies of the turn. Those that cannot be printed are counted.
     fn print(&mut self, interrupt: &Interrupt) {
         let lines = mem::take(&mut self.lines);
         if lines.is_empty() {
@@ -242,7 +242,7 @@ impl Script {
         if let Some(Unwritten { written, error }) = unwritten {
             let left = lines.as_bytes()[written..].iter().filter(|byte| **byte == b'\n').count();
             self.tally.unprinted(left as u64);
-            self.tally.trouble(|| format!("standard output: {error}"));
+            self.tally.error(|| format!("standard output: {error}"));
         }
     }
 }
@@ -258,7 +258,7 @@ impl Handler for Script {
     type State = Client;
 
     fn on_start(&mut self, reactor: &mut Context<'_>) {
-        for _ in 0..DIALLING {
+        for _ in 0..CONNECTING {
             self.connect_next(reactor);
         }
     }
@@ -287,7 +287,7 @@ impl Handler for Script {
             return;
         }
         self.tally.failed();
-        self.tally.trouble(|| format!("client {number}: {reason}"));
+        self.tally.error(|| format!("client {number}: {reason}"));
         self.connect_next(reactor);
         self.one_is_gone(reactor);
     }
@@ -313,12 +313,12 @@ impl Handler for Script {
             return Ok(());
         }
         if client.is_done {
-            conn.close(); // it does not finish, which is its own affair
+            conn.close(); // The server does not finish. That is no error.
             return Ok(());
         }
-        // What comes later could not be told from the next reply.
+        // A late reply could not be told from the next one.
         let (Client { number, sent, .. }, timeout) = (&*client, self.plan.timeout);
-        self.tally.trouble(|| format!("client {number}: no reply {sent} within {timeout:?}"));
+        self.tally.error(|| format!("client {number}: no reply {sent} within {timeout:?}"));
         client.is_done = true;
         conn.abort();
         Ok(())
@@ -330,9 +330,8 @@ impl Handler for Script {
             let (number, count) = (client.number, self.plan.count);
             let replies = client.sent - u32::from(client.waits);
             self.tally.failed();
-            self.tally.trouble(|| {
-                format!("client {number}: {reason}, after {replies} of {count} replies")
-            });
+            self.tally
+                .error(|| format!("client {number}: {reason}, after {replies} of {count} replies"));
         }
         self.one_is_gone(&mut conn.reactor());
     }

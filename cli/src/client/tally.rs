@@ -1,4 +1,4 @@
-//! What was sent and what came back.
+//! Counts of messages and replies.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use hdrhistogram::Histogram;
 /// A reply that takes longer than a day counts as one of a day, in microseconds.
 const LONGEST: u64 = 24 * 3_600 * 1_000_000;
 
-/// Waiting for standard output that takes less is no great part of any latency.
+/// A shorter wait for standard output is no large part of a latency.
 const NOTABLE: Duration = Duration::from_millis(10);
 
-/// The count of a script. Each message that was sent has a reply that is right, one that is wrong, or none.
+/// The counts of a script. The reply to each sent message is right, wrong or missing.
 pub(crate) struct Tally {
     clients: u32,
     /// How many messages were to be sent.
@@ -23,14 +23,14 @@ pub(crate) struct Tally {
     failed: u32,
     /// Replies that standard output did not take.
     unprinted: u64,
-    /// For so long standard output was waited for. Replies that came meanwhile were taken later.
+    /// How long the client waited for standard output. Replies that came meanwhile were read later.
     printing: Duration,
     /// In microseconds, to three digits.
     latencies: Histogram<u64>,
-    /// With all digits.
+    /// Exact.
     greatest: u64,
-    /// What went wrong first.
-    first_trouble: Option<String>,
+    /// The first error.
+    first_error: Option<String>,
 }
 
 impl Tally {
@@ -48,7 +48,7 @@ impl Tally {
             printing: Duration::ZERO,
             latencies,
             greatest: 0,
-            first_trouble: None,
+            first_error: None,
         }
     }
 
@@ -64,13 +64,13 @@ impl Tally {
         self.greatest = self.greatest.max(micros);
     }
 
-    /// Behind a reply that was right came more.
+    /// More bytes came after a reply that was right.
     pub(crate) fn wrong_after_all(&mut self) {
         self.right -= 1;
         self.wrong += 1;
     }
 
-    /// What came of a reply before its end is wrong already.
+    /// The part of a reply that came is wrong.
     pub(crate) fn wrong_start(&mut self) {
         self.wrong += 1;
     }
@@ -79,12 +79,12 @@ impl Tally {
         self.failed += 1;
     }
 
-    /// Standard output did not take so many replies.
+    /// Standard output did not take these replies.
     pub(crate) fn unprinted(&mut self, replies: u64) {
         self.unprinted += replies;
     }
 
-    /// Printing took so long.
+    /// Adds to the time for printing.
     pub(crate) fn printed_for(&mut self, time: Duration) {
         self.printing += time;
     }
@@ -93,13 +93,13 @@ impl Tally {
         self.unprinted == 0
     }
 
-    /// Only the first is kept: ten thousand clients of a server that is gone would all say the same.
-    pub(crate) fn trouble(&mut self, what: impl FnOnce() -> String) {
-        self.first_trouble.get_or_insert_with(what);
+    /// Only the first is kept: ten thousand clients of a stopped server have the same error.
+    pub(crate) fn error(&mut self, what: impl FnOnce() -> String) {
+        self.first_error.get_or_insert_with(what);
     }
 
-    pub(crate) fn first_trouble(&self) -> Option<&str> {
-        self.first_trouble.as_deref()
+    pub(crate) fn first_error(&self) -> Option<&str> {
+        self.first_error.as_deref()
     }
 
     pub(crate) fn is_all_right(&self) -> bool {
@@ -125,7 +125,7 @@ impl fmt::Display for Tally {
         }
         write!(f, "; connections failed: {failed}")?;
         if !self.latencies.is_empty() {
-            // The histogram answers with the upper end of a bucket, which may be above all that it holds.
+            // The histogram returns the upper end of a bucket, which may exceed all values in it.
             let median = self.latencies.value_at_quantile(0.5).min(self.greatest);
             let [median, greatest] = [median, self.greatest].map(|micros| micros as f64 / 1_000.0);
             write!(f, "; latency: median {median:.2} ms, greatest {greatest:.2} ms")?;

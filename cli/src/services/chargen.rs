@@ -36,13 +36,13 @@ impl Handler for Chargen {
     }
 
     fn on_low_water(&mut self, conn: &mut Conn<'_>, start: &mut u8) -> Result<(), BoxError> {
-        conn.keep_alive(); // who reads is not idle
+        conn.keep_alive(); // A peer that reads is not idle.
         fill(conn, start);
         Ok(())
     }
 
     fn on_shutdown(&mut self, conn: &mut Conn<'_>, _start: &mut u8) -> Result<(), BoxError> {
-        conn.close(); // there is always more to say
+        conn.close(); // It always has more to send.
         Ok(())
     }
 }

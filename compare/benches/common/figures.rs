@@ -1,4 +1,4 @@
-//! Medians, and numbers as one reads them.
+//! Medians, and numbers as people read them.
 
 /// The middle one, or between the two in the middle. Sorts the numbers.
 ///
@@ -18,7 +18,7 @@ pub(crate) fn spread(numbers: &mut [f64], unit: &str) -> String {
     precise_spread(numbers, unit, 2)
 }
 
-/// The same with so many digits that count.
+/// The same, with this many significant digits.
 pub(crate) fn precise_spread(numbers: &mut [f64], unit: &str, digits: usize) -> String {
     let median = median(numbers);
     let [least, median, greatest] =
@@ -30,7 +30,7 @@ pub(crate) fn precise_spread(numbers: &mut [f64], unit: &str, digits: usize) -> 
     }
 }
 
-/// So many digits that count, or all before the point.
+/// A number with this many significant digits, or all digits before the point.
 pub(crate) fn readable(number: f64, digits: usize) -> String {
     let (mut decimals, mut limit) = (if number == number.round() { 0 } else { digits }, 1.0);
     while decimals > 0 && number.abs() >= limit - 0.5 / 10_f64.powi(decimals as i32) {

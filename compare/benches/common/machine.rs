@@ -7,7 +7,7 @@ use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::common::failure::Failure;
 
-/// Who runs where.
+/// Which processors are for servers, and which for clients.
 pub(crate) struct Machine {
     /// How many there are for all.
     pub(crate) processors: u32,

@@ -10,7 +10,7 @@ pub(crate) mod process;
 pub(crate) mod servers;
 pub(crate) mod table;
 
-/// As many as the hard limit allows, for this process and those that it starts.
+/// Raises the limit of open files to the hard limit, for this process and its children.
 pub(crate) fn raise_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

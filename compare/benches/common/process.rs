@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use super::binary;
 use crate::common::failure::Failure;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// It ends when this is dropped.
 pub(crate) struct Server {
@@ -33,7 +33,7 @@ pub(crate) fn readyloop() -> Result<Command, Failure> {
 impl Server {
     /// Returns when it has said where it listens.
     pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
-        // The log goes nowhere, but is written: those are the default settings.
+        // The log is written, as with default settings, and discarded.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = command.spawn()?;
         let mut server = Self { child, addr: SocketAddr::from(([0; 4], 0)) };
@@ -82,9 +82,9 @@ impl Server {
         Ok(std::fs::read_dir(self.proc_path("fd"))?.count())
     }
 
-    /// Waits until it has so many descriptors open: it has accepted, or closed, all that it should have.
+    /// Waits until it has this many descriptors open: until it has accepted or closed all connections.
     pub(crate) fn settle(&self, open_files: usize) -> Result<(), Failure> {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + TIMEOUT;
         while self.open_files()? != open_files {
             if Instant::now() > give_up {
                 let has = self.open_files()?;
@@ -109,7 +109,7 @@ impl Server {
         Ok(std::fs::write(self.proc_path("clear_refs"), "5")?)
     }
 
-    /// Lets it open so many more descriptors, and not one above. Returns the limits as they were.
+    /// Limits it to this many more descriptors. Returns the limits from before.
     pub(crate) fn leave_descriptors(&self, more: usize) -> Result<Rlimit, Failure> {
         let mut open = HashSet::new();
         for entry in std::fs::read_dir(self.proc_path("fd"))? {

@@ -19,12 +19,12 @@ use crate::grid::Load;
 
 const CONNECTIONS: usize = 100;
 const ROUNDS: usize = 20;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For each message; with [`Load::Churn`] for each connection, with its echo.
 ///
 /// # Errors
-/// If there is no strace, or it may not look at the server, or somebody is not answered.
+/// There is no strace, it may not attach to the server, or a client is not answered.
 pub(crate) fn count(server: &Server, load: Load) -> Result<f64, Failure> {
     match load {
         Load::Closed { size, pipeline, .. } => of_echoes(server, size as usize, pipeline as usize),
@@ -60,8 +60,8 @@ fn connect(server: &Server) -> Result<Vec<TcpStream>, Failure> {
     let mut clients = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         let client = TcpStream::connect(server.addr)?;
-        client.set_read_timeout(Some(PATIENCE))?;
-        client.set_write_timeout(Some(PATIENCE))?;
+        client.set_read_timeout(Some(TIMEOUT))?;
+        client.set_write_timeout(Some(TIMEOUT))?;
         client.set_nodelay(true)?;
         clients.push(client);
     }

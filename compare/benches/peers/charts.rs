@@ -31,7 +31,7 @@ const COLORS: [RGBColor; 5] = [
     RGBColor(0, 158, 115),
 ];
 
-/// Draws all into this folder. Who has no figures is not drawn, and nobody has another's color for that.
+/// Draws all charts into this folder. A server without figures is not drawn. The colors of the others stay.
 pub(crate) fn draw(
     folder: &Path,
     results: &Results,

@@ -13,7 +13,7 @@ use crate::grid::Load;
 use crate::results::Sample;
 
 /// Beyond the measured time: to open 19,000 connections, and for the last answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What `readyloop bench` says of this server.
 ///
@@ -31,7 +31,7 @@ pub(crate) fn run(
     command.args(["--duration", &format!("{}ms", time.as_millis())]);
     command.args(flags(load, rate)?);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (said, complained) = finish(command.spawn()?, time + PATIENCE)?;
+    let (said, complained) = finish(command.spawn()?, time + TIMEOUT)?;
     if said.trim().is_empty() {
         let why = complained.lines().last().unwrap_or("without a word");
         return Err(format!("the load fails: {why}").into());

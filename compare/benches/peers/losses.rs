@@ -14,13 +14,13 @@ pub(crate) struct Loss {
     figures: [f64; 2],
     /// The median of the rounds' ratios of ours to the best.
     ratio: f64,
-    /// In so many rounds of so many.
+    /// In how many rounds, and of how many.
     rounds: [usize; 2],
     /// Who else.
     others: Vec<&'static str>,
 }
 
-/// Who beats ours in one figure of one row; nobody, if none does in the median of the rounds' ratios.
+/// The server that beats ours in one figure of one row, by the median of the rounds' ratios. `None` if no server does.
 pub(crate) fn loss(
     results: &Results,
     ours: Place,

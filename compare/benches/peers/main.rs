@@ -1,7 +1,7 @@
 //! Echo servers side by side, all in one run: `cargo bench -p readyloop-compare --bench peers`.
 //!
 //! A hand-written epoll loop in C as the floor, a bare mio loop, tokio, message-io and `readyloop`, each in a
-//! process of its own and as somebody writes it who knows its library (`peer.rs`). All have the same load, from
+//! process of its own and as an experienced user of its library writes it (`peer.rs`). All have the same load, from
 //! `readyloop bench` (`load.rs`), row by row (`grid.rs`) and in turn, in another order each round. The results,
 //! with what they say of this crate's targets and a list of where it loses, go to `compare/RESULTS.md`, which
 //! says what each column means.
@@ -190,7 +190,7 @@ impl<'a> Bench<'a> {
 
     fn circumstances(&self) -> Vec<String> {
         let Options { rounds, time, .. } = self.options;
-        let mut told = vec![
+        let mut lines = vec![
             format!(
                 "rounds: {rounds}; a row is measured for {time:?}, \"{ECHO}\" six times and \"{CHURN}\" twice \
                  as long; minutes for the whole run: {}",
@@ -199,19 +199,19 @@ impl<'a> Bench<'a> {
             format!("{} processors ({}), {}", self.single.machine.processors, model(), kernel()),
             format!("{}, built by {}", versions(), rust_compiler()),
         ];
-        told.push(match &self.compiler {
+        lines.push(match &self.compiler {
             Ok(compiler) => {
                 format!("the floor, `compare/benches/peers/floor.c`, built by {compiler}")
             }
             Err(why) => why.clone(),
         });
-        told.push(
-            "all have TCP_NODELAY, but message-io, which cannot be told; tokio reads into buffers of 4 KiB, \
+        lines.push(
+            "all have TCP_NODELAY, but message-io, which has no such option; tokio reads into buffers of 4 KiB, \
              as its examples do, and for large messages also into such of 64 KiB; the floor, the mio loop and message-io into one of 64 KiB; readyloop has its \
              default settings"
                 .to_owned(),
         );
-        told
+        lines
     }
 }
 
@@ -230,7 +230,7 @@ impl Side {
     }
 }
 
-/// Starts a server for this. An error is told in one line.
+/// Starts a server for this. An error is one line.
 fn with_server<T>(
     machine: &Machine,
     peer: Peer,
@@ -260,5 +260,5 @@ fn rust_compiler() -> String {
 fn model() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or("of a kind that is not told", |(_, name)| name).to_owned()
+    name.map_or("of an unknown kind", |(_, name)| name).to_owned()
 }

@@ -1,4 +1,4 @@
-//! An echo server of bare mio, by somebody who knows it: connections in a slab, one large buffer for all reads,
+//! An echo server of bare mio, as an experienced user writes it: connections in a slab, one large buffer for all reads,
 //! no read more than readiness asks for.
 
 use std::io::{ErrorKind, Read, Result, Write};

@@ -1,4 +1,4 @@
-//! What this bench can be told.
+//! The options of this bench.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ enum Limit {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Verdict {
     pub(crate) says: String,
-    /// Nothing, if it cannot be told.
+    /// `None` if it is not known.
     pub(crate) is_met: Option<bool>,
 }
 
@@ -133,7 +133,7 @@ fn against_best(
     });
     let (least, best) = measured
         .min_by(|(one, _), (other, _)| one.total_cmp(other))
-        .ok_or("nobody else has a figure")?;
+        .ok_or("no other server has a figure")?;
     let mut ratios = results.ratios(ours, best, measure)?;
     let is_met = Some(ratios.median() <= 1.0);
     let [median, least] =

@@ -1,4 +1,4 @@
-//! What quiet clients notice of those who are not: `cargo bench -p readyloop-compare --bench survival -- neighbours`.
+//! The latency of quiet clients beside busy ones: `cargo bench -p readyloop-compare --bench survival -- neighbours`.
 //!
 //! 100 quiet clients ask a `readyloop` server, without and with two neighbours there: one that floods,
 //! and one that dials 20,000 times a second and hangs up at once, with a RST. Each round has three
@@ -9,7 +9,7 @@
 //! neighbours slow down everything that runs there, whoever serves them. Three controls show how much
 //! of the slowdown is that:
 //! - in the third part the same load goes to a second `readyloop` process beside the first
-//! - a thread that only sleeps, and asks nobody, notes how late it wakes
+//! - a thread that only sleeps notes how late it wakes
 //! - the kernel counts for how long the server was ready to run and something else had its processor
 //!
 //! Where the second part is no worse than the third, the clients wait for a processor and not for their

@@ -15,7 +15,7 @@ const SMALL_BUFFER: usize = 64 * 1024;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client that waits at most a second for whatever it wants.
+/// A client whose every call has a timeout of a second.
 pub(crate) fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
     let stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -24,8 +24,7 @@ pub(crate) fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// A client for whom the kernel holds little, so that what it does not read is soon the server's to
-/// hold. With buffers that grow, some hundred such clients use up what the kernel has for all of TCP.
+/// A client with small buffers in the kernel, so that the server soon has to hold what it does not read. With buffers that grow, some hundred such clients use up what the kernel has for all of TCP.
 pub(crate) fn connect_with_small_buffers(addr: SocketAddr) -> Result<TcpStream, Failure> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(SMALL_BUFFER)?;

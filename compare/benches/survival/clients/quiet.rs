@@ -19,8 +19,8 @@ const CLIENTS: usize = 100;
 /// One of them asks each time: 1,000 a second in all, 10 each.
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// What is not answered so long after the end has no answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long after the end answers are awaited.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) struct QuietClients {
     poll: Poll,
@@ -60,11 +60,11 @@ impl QuietClients {
         loop {
             let now = Instant::now();
             while next <= now.min(end) {
-                let number = turns.next().ok_or("nobody to ask")?;
+                let number = turns.next().ok_or("there is no client")?;
                 self.clients[number].be_due(now)?;
                 next += PERIOD;
             }
-            let until = if next <= end { next } else { end + PATIENCE };
+            let until = if next <= end { next } else { end + TIMEOUT };
             if next > end && (now >= until || self.waiting().next().is_none()) {
                 break;
             }
@@ -128,7 +128,7 @@ impl Times {
         Self { took, unanswered }
     }
 
-    /// What so many per cent of them do not exceed, if so many were answered at all.
+    /// The percentile, if that many were answered.
     pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let rank = ((self.took.len() + self.unanswered) * percent).div_ceil(100);
         self.took.get(rank.checked_sub(1)?).copied()

@@ -1,4 +1,4 @@
-//! A client that asks nobody anything: how late it wakes is the machine's doing, not a server's.
+//! A control: a thread that only sleeps. How late it wakes is the machine's doing, not a server's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

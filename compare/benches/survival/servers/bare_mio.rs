@@ -35,7 +35,7 @@ pub(super) fn serve() -> Result<(), Failure> {
     }
 }
 
-/// Stops at any error, as it cannot know which of them is no more than "nobody is there"; what the
+/// Stops at any error, as it cannot know which of them is no more than "no connection waits"; what the
 /// next newcomer brings is a new event.
 fn accept(
     registry: &Registry,

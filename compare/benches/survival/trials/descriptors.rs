@@ -31,7 +31,7 @@ const DIALS: usize = 200;
 /// So that the server sees an accept succeed and then fail.
 const LEFT: usize = 3;
 const HOLD: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Seldom enough to cost the server next to no time.
 const RESIDENTS_PAUSE: Duration = Duration::from_millis(10);
@@ -81,7 +81,7 @@ fn keep_asking(residents: &mut [TcpStream], until: Instant) -> usize {
 fn wait_for_service(newcomers: &mut [Newcomer], mut served: usize) -> (usize, Duration) {
     let start = Instant::now();
     let mut last = Duration::ZERO;
-    while served < newcomers.len() && start.elapsed() < PATIENCE {
+    while served < newcomers.len() && start.elapsed() < TIMEOUT {
         let now_served = count_served(newcomers);
         if now_served > served {
             (served, last) = (now_served, start.elapsed());

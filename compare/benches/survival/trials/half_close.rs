@@ -25,11 +25,11 @@ pub(super) const TRIAL: Trial = Trial {
 const TOTAL: usize = 20_000_000;
 const CHUNK: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn run(server: &Server) -> Result<Vec<Finding>, Failure> {
     let stream = connect_with_small_buffers(server.addr)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
 
     // Not a power of two, so that a chunk in the wrong place is seen.
     let sent: Vec<u8> = (0..TOTAL).map(|number| (number % 251) as u8).collect();

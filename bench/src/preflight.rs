@@ -1,4 +1,4 @@
-//! Whether the system has room for a run, before anything is opened.
+//! Preflight checks: open files and ports.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Standard input to a server, and the server to standard output.
+//! Copies standard input to a server, and what it sends to standard output.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -14,36 +14,35 @@ use readyloop::Client;
 use crate::failure::Failure;
 use crate::streams::{self, Unwritten};
 
-/// How much is passed on at once.
+/// How much is copied at once.
 const CHUNK: usize = 64 * 1024;
 
-/// When the server has finished, the end of input that comes from another program is not waited for longer than
-/// this. A file has all of its input.
+/// How long the end of input from another program is awaited after the server has finished. A file needs no wait.
 const END_OF_INPUT: Duration = Duration::from_secs(1);
 
-/// The same for the next line of a terminal: it may never come, and nothing that was typed is lost.
+/// The same for a terminal: its next line may never come, and no typed line is lost.
 const NEXT_LINE: Duration = Duration::from_millis(100);
 
-/// Passes on in both directions, each on a thread of its own, until the server has finished.
+/// Copies in both directions, each on its own thread, until the server has finished.
 ///
 /// # Errors
-/// [`Failure::System`] if anything was lost: the server did not take all of the input, or standard output not all
-/// that the server sent.
+/// [`Failure::System`] if bytes were lost: the server did not take all of the input, or standard output not all that the
+/// server sent.
 pub(crate) fn run(addrs: &[SocketAddr], timeout: Duration) -> Result<(), Failure> {
     let client = Client::connect(addrs, timeout).map_err(system)?;
     let (socket, _) = client.into_parts().map_err(system)?;
     let sending = Arc::new(Sending::default());
-    let (told, writer) = (Arc::clone(&sending), socket.try_clone().map_err(system)?);
+    let (state, writer) = (Arc::clone(&sending), socket.try_clone().map_err(system)?);
     thread::Builder::new()
         .name("sender".to_owned())
-        .spawn(move || told.enter(Doing::ended(send_input(&writer, &told))))
+        .spawn(move || state.enter(Progress::ended(send_input(&writer, &state))))
         .map_err(system)?;
     receive(&socket)?;
-    let sent = sending.judge(timeout)?;
+    let sent = sending.wait_for_end(timeout)?;
     confirm(socket, sent, timeout)
 }
 
-/// Passes on what the server sends, until it has finished.
+/// Copies what the server sends to standard output, until it has finished.
 fn receive(mut socket: &TcpStream) -> Result<(), Failure> {
     let refused = |error| Failure::of_flag("standard output", error);
     let output = io::stdout().as_fd().try_clone_to_owned().map_err(refused)?;
@@ -67,16 +66,16 @@ fn receive(mut socket: &TcpStream) -> Result<(), Failure> {
     }
 }
 
-/// Whether the server's system has taken all that was sent to a server that has finished.
+/// Checks that the server's system has taken all that was sent to a server that has finished.
 ///
-/// A server that closes instead of half-closing answers what comes later with a RST. So nothing is certain before
-/// it has confirmed the FIN from here. The socket then has no peer any more: `getpeername` fails (`inet_getname`
-/// of Linux), and a RST has left its error. Other systems may not tell it so, and are not asked.
+/// A server that closes instead of half-closing answers later bytes with a RST. So nothing is certain before it has
+/// acknowledged the FIN of this side. Then the socket has no peer: `getpeername` fails (`inet_getname` of Linux), and a
+/// RST has left its error. Other systems may behave otherwise, and are not checked.
 fn confirm(socket: TcpStream, sent: u64, timeout: Duration) -> Result<(), Failure> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
-    let _ = socket.shutdown(Shutdown::Write); // it may be done already
+    let _ = socket.shutdown(Shutdown::Write); // It may be shut down already.
     socket.set_nonblocking(true).map_err(system)?;
     let mut socket = mio::net::TcpStream::from_std(socket);
     let (mut poll, mut events) = (Poll::new().map_err(system)?, Events::with_capacity(1));
@@ -104,22 +103,22 @@ fn confirm(socket: TcpStream, sent: u64, timeout: Duration) -> Result<(), Failur
     }
 }
 
-/// Passes on standard input to its end, and then finishes.
+/// Copies standard input to the server, and then shuts down the writing side.
 ///
 /// # Errors
 /// What failed, and after how many bytes.
-fn send_input(mut socket: &TcpStream, told: &Sending) -> Result<u64, String> {
+fn send_input(mut socket: &TcpStream, state: &Sending) -> Result<u64, String> {
     let unreadable = |error| format!("standard input: {error}");
-    // Not through its buffer, which would be one more copy.
+    // The buffer of `Stdin` would be one more copy.
     let input = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(unreadable);
     let mut chunk = vec![0; CHUNK];
     let mut sent: u64 = 0;
     let result = input.and_then(|input| {
         let is_file = input.metadata().is_ok_and(|metadata| metadata.is_file());
         loop {
-            told.enter(if is_file { Doing::Sends } else { Doing::Waits { sent } });
+            state.enter(if is_file { Progress::Sends } else { Progress::Waits { sent } });
             let count = streams::read(&input, &mut chunk).map_err(unreadable)?;
-            told.enter(Doing::Sends);
+            state.enter(Progress::Sends);
             if count == 0 {
                 return Ok(());
             }
@@ -145,17 +144,17 @@ fn read(source: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// What the sender does, so that the receiver knows whether it can leave.
+/// The state of the sender. The receiver waits for it before it returns.
 #[derive(Default)]
 struct Sending {
-    /// With the number of its changes.
-    now: Mutex<(Doing, u64)>,
+    /// The state, and how often it has changed.
+    now: Mutex<(Progress, u64)>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-enum Doing {
-    /// For input, after so many bytes.
+enum Progress {
+    /// Waits for input, after `sent` bytes.
     Waits {
         sent: u64,
     },
@@ -167,41 +166,41 @@ enum Doing {
     Failed(String),
 }
 
-impl Doing {
+impl Progress {
     fn ended(result: Result<u64, String>) -> Self {
         result.map_or_else(Self::Failed, |sent| Self::Done { sent })
     }
 }
 
 impl Sending {
-    fn enter(&self, doing: Doing) {
+    fn enter(&self, progress: Progress) {
         let mut now = self.lock();
-        *now = (doing, now.1 + 1);
+        *now = (progress, now.1 + 1);
         self.changed.notify_one();
     }
 
-    /// How many bytes of input were sent to a server that has finished. Input that is there is still sent to it.
+    /// How many bytes of input were sent to a server that has finished. Available input is still sent.
     ///
-    /// The end of a terminal is not waited for: what was typed is sent. Any other input has an end, and what
-    /// comes before that end would be lost.
-    fn judge(&self, timeout: Duration) -> Result<u64, Failure> {
+    /// The end of a terminal is not awaited: all typed lines are sent. Any other input has an end, and bytes before it
+    /// would be lost.
+    fn wait_for_end(&self, timeout: Duration) -> Result<u64, Failure> {
         let is_typed = io::stdin().is_terminal();
         let quiet = if is_typed { NEXT_LINE } else { END_OF_INPUT };
         let mut now = self.lock();
         loop {
-            let patience = match &now.0 {
-                Doing::Done { sent } => return Ok(*sent),
-                Doing::Failed(why) => return Err(Failure::System(why.clone())),
-                Doing::Waits { .. } => quiet.min(timeout),
-                Doing::Sends => timeout,
+            let limit = match &now.0 {
+                Progress::Done { sent } => return Ok(*sent),
+                Progress::Failed(why) => return Err(Failure::System(why.clone())),
+                Progress::Waits { .. } => quiet.min(timeout),
+                Progress::Sends => timeout,
             };
             let seen = now.1;
             let (later, wait) = self
                 .changed
-                .wait_timeout_while(now, patience, |now| now.1 == seen)
+                .wait_timeout_while(now, limit, |now| now.1 == seen)
                 .unwrap_or_else(PoisonError::into_inner);
             let text = match later.0 {
-                Doing::Waits { sent } if wait.timed_out() => {
+                Progress::Waits { sent } if wait.timed_out() => {
                     if is_typed {
                         return Ok(sent);
                     }
@@ -210,7 +209,7 @@ impl Sending {
                          were sent"
                     )
                 }
-                Doing::Sends if wait.timed_out() => {
+                Progress::Sends if wait.timed_out() => {
                     format!("the server has finished, and took no input for {timeout:?}")
                 }
                 _ => {
@@ -222,8 +221,8 @@ impl Sending {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Doing, u64)> {
-        // Nothing panics while it is held.
+    fn lock(&self) -> MutexGuard<'_, (Progress, u64)> {
+        // No code panics while the lock is held.
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

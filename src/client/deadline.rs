@@ -3,20 +3,18 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use super::explained;
-
 /// The system knows no shorter time-out; 0 would mean none.
 const SHORTEST: Duration = Duration::from_micros(1);
 
 /// The time that one call has, however many system calls it makes.
-pub(super) struct Patience {
+pub(super) struct Deadline {
     timeout: Option<Duration>,
     /// `None`: never, or beyond what a clock can show.
     deadline: Option<Instant>,
     is_untried: bool,
 }
 
-impl Patience {
+impl Deadline {
     pub(super) fn new(timeout: Option<Duration>) -> Self {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Self { timeout, deadline, is_untried: true }
@@ -53,12 +51,12 @@ impl Patience {
             ErrorKind::BrokenPipe => format!("the server had closed the connection {so_far}"),
             _ => format!("the connection failed {so_far}: {error}"),
         };
-        explained(error.kind(), text)
+        io::Error::new(error.kind(), text)
     }
 }
 
 /// Whether a signal came between, or the wait is over: then the clock says whether that was all of it.
-pub(super) fn is_to_be_tried_again(error: &io::Error) -> bool {
+pub(super) fn is_retried(error: &io::Error) -> bool {
     match error.kind() {
         ErrorKind::Interrupted | ErrorKind::WouldBlock => true,
         // Elsewhere it is the network that gave up.
