@@ -9,11 +9,11 @@ use crate::addr::Addr;
 use crate::close_reason::CloseReason;
 use crate::conn_info::{ConnInfo, Direction};
 use crate::framing::Framer;
-use crate::handler::TimerKey;
 use crate::id::ConnId;
 use crate::net::Socket;
 use crate::send_error::SendError;
 use crate::table::{Entry, Owner};
+use crate::timer_key::TimerKey;
 use crate::view::View;
 
 /// A handler's view of one connection: of the one that a callback is about, or of another that

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::conn::Conn;
 use crate::conn_info::ConnInfo;
-use crate::handler::TimerKey;
 use crate::id::ConnId;
 use crate::net::ConnectOptions;
 use crate::stats::Stats;
 use crate::table::Owner;
+use crate::timer_key::TimerKey;
 use crate::view::View;
 
 /// A handler's view of its whole reactor: all connections, the reactor's own timers, its end.

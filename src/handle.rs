@@ -17,11 +17,12 @@ use crate::core::mailbox::NotTaken;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::ConnectOptions;
-use crate::reactor::Suspension;
+use crate::net::{ConnectOptions, Net};
+use crate::reactor::Reactor;
 use crate::reactor::group::{Group, Job, Remotable, Replacement, WithContext, WithReactor};
 use crate::refusal::{CallError, Refusal, Refused, ReplaceError};
 use crate::stats::Stats;
+use crate::suspension::Suspension;
 use crate::sync::PoisonError;
 
 /// Reaches a server from other threads: all reactors of a [`Server`](crate::Server), or a single
@@ -427,6 +428,14 @@ impl Handle {
                 NotTaken::Closed => Refusal::Stopped,
             },
         })
+    }
+}
+
+impl<H: Handler, N: Net> Reactor<H, N> {
+    /// A handle to this reactor, and to all reactors of its server, for other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.group))
     }
 }
 

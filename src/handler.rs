@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::id::ConnId;
 use crate::input::Input;
 use crate::result::BoxError;
+use crate::timer_key::TimerKey;
 
 /// The business logic of a server.
 ///
@@ -235,19 +236,6 @@ pub trait Handler: 'static {
         let _ = reactor;
     }
 }
-
-/// Tells timers apart: whatever number the handler likes.
-///
-/// # Examples
-/// ```
-/// use readyloop::TimerKey;
-///
-/// const LOGIN: TimerKey = TimerKey(1);
-/// const PING: TimerKey = TimerKey(2);
-/// assert_ne!(LOGIN, PING);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TimerKey(pub u64);
 
 /// A handler whose type is only known when the program runs: `Box<dyn Handler<State = S>>` is one, so that
 /// [`Handle::replace`](crate::Handle::replace) can put one of another type in its place.

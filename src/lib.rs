@@ -66,8 +66,10 @@ pub mod services;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod stats;
+mod suspension;
 mod sync;
 mod table;
+mod timer_key;
 mod view;
 
 pub use addr::Addr;
@@ -84,13 +86,13 @@ pub use error::Error;
 pub use framing::{FrameError, Framer, LengthPrefix, Line};
 pub use from_fn::from_fn;
 pub use handle::Handle;
-pub use handler::{Handler, TimerKey};
+pub use handler::Handler;
 pub use id::ConnId;
 pub use input::Input;
 #[cfg(feature = "sim")]
 pub use net::sim;
 pub use net::{ConnectOptions, ListenOptions};
-pub use reactor::{Reactor, Suspension};
+pub use reactor::Reactor;
 pub use refusal::{CallError, Refusal, Refused, ReplaceError};
 pub use report::Report;
 pub use result::{BoxError, Result};
@@ -100,6 +102,8 @@ pub use server::Server;
 #[cfg(all(unix, feature = "signals"))]
 pub use signals::drain_on_signals;
 pub use stats::{Counters, Exhausted, Expired, Stats};
+pub use suspension::Suspension;
+pub use timer_key::TimerKey;
 
 /// The README's programs compile.
 #[cfg(doctest)]

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::callback::contain;
-use super::listen::Suspension;
 use crate::addr::Addr;
 use crate::ballot::Voter;
 use crate::config::Config;
@@ -26,6 +25,7 @@ use crate::id::{ConnId, Numbers};
 use crate::net::{Net, Wake};
 use crate::report::Report;
 use crate::stats::{FIGURES, Stats, Tally};
+use crate::suspension::Suspension;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
 
 /// What is run on a reactor's thread for another one. It is boxed before a mailbox is locked: there may be a flood of

@@ -4,7 +4,6 @@ use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
-use super::Suspension;
 use super::callback::panic_message;
 use super::group::{Job, Remotable, Replacement};
 use super::laps::Served;
@@ -18,6 +17,7 @@ use crate::id::ConnId;
 use crate::net::Net;
 use crate::one_line::Escaped;
 use crate::refusal::ReplaceError;
+use crate::suspension::Suspension;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.

@@ -32,7 +32,6 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::core::deadlines::millis;
 use crate::error::Error;
-use crate::handle::Handle;
 use crate::handler::Handler;
 use crate::id::{ConnId, draw_numbers};
 use crate::net::{Event, Net, Os, Token};
@@ -47,7 +46,6 @@ pub(crate) use callback::panic_message;
 use drain::Drain;
 use group::{Group, Job, LISTENS, Remote};
 use laps::Laps;
-pub use listen::Suspension;
 use owned::{Program, Socket};
 use rate_limited_log::RateLimitedLog;
 
@@ -98,7 +96,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// Those that wait to be reaped; one that is in it twice is reaped once.
     closed: Vec<ConnId>,
     /// All reactors of this server, and which of them this is.
-    group: Arc<Group>,
+    pub(crate) group: Arc<Group>,
     index: usize,
     /// What they have accepted for each other.
     arrivals: Arc<Arrivals<N::Stream>>,
@@ -418,12 +416,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     #[cfg(feature = "sim")]
     pub(crate) fn is_busy_since_its_turn(&self) {
         self.say_that_it_is_busy();
-    }
-
-    /// A handle to this reactor, and to all that run beside it, for other threads.
-    #[must_use]
-    pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.group))
     }
 
     /// What has been counted so far.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use slab::Slab;
 
 use crate::core::wheel::SECOND_HALF;
-use crate::handler::TimerKey;
+use crate::timer_key::TimerKey;
 
 /// Whose timer it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

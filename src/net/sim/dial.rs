@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::kernel::{Action, Change, Kernel, LinkId};
-use super::link::{Answer, Link, ServerEnd};
+use super::link::{Answer, Call, Link, ServerEnd};
 use crate::net::StepError;
 
 const EPERM: i32 = 1;
@@ -55,21 +55,6 @@ const OWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 254))
 
 /// A call that nobody answers is given up after this (tcp(7), `tcp_syn_retries`).
 const NO_ANSWER: u64 = 127_000_000_000;
-
-/// An address that the server has begun to connect to, or has tried to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Call {
-    /// The address.
-    pub addr: SocketAddr,
-    /// When, since the world began.
-    pub at: Duration,
-    /// The system call that failed at once, if one did, and its error number.
-    pub failed: Option<(&'static str, i32)>,
-    /// How often the reactor had waited before, for events or for time to pass. If this is the same for two
-    /// calls of one reactor, it has not waited between them. Only counted in a world with one reactor.
-    pub waits: u64,
-}
 
 impl Kernel {
     pub(super) fn connect(

@@ -7,9 +7,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::dial::Call;
 use super::faults::Faults;
-use super::link::{Answer, Link, ServerEnd, Watched};
+use super::link::{Answer, Call, Link, ServerEnd, Watched};
 use super::log::set_time;
 use super::rng::Rng;
 use crate::net::{Event, Token};

@@ -44,6 +44,21 @@ pub enum Answer {
     IsUnreachable,
 }
 
+/// An address that the server has begun to connect to, or has tried to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Call {
+    /// The address.
+    pub addr: SocketAddr,
+    /// When, since the world began.
+    pub at: Duration,
+    /// The system call that failed at once, if one did, and its error number.
+    pub failed: Option<(&'static str, i32)>,
+    /// How often the reactor had waited before, for events or for time to pass. If this is the same for two
+    /// calls of one reactor, it has not waited between them. Only counted in a world with one reactor.
+    pub waits: u64,
+}
+
 /// How a connection has ended for its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

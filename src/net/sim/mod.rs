@@ -108,9 +108,8 @@ use kernel::{Kernel, LinkId};
 use link::Watched;
 
 pub use check::{Run, check};
-pub use dial::Call;
 pub use faults::Faults;
-pub use link::{Answer, Ending, Reading};
+pub use link::{Answer, Call, Ending, Reading};
 pub(crate) use log::note_panic;
 pub use log::{print_log, time_on_this_thread};
 pub use rng::Rng;

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Sim;
-use super::dial::Call;
 use super::faults::Faults;
 use super::kernel::{Kernel, LinkId, nanos};
-use super::link::{Answer, Ending, Reading, Watched};
+use super::link::{Answer, Call, Ending, Reading, Watched};
 use super::log::last_panic;
 use super::numbers::WorldNumbers;
 use crate::addr::Addr;
