@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::addr::Addr;
-use crate::ballot::Ballot;
 use crate::call::{Answerer, Call};
 use crate::config::Config;
 use crate::conn_info::ConnInfo;
@@ -24,6 +23,7 @@ use crate::refusal::{CallError, Refusal, Refused, ReplaceError};
 use crate::stats::Stats;
 use crate::suspension::Suspension;
 use crate::sync::PoisonError;
+use crate::two_phase_commit::TwoPhaseCommit;
 
 /// Reaches a server from other threads: all reactors of a [`Server`](crate::Server), or a single
 /// [`Reactor`](crate::Reactor).
@@ -351,24 +351,24 @@ impl Handle {
         if self.group.is_in_turn_here() {
             return Err(CallError::OwnThread.into());
         }
-        let ballot = Ballot::new(self.reactors(), timeout);
+        let commit = TwoPhaseCommit::new(self.reactors(), timeout);
         let with = Arc::new((new, migrate));
         let of = |index| Successor { index, with: Arc::clone(&with), handler: PhantomData };
         // Two that change all must come to all in the same order, or they would wait for each other.
         let in_concert = self.group.in_concert.lock().unwrap_or_else(PoisonError::into_inner);
         let is_replacing = self.group.replaces();
         for index in 0..self.reactors() {
-            let (voter, successor) = (ballot.voter(), of(index));
-            match self.tell(index, move |reactor| reactor.replace(&successor, voter)) {
+            let (participant, successor) = (commit.participant(), of(index));
+            match self.tell(index, move |reactor| reactor.replace(&successor, participant)) {
                 Ok(()) => {}
                 // It has drained before the others, and has nobody left to serve.
-                Err(Refusal::Stopped) => ballot.is_absent(),
-                Err(why) => ballot.reject(CallError::from(why).into()),
+                Err(Refusal::Stopped) => commit.is_absent(),
+                Err(why) => commit.reject(CallError::from(why).into()),
             }
         }
         drop(in_concert);
         self.group.wake_all();
-        let outcome = ballot.outcome();
+        let outcome = commit.outcome();
         drop(is_replacing);
         outcome
     }

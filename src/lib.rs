@@ -28,7 +28,6 @@
 //! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM. It adds signal-hook.
 
 mod addr;
-mod ballot;
 mod block;
 mod budgets;
 mod call;
@@ -42,6 +41,7 @@ mod connect_error;
 mod context;
 mod core;
 mod error;
+mod two_phase_commit;
 #[doc = include_str!("../docs/for-erlang.md")]
 pub mod for_erlang {}
 mod framing;

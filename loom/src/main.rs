@@ -7,8 +7,8 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 #[allow(dead_code)]
-#[path = "../../src/core/board.rs"]
-mod board;
+#[path = "../../src/core/seqlock.rs"]
+mod seqlock;
 #[allow(dead_code)]
 #[path = "../../src/core/mailbox.rs"]
 mod mailbox;
@@ -19,7 +19,7 @@ mod sync {
     pub(crate) use std::sync::PoisonError;
 }
 
-use board::Board;
+use seqlock::Seqlock;
 use mailbox::{Mailbox, NotTaken};
 
 /// What wakes the poll: as an eventfd that epoll watches, it stays rung until somebody has waited for it.
@@ -121,21 +121,21 @@ fn nothing_is_lost_when_the_reactor_stops() {
 /// A reader sees all figures of one writing, and none that is older than one it has seen.
 fn figures_are_read_whole() {
     loom::model(|| {
-        let board = Arc::new(Board::<2>::new());
+        let seqlock = Arc::new(Seqlock::<2>::new());
         let writer = {
-            let board = Arc::clone(&board);
-            thread::spawn(move || (1..=2).for_each(|number| board.write([number; 2])))
+            let seqlock = Arc::clone(&seqlock);
+            thread::spawn(move || (1..=2).for_each(|number| seqlock.write([number; 2])))
         };
         let mut last = 0;
         for _ in 0..2 {
-            if let Some([one, other]) = board.try_read() {
+            if let Some([one, other]) = seqlock.try_read() {
                 assert_eq!(one, other);
                 assert!(one >= last);
                 last = one;
             }
         }
         writer.join().unwrap();
-        assert_eq!(board.try_read(), Some([2, 2]));
+        assert_eq!(seqlock.try_read(), Some([2, 2]));
     });
 }
 

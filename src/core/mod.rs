@@ -3,15 +3,15 @@
 //! Nothing here calls the kernel or reads a clock; time arrives as an argument. That is what makes
 //! these parts testable on their own and the same under a simulated network. Memory is the exception: long
 //! queues take theirs from the system ([`crate::block`]). Two of them
-//! ([`mailbox`], [`board`]) are shared by threads; a model checker tries all their orders.
+//! ([`mailbox`], [`seqlock`]) are shared by threads; a model checker tries all their orders.
 
 pub(crate) mod accept_fault;
 pub(crate) mod admission;
 pub(crate) mod backoff;
-pub(crate) mod board;
 pub(crate) mod deadlines;
 pub(crate) mod dial_fault;
 pub(crate) mod kept;
+pub(crate) mod lru_list;
 pub(crate) mod mailbox;
 pub(crate) mod memory;
 pub(crate) mod outbox;
@@ -19,9 +19,9 @@ pub(crate) mod peer_addr;
 pub(crate) mod per_ip;
 pub(crate) mod phase;
 pub(crate) mod rate_limiter;
-pub(crate) mod recency;
 pub(crate) mod room;
 pub(crate) mod search;
-pub(crate) mod six_bytes;
+pub(crate) mod seqlock;
 pub(crate) mod token_bucket;
+pub(crate) mod u48;
 pub(crate) mod wheel;

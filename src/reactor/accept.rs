@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use super::arrivals::Arrival;
 use super::callback::guarded;
-use super::laps::Served;
 use super::owned::Others;
 use super::rate_limited_log::Notice;
+use super::turn_timer::Served;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::config::Overflow;
@@ -320,7 +320,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// A connection is there. Its handler sees it now.
     pub(super) fn open(&mut self, id: ConnId) {
         log::debug!("{id} {} opened", self.table.entry(id).peer());
-        self.lap(Served::Conn(id));
+        self.serves(Served::Conn(id));
         let handler = &mut self.program.handler;
         let (table, log) = (&mut self.table, &mut self.log);
         let owned = &mut Others::all(&mut self.program.sockets);

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
-use super::laps::Served;
 use super::owned::{Others, Socket};
 use super::rate_limited_log::{Notice, RateLimitedLog};
+use super::turn_timer::Served;
 use crate::close_reason::CloseReason;
 use crate::conn::Conn;
 use crate::context::Context;
@@ -54,7 +54,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let entry = self.table.entry(id);
         if entry.phase.is_before_the_end() {
             let known = entry.reason_mut().take();
-            self.lap(Served::Conn(id));
+            self.serves(Served::Conn(id));
             self.call(id, |handler, conn, state| handler.on_closing(conn, state, &reason));
             let entry = self.table.entry(id);
             if !entry.phase.is_closed() {
@@ -75,7 +75,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.get(id).is_none() {
             return false;
         }
-        self.lap(Served::Conn(id));
+        self.serves(Served::Conn(id));
         self.begin(id);
         let can_be_called = self.table.entry(id).phase.is_before_the_end();
         if can_be_called {

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::laps::Served;
 use super::rate_limited_log::Notice;
+use super::turn_timer::Served;
 use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::core::dial_fault::DialFault;
@@ -173,7 +173,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// The end of a connection that never was one.
     pub(super) fn call_on_connect_failed(&mut self, id: ConnId, reason: &CloseReason) {
         self.table.stats.count().not_connected += 1;
-        self.lap(Served::Conn(id));
+        self.serves(Served::Conn(id));
         self.callback_of_reactor(|handler, context| {
             handler.on_connect_failed(context, id, reason);
         });

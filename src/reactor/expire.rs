@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Reactor;
-use super::laps::Served;
 use super::rate_limited_log::Notice;
+use super::turn_timer::Served;
 use crate::close_reason::CloseReason;
 use crate::core::deadlines::{Deadline, millis};
 use crate::core::wheel::{SECOND_HALF, Step};
@@ -77,7 +77,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         match self.table.ring(slot) {
             Some((Owner::Reactor, key)) => {
                 self.table.stats.count().timers_fired += 1;
-                self.lap(Served::Tick);
+                self.serves(Served::Tick);
                 self.callback_of_reactor(|handler, context| handler.on_tick(context, key));
             }
             Some((Owner::Conn(slot), key)) => {

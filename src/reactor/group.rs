@@ -13,13 +13,12 @@ use std::time::{Duration, Instant};
 
 use super::callback::contain;
 use crate::addr::Addr;
-use crate::ballot::Voter;
 use crate::config::Config;
 use crate::context::Context;
 use crate::core::admission::{Admission, Idle};
-use crate::core::board::Board;
 use crate::core::mailbox::{Mailbox, NotTaken};
 use crate::core::memory::Budget;
+use crate::core::seqlock::Seqlock;
 use crate::error::Error;
 use crate::id::{ConnId, Numbers};
 use crate::net::{Net, Wake};
@@ -27,6 +26,7 @@ use crate::report::Report;
 use crate::stats::{FIGURES, Stats, Tally};
 use crate::suspension::Suspension;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
+use crate::two_phase_commit::Participant;
 
 /// What is run on a reactor's thread for another one. It is boxed before a mailbox is locked: there may be a flood of
 /// these.
@@ -72,7 +72,7 @@ pub(crate) trait Remotable {
     fn close_listener(&mut self, addr: Addr) -> bool;
 
     /// Puts another handler in the place of its own, if all other reactors do so too.
-    fn replace(&mut self, replacement: &dyn Replacement, voter: Voter);
+    fn replace(&mut self, replacement: &dyn Replacement, participant: Participant);
 }
 
 /// A handler that is to take over, and how. Types are checked when it is used.
@@ -129,7 +129,7 @@ pub(crate) struct Remote {
     is_stopping: AtomicBool,
     has_orders: AtomicBool,
     orders: Mutex<Orders>,
-    stats: Board<FIGURES>,
+    stats: Seqlock<FIGURES>,
     /// Since when its idlest connection is silent, in milliseconds since the epoch; the greatest number if
     /// that is not kept or there is none. As of its last turn, and without the time that this turn took if it was
     /// slow: nobody was heard in it.
@@ -306,7 +306,7 @@ impl Remote {
             is_stopping: AtomicBool::new(false),
             has_orders: AtomicBool::new(false),
             orders: Mutex::default(),
-            stats: Board::new(),
+            stats: Seqlock::new(),
             idlest: AtomicU64::new(u64::MAX),
             busy_since: AtomicU64::new(LISTENS),
             waker,

@@ -6,9 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Reactor;
 use super::callback::panic_message;
 use super::group::{Job, Remotable, Replacement};
-use super::laps::Served;
+use super::turn_timer::Served;
 use crate::addr::Addr;
-use crate::ballot::Voter;
 use crate::conn::Conn;
 use crate::context::Context;
 use crate::error::Error;
@@ -18,6 +17,7 @@ use crate::net::Net;
 use crate::one_line::Escaped;
 use crate::refusal::ReplaceError;
 use crate::suspension::Suspension;
+use crate::two_phase_commit::Participant;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.
@@ -88,7 +88,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn run_job(&mut self, job: Job) {
         self.table.stats.count().messages += 1;
-        self.lap(Served::Message);
+        self.serves(Served::Message);
         // The reactor is in order whenever user's code runs, and whatever that throws.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run(self))) {
             self.table.stats.count().panics += 1;
@@ -152,9 +152,9 @@ impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
         self.close_listener(addr)
     }
 
-    fn replace(&mut self, replacement: &dyn Replacement, voter: Voter) {
+    fn replace(&mut self, replacement: &dyn Replacement, participant: Participant) {
         if replacement.handler_type() != TypeId::of::<H>() {
-            return voter.reject(ReplaceError::OtherType);
+            return participant.reject(ReplaceError::OtherType);
         }
         let new = || *replacement.make().downcast().expect("its type was looked at");
         let migrate = |id, state: &H::State| {
@@ -162,6 +162,6 @@ impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
             Some(*migrated.downcast().expect("a handler of this type has such states"))
         };
         let successor = self.prepare(new, migrate);
-        self.take_over(successor, voter);
+        self.take_over(successor, participant);
     }
 }

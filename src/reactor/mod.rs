@@ -7,7 +7,6 @@ mod connect;
 mod drain;
 mod expire;
 pub(crate) mod group;
-mod laps;
 mod listen;
 mod lost;
 mod messages;
@@ -16,6 +15,7 @@ mod preview;
 mod rate_limited_log;
 mod reap;
 mod replace;
+mod turn_timer;
 mod work;
 
 use std::collections::VecDeque;
@@ -45,9 +45,9 @@ use arrivals::Arrivals;
 pub(crate) use callback::panic_message;
 use drain::Drain;
 use group::{Group, Job, LISTENS, Remote};
-use laps::Laps;
 use owned::{Program, Socket};
 use rate_limited_log::RateLimitedLog;
+use turn_timer::TurnTimer;
 
 /// All connections read into this one buffer. Messages of this size cost a seventh less processor time than
 /// with half of it; a larger one would make the others wait longer for their turn.
@@ -104,7 +104,7 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     /// The listener that died last, while it is not known to matter: where it listened, and why.
     lost: Option<(SocketAddr, io::Error)>,
     report: Report,
-    laps: Laps,
+    turn_timer: TurnTimer,
     is_in_turn: bool,
     is_suspended: bool,
     is_started: bool,
@@ -178,7 +178,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             drain: None,
             lost: None,
             report: Report::default(),
-            laps: Laps::new(now),
+            turn_timer: TurnTimer::new(now),
             is_in_turn: false,
             is_suspended: false,
             is_started: false,
@@ -558,7 +558,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let now = self.advance(read);
         self.table.set_elapsed(now);
         self.table.look_at_memory();
-        self.laps = Laps::new(read);
+        self.turn_timer = TurnTimer::new(read);
         self.say_that_it_is_busy();
         Ok(saw_all)
     }

@@ -2,7 +2,7 @@
 
 use super::Reactor;
 use super::callback::contain;
-use super::laps::Served;
+use super::turn_timer::Served;
 use crate::close_reason::CloseReason;
 use crate::core::phase::Phase;
 use crate::handler::Handler;
@@ -52,7 +52,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.note_end(&reason, unsent, unanswered);
         }
         if let Some(state) = state {
-            self.lap(Served::Conn(id));
+            self.serves(Served::Conn(id));
             self.call_on_close(id, state, &reason);
         }
         contain(|| drop(reason));

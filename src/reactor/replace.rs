@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
 use super::callback::{contain, panic_message};
-use crate::ballot::Voter;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 use crate::refusal::ReplaceError;
+use crate::two_phase_commit::Participant;
 
 /// A handler that is ready to take over, with the states that it is to have.
 pub(crate) struct Successor<H: Handler> {
@@ -82,11 +82,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(crate) fn take_over(
         &mut self,
         successor: Result<Successor<H>, ReplaceError>,
-        voter: Voter,
+        participant: Participant,
     ) {
         match successor {
-            Err(error) => voter.reject(error),
-            Ok(successor) => match voter.agree() {
+            Err(error) => participant.reject(error),
+            Ok(successor) => match participant.agree() {
                 Some(doing) => {
                     let former = self.hand_to(successor);
                     drop(doing);

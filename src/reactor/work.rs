@@ -3,8 +3,8 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 
-use super::laps::Served;
 use super::preview::Preview;
+use super::turn_timer::Served;
 use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::core::kept::Kept;
@@ -37,12 +37,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.swap_ready(&mut working);
         let leftovers = working.len().max(LEFTOVERS).min(self.table.leftovers());
         for id in working.drain(..) {
-            self.lap(Served::Conn(id));
+            self.serves(Served::Conn(id));
             self.serve(id);
         }
         for _ in 0..leftovers {
             let Some(id) = self.table.next_leftover() else { break };
-            self.lap(Served::Conn(id));
+            self.serves(Served::Conn(id));
             self.serve(id);
         }
         self.working = working;
@@ -57,7 +57,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         // One after the other, for as long as there is memory: a call of one handler may use it up again.
         for _ in 0..self.table.waiting_for_memory() {
             let Some(id) = self.table.next_with_memory() else { break };
-            self.lap(Served::Conn(id));
+            self.serves(Served::Conn(id));
             self.serve_within(id, true, !self.table.memory.takes_no_input());
         }
     }

@@ -11,7 +11,7 @@ use crate::core::memory::Held;
 use crate::core::outbox::Outbox;
 use crate::core::peer_addr::PeerAddr;
 use crate::core::phase::{Phase, Reads};
-use crate::core::six_bytes::SixBytes;
+use crate::core::u48::U48;
 use crate::net::Event;
 use crate::stats::Counters;
 
@@ -34,11 +34,11 @@ pub(crate) struct Entry {
     bytes_in: u64,
     bytes_out: u64,
     extra: Option<Box<Extra>>,
-    reads: SixBytes,
-    writes: SixBytes,
-    opened: SixBytes,
+    reads: U48,
+    writes: U48,
+    opened: U48,
     /// When it was last heard of; in the phases that wait for the end, when that began.
-    since: SixBytes,
+    since: U48,
     peer: PeerAddr,
     /// Or [`OUTBOUND`].
     listener: u16,
@@ -90,8 +90,8 @@ impl Entry {
             bytes_in: 0,
             bytes_out: 0,
             extra: None,
-            reads: SixBytes::default(),
-            writes: SixBytes::default(),
+            reads: U48::default(),
+            writes: U48::default(),
             opened: now.into(),
             since: now.into(),
             peer: peer.into(),

@@ -25,9 +25,9 @@ use crate::config::Config;
 use crate::conn_settings::ConnSettings;
 use crate::core::admission::Admission;
 use crate::core::deadlines::{Deadline, millis};
+use crate::core::lru_list::LruList;
 use crate::core::memory::{Budget, Memory};
 use crate::core::phase::Phase;
-use crate::core::recency::Recency;
 use crate::core::wheel::Wheel;
 use crate::id::{ConnId, Numbers, serials_of};
 use crate::stats::Tally;
@@ -85,7 +85,7 @@ pub(crate) struct Table {
     /// A place has become free that another reactor was waiting for.
     pub(crate) made_room: bool,
     /// Who has been silent how long; kept only if the idlest may have to go.
-    recency: Option<Recency>,
+    lru: Option<LruList>,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
     pub(crate) staged: Staged,
     listeners: Listeners,
@@ -132,7 +132,7 @@ impl Table {
             reactors,
             reactor,
             made_room: false,
-            recency: config.evicts().then(Recency::new),
+            lru: config.evicts().then(LruList::new),
             memory: Memory::new(budget),
             is_relieved: false,
             alarms: Wheel::with_capacity(RESERVED),
@@ -305,8 +305,8 @@ impl Table {
             while let Some(slot) = self.timers.cancel_any(Owner::Conn(id.slot)) {
                 self.alarms.unset(slot);
             }
-            if let Some(recency) = &mut self.recency {
-                recency.forget(id.slot);
+            if let Some(lru) = &mut self.lru {
+                lru.forget(id.slot);
             }
             if let Some(listener) = listener {
                 self.frees_a_place(peer, listener);

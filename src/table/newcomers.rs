@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use super::{Entry, Listener, Table, id_of};
 use crate::conn_info::Direction;
 use crate::core::admission::{Admission, Limits};
-use crate::core::recency::Recency;
+use crate::core::lru_list::LruList;
 use crate::id::ConnId;
 
 impl Table {
@@ -36,9 +36,9 @@ impl Table {
         let entries = self.entries.iter().filter(|(_, entry)| inbound(entry));
         let mut entries: Vec<_> = entries.collect();
         entries.sort_by_key(|(_, entry)| entry.since());
-        self.recency = evicts.then(Recency::new);
-        if let Some(recency) = &mut self.recency {
-            entries.iter().for_each(|(slot, entry)| recency.touch(id_of(*slot, entry).slot));
+        self.lru = evicts.then(LruList::new);
+        if let Some(lru) = &mut self.lru {
+            entries.iter().for_each(|(slot, entry)| lru.touch(id_of(*slot, entry).slot));
         }
     }
 
@@ -52,17 +52,17 @@ impl Table {
         // Only who has come in takes a place that another may want.
         let inbound =
             |table: &Self| table.get(id).map(Entry::direction) == Some(Direction::Inbound);
-        if self.recency.is_some()
+        if self.lru.is_some()
             && inbound(self)
-            && let Some(recency) = &mut self.recency
+            && let Some(lru) = &mut self.lru
         {
-            recency.touch(id.slot);
+            lru.touch(id.slot);
         }
     }
 
     /// The connection that has been silent the longest, and since when.
     pub(crate) fn idlest(&self) -> Option<(ConnId, u64)> {
-        let id = self.id_in(self.recency.as_ref()?.idlest()?)?;
+        let id = self.id_in(self.lru.as_ref()?.idlest()?)?;
         Some((id, self.get(id)?.since()))
     }
 }

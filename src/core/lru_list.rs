@@ -1,12 +1,12 @@
-//! Who has been idle the longest.
+//! The order in which connections were last heard from.
 
 /// No slot.
 const NONE: u32 = u32::MAX;
 
-/// Slots in the order in which they were last heard of: a doubly linked list through an array, O(1) for
-/// every operation, 8 bytes a slot.
+/// A list of slots, the least recently used first: a doubly linked list in an array. Each operation is O(1). It takes
+/// 8 bytes a slot.
 #[derive(Debug)]
-pub(crate) struct Recency {
+pub(crate) struct LruList {
     links: Vec<Link>,
     idlest: u32,
     latest: u32,
@@ -20,17 +20,17 @@ struct Link {
 
 const UNLINKED: Link = Link { before: NONE, after: NONE };
 
-impl Recency {
+impl LruList {
     pub(crate) fn new() -> Self {
         Self { links: Vec::new(), idlest: NONE, latest: NONE }
     }
 
-    /// The slot that was heard of least recently.
+    /// The least recently used slot.
     pub(crate) fn idlest(&self) -> Option<u32> {
         (self.idlest != NONE).then_some(self.idlest)
     }
 
-    /// A slot is heard of, perhaps for the first time.
+    /// Makes a slot the most recently used one. Adds it if it is new.
     pub(crate) fn touch(&mut self, slot: u32) {
         if self.latest == slot {
             return;
@@ -76,23 +76,23 @@ mod tests {
         fn keeps_the_order_of_a_plain_list(
             steps in prop::collection::vec((0..12u32, prop::bool::weighted(0.7)), 1..200)
         ) {
-            let mut recency = Recency::new();
+            let mut lru = LruList::new();
             let mut model: Vec<u32> = Vec::new();
             for (slot, is_touch) in steps {
                 model.retain(|known| *known != slot);
                 if is_touch {
-                    recency.touch(slot);
+                    lru.touch(slot);
                     model.push(slot);
                 } else {
-                    recency.forget(slot);
+                    lru.forget(slot);
                 }
-                prop_assert_eq!(recency.idlest(), model.first().copied());
+                prop_assert_eq!(lru.idlest(), model.first().copied());
             }
             for slot in model {
-                prop_assert_eq!(recency.idlest(), Some(slot));
-                recency.forget(slot);
+                prop_assert_eq!(lru.idlest(), Some(slot));
+                lru.forget(slot);
             }
-            prop_assert_eq!(recency.idlest(), None);
+            prop_assert_eq!(lru.idlest(), None);
         }
     }
 }

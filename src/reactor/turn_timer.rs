@@ -1,4 +1,4 @@
-//! Who takes how long.
+//! What takes long in a turn.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 
-/// What a part of a turn was spent on.
+/// What a part of a turn is spent on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Served {
     Conn(ConnId),
@@ -17,17 +17,17 @@ pub(super) enum Served {
     Message,
 }
 
-/// The time of a turn, divided up.
+/// Finds out what takes the longest in a turn.
 #[derive(Debug)]
-pub(super) struct Laps {
-    /// Since when the turn is spent on what. A bare reading of the clock, which may step back: it only names who
-    /// took the longest.
+pub(super) struct TurnTimer {
+    /// When the current part has begun. A bare reading of the clock, which may step back: it only serves to name the
+    /// longest part.
     begun: Instant,
     current: Option<Served>,
     longest: Option<(Duration, Served)>,
 }
 
-impl Laps {
+impl TurnTimer {
     pub(super) fn new(now: Instant) -> Self {
         Self { begun: now, current: None, longest: None }
     }
@@ -44,26 +44,26 @@ impl Laps {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// From now on the turn is spent on this. The clock is read for it, but for the first in a turn: for the
-    /// name of who blocks there is no cheaper way, and it costs no system call.
-    pub(super) fn lap(&mut self, served: Served) {
-        if self.laps.current.is_none() {
-            self.laps.current = Some(served);
+    /// A part of the turn begins. This reads the clock, except for the first part of a turn: there is no cheaper way to
+    /// name the connection that blocks, and it costs no system call.
+    pub(super) fn serves(&mut self, served: Served) {
+        if self.turn_timer.current.is_none() {
+            self.turn_timer.current = Some(served);
         } else if self.table.config().slow_turn.is_some() {
             let now = self.net.now();
-            self.laps.begin(Some(served), now);
+            self.turn_timer.begin(Some(served), now);
         }
     }
 
-    /// A turn is over. If it took long, everybody has waited: says for whom.
+    /// A turn is over. If it was slow, all other connections have waited: logs for which one.
     pub(super) fn judge_turn(&mut self, took: Duration) {
         if self.table.config().slow_turn.is_none_or(|limit| took <= limit) {
             return;
         }
-        self.laps.begin(None, self.table.now() + took);
+        self.turn_timer.begin(None, self.table.now() + took);
         self.table.stats.count().slow_turns += 1;
-        let why = match self.laps.longest {
-            None => "nobody was served in it".to_owned(),
+        let why = match self.turn_timer.longest {
+            None => "no callback was called in it".to_owned(),
             Some((time, served)) => format!("{} took {time:.1?} of it", self.describe(served)),
         };
         self.log.add(Notice::SlowTurn { took, why }, self.table.now());

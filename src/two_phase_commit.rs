@@ -1,14 +1,14 @@
-//! All or none.
+//! A change that all reactors apply, or none.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::refusal::{CallError, Refusal, ReplaceError};
 
-/// Several threads have each prepared something, and do it only if all can: each votes, and waits for the
-/// outcome. That the deadline has passed is an outcome too, so all learn the same.
-pub(crate) struct Ballot {
-    /// `None` if that is beyond the end of time.
+/// Several threads prepare a change, and apply it only if all of them can. Each thread votes, and waits for the outcome.
+/// A deadline that passes is an outcome too, so that all threads learn the same.
+pub(crate) struct TwoPhaseCommit {
+    /// `None` if it is beyond the range of the clock.
     deadline: Option<Instant>,
     votes: Mutex<Votes>,
     changed: Condvar,
@@ -17,62 +17,63 @@ pub(crate) struct Ballot {
 struct Votes {
     missing: usize,
     agreed: usize,
-    /// How many of those who have agreed have not done it yet.
+    /// How many threads have agreed and have not applied the change yet.
     undone: usize,
-    /// Votes that will be dropped, as their voters are absent.
+    /// How many votes will be dropped unused, because their threads are absent.
     excused: usize,
     outcome: Option<Result<(), ReplaceError>>,
 }
 
-/// One vote. To drop it unused is to reject: whoever had it could not vote.
-pub(crate) struct Voter(Option<Arc<Ballot>>);
+/// The vote of one thread. Dropping it unused rejects the change.
+pub(crate) struct Participant(Option<Arc<TwoPhaseCommit>>);
 
-/// One who does what was agreed, until this is dropped.
-pub(crate) struct Doing(Arc<Ballot>);
+/// A thread applies the change until this is dropped.
+pub(crate) struct Applying(Arc<TwoPhaseCommit>);
 
-impl Voter {
-    /// Votes in favour, and waits. Returns something if it is to be done.
-    pub(crate) fn agree(mut self) -> Option<Doing> {
-        let ballot = self.0.take().expect("one vote is cast once");
-        let mut votes = ballot.lock();
+impl Participant {
+    /// Votes in favour, and waits for the outcome. Returns `Some` if the change is to be applied.
+    pub(crate) fn agree(mut self) -> Option<Applying> {
+        let commit = self.0.take().expect("one vote is cast once");
+        let mut votes = commit.lock();
         votes.missing -= 1;
         votes.agreed += 1;
         votes.undone += 1;
-        ballot.close_if_complete(&mut votes);
-        let is_agreed = ballot.wait(votes).outcome == Some(Ok(()));
-        is_agreed.then(|| Doing(ballot))
+        commit.close_if_complete(&mut votes);
+        let is_agreed = commit.wait(votes).outcome == Some(Ok(()));
+        is_agreed.then(|| Applying(commit))
     }
 
     pub(crate) fn reject(mut self, why: ReplaceError) {
-        if let Some(ballot) = self.0.take() {
-            ballot.reject(why);
+        if let Some(commit) = self.0.take() {
+            commit.reject(why);
         }
     }
 }
 
-impl Drop for Voter {
+impl Drop for Participant {
     fn drop(&mut self) {
-        let Some(ballot) = self.0.take() else { return };
-        let mut votes = ballot.lock();
+        let Some(commit) = self.0.take() else { return };
+        let mut votes = commit.lock();
         if votes.excused > 0 {
             votes.excused -= 1;
         } else {
             drop(votes);
-            ballot.reject(CallError::NoAnswer.into());
+            commit.reject(CallError::NoAnswer.into());
         }
     }
 }
 
-impl Drop for Doing {
+impl Drop for Applying {
     fn drop(&mut self) {
         self.0.lock().undone -= 1;
         self.0.changed.notify_all();
     }
 }
 
-impl Ballot {
-    pub(crate) fn new(voters: usize, timeout: Duration) -> Arc<Self> {
-        let votes = Votes { missing: voters, agreed: 0, undone: 0, excused: 0, outcome: None };
+impl TwoPhaseCommit {
+    pub(crate) fn new(participants: usize, timeout: Duration) -> Arc<Self> {
+        let votes =
+            Votes { missing: participants, agreed: 0, undone: 0, excused: 0, outcome: None };
         Arc::new(Self {
             deadline: Instant::now().checked_add(timeout),
             votes: Mutex::new(votes),
@@ -80,11 +81,11 @@ impl Ballot {
         })
     }
 
-    pub(crate) fn voter(self: &Arc<Self>) -> Voter {
-        Voter(Some(Arc::clone(self)))
+    pub(crate) fn participant(self: &Arc<Self>) -> Participant {
+        Participant(Some(Arc::clone(self)))
     }
 
-    /// There is one voter less. The vote that was meant for it can be dropped.
+    /// A thread is absent: the outcome does not depend on its vote, which will be dropped.
     pub(crate) fn is_absent(&self) {
         let mut votes = self.lock();
         votes.missing -= 1;
@@ -97,7 +98,7 @@ impl Ballot {
         self.changed.notify_all();
     }
 
-    /// Waits until it is decided, and done if it is to be done.
+    /// Waits for the outcome, and until the change is applied if that is the outcome.
     pub(crate) fn outcome(&self) -> Result<(), ReplaceError> {
         let mut votes = self.wait(self.lock());
         while votes.outcome == Some(Ok(())) && votes.undone > 0 {
@@ -114,7 +115,7 @@ impl Ballot {
         }
     }
 
-    /// Returns with an outcome.
+    /// Waits for an outcome.
     fn wait<'a>(&'a self, mut votes: MutexGuard<'a, Votes>) -> MutexGuard<'a, Votes> {
         while votes.outcome.is_none() {
             let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -145,24 +146,24 @@ mod tests {
     #[test]
     fn all_do_it_or_none() {
         for rejects in [false, true] {
-            let ballot = Ballot::new(3, LONG);
+            let commit = TwoPhaseCommit::new(3, LONG);
             let did = Mutex::new(0);
             let outcome = thread::scope(|scope| {
                 for _ in 0..2 {
                     scope.spawn(|| {
-                        if let Some(_doing) = ballot.voter().agree() {
+                        if let Some(_doing) = commit.participant().agree() {
                             *did.lock().unwrap() += 1;
                         }
                     });
                 }
-                let third = ballot.voter();
+                let third = commit.participant();
                 if rejects {
-                    ballot.reject(ReplaceError::Panicked("no".to_owned()));
+                    commit.reject(ReplaceError::Panicked("no".to_owned()));
                 } else {
-                    ballot.is_absent();
+                    commit.is_absent();
                 }
                 drop(third);
-                ballot.outcome()
+                commit.outcome()
             });
             assert_eq!(outcome.is_err(), rejects);
             assert_eq!(did.into_inner().unwrap(), if rejects { 0 } else { 2 });
@@ -171,24 +172,24 @@ mod tests {
 
     #[test]
     fn who_waits_too_long_does_not_do_it() {
-        let ballot = Ballot::new(2, Duration::ZERO);
-        assert!(ballot.voter().agree().is_none());
-        assert!(ballot.voter().agree().is_none(), "not even if the last one comes after all");
-        assert_eq!(ballot.outcome(), Err(CallError::TimedOut.into()));
+        let commit = TwoPhaseCommit::new(2, Duration::ZERO);
+        assert!(commit.participant().agree().is_none());
+        assert!(commit.participant().agree().is_none(), "not even if the last one comes after all");
+        assert_eq!(commit.outcome(), Err(CallError::TimedOut.into()));
     }
 
     #[test]
     fn who_cannot_vote_rejects() {
-        let ballot = Ballot::new(2, LONG);
-        drop(ballot.voter());
-        assert!(ballot.voter().agree().is_none());
-        assert_eq!(ballot.outcome(), Err(CallError::NoAnswer.into()));
+        let commit = TwoPhaseCommit::new(2, LONG);
+        drop(commit.participant());
+        assert!(commit.participant().agree().is_none());
+        assert_eq!(commit.outcome(), Err(CallError::NoAnswer.into()));
     }
 
     #[test]
     fn with_nobody_there_nothing_is_done() {
-        let ballot = Ballot::new(1, LONG);
-        ballot.is_absent();
-        assert_eq!(ballot.outcome(), Err(CallError::Refused(Refusal::Stopped).into()));
+        let commit = TwoPhaseCommit::new(1, LONG);
+        commit.is_absent();
+        assert_eq!(commit.outcome(), Err(CallError::Refused(Refusal::Stopped).into()));
     }
 }

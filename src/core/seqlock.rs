@@ -1,38 +1,37 @@
-//! Figures that one thread writes and others read, without waiting for each other.
+//! Numbers that one thread writes and others read, without a lock.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// `N` numbers that belong together. One thread writes them, at the cost of `N` plain stores; a reader gets
-/// all as they were at one moment. (A sequence lock: the version is odd while the numbers change, and a
-/// reader that has met a change reads again.)
+/// A sequence lock over `N` numbers. One thread writes them, at the cost of `N` plain stores. A reader gets all numbers
+/// of one write. The version is odd while the numbers change; a reader that finds a change reads again.
 #[derive(Debug)]
-pub(crate) struct Board<const N: usize> {
+pub(crate) struct Seqlock<const N: usize> {
     version: AtomicU64,
     numbers: [AtomicU64; N],
 }
 
-impl<const N: usize> Board<N> {
+impl<const N: usize> Seqlock<N> {
     pub(crate) fn new() -> Self {
         Self { version: AtomicU64::new(0), numbers: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
-    /// Only ever called by one thread at a time.
+    /// Writes all numbers. Only one thread may write at a time.
     pub(crate) fn write(&self, numbers: [u64; N]) {
         self.write_from(0, numbers);
     }
 
-    /// Writes as many numbers as are given, the first of them to this place; the others stay as they are.
+    /// Writes the numbers from the index `first` on. The other numbers stay.
     pub(crate) fn write_from<const M: usize>(&self, first: usize, numbers: [u64; M]) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version.wrapping_add(1), Ordering::Relaxed);
-        fence(Ordering::Release); // who sees one of the numbers below sees the odd version, too
+        fence(Ordering::Release); // a reader that sees a number below sees the odd version, too
         for (cell, number) in self.numbers[first..].iter().zip(numbers) {
             cell.store(number, Ordering::Relaxed);
         }
         self.version.store(version.wrapping_add(2), Ordering::Release);
     }
 
-    /// All numbers of one writing.
+    /// The numbers of one write.
     pub(crate) fn read(&self) -> [u64; N] {
         loop {
             if let Some(numbers) = self.try_read() {
@@ -57,12 +56,12 @@ mod tests {
 
     #[test]
     fn a_reader_never_sees_half_a_writing() {
-        let board = Board::<8>::new();
+        let seqlock = Seqlock::<8>::new();
         std::thread::scope(|scope| {
-            scope.spawn(|| (1..=100_000).for_each(|number| board.write([number; 8])));
+            scope.spawn(|| (1..=100_000).for_each(|number| seqlock.write([number; 8])));
             let mut last = 0;
             while last < 100_000 {
-                let numbers = board.read();
+                let numbers = seqlock.read();
                 assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
                 assert!(numbers[0] >= last);
                 last = numbers[0];
