@@ -1,6 +1,5 @@
 //! A run from its beginning to its end.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +17,9 @@ use super::latency::Latencies;
 use super::pacer::Pacer;
 use super::plan::{Load, Plan};
 use super::progress::Progress;
-use super::report::{Outcome, Server};
+use super::report::Outcome;
 use super::series::{Second, Series};
-use super::server_side::{Cpu, ServerSide};
+use super::server_watch::ServerWatch;
 use super::share::Share;
 use super::tally::Tally;
 
@@ -39,7 +38,7 @@ const MOST_QUEUED: usize = 2 << 30;
 
 pub(super) struct Coordinator {
     common: Arc<Common>,
-    server: Option<(ServerSide, Server)>,
+    server: Option<ServerWatch>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     workers: Vec<Worker>,
@@ -77,23 +76,9 @@ impl Coordinator {
         common: Common,
         (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Result<Self, Error> {
-        let look = |pid: u32| {
-            let side = ServerSide::new(pid);
-            let before = side.resident().and_then(|before| side.cpu().map(|_| before));
-            let before = before.map_err(|error| {
-                Error::of_flag(
-                    format!("--pid {pid}"),
-                    match error.kind() {
-                        io::ErrorKind::NotFound => "there is no such process".to_owned(),
-                        _ => format!("what it uses cannot be read: {error}"),
-                    },
-                )
-            })?;
-            Ok((side, Server { pid, before, ..Server::default() }))
-        };
         let threads = common.plan.threads as usize;
         Ok(Self {
-            server: common.plan.server_pid.map(look).transpose()?,
+            server: common.plan.server_pid.map(ServerWatch::start).transpose()?,
             common: Arc::new(common),
             events,
             sender,
@@ -166,16 +151,15 @@ impl Coordinator {
         if load != Load::Churn && self.open == 0 {
             return; // There is nothing to measure.
         }
-        if !self.pause(SETTLE) || !self.pid_is_the_server() {
+        // All addresses of a name have the port that was typed behind it.
+        let port = self.common.targets.first().map_or(0, SocketAddr::port);
+        if !self.pause(SETTLE) || !self.watch(|server| server.check_port(port)) {
             return;
         }
         if load == Load::Idle && !self.pause(duration) {
             return;
         }
-        let before = self.look(|server, side| {
-            server.open = (load != Load::Churn).then(|| side.resident()).transpose()?;
-            side.cpu()
-        });
+        self.watch(|server| server.begin(load));
         self.begin();
         let timeout = match load {
             // At worst each echo takes all of its time.
@@ -183,29 +167,8 @@ impl Coordinator {
             _ => duration.saturating_add(self.common.plan.timeout),
         };
         if self.wait(timeout.saturating_add(GRACE), |all| all.running == 0) {
-            self.look(|server, side| {
-                server.spent =
-                    before.map(|before| side.cpu().map(|cpu| cpu.since(before))).transpose()?;
-                server.after_echo = (load == Load::Idle).then(|| side.resident()).transpose()?;
-                Ok(Cpu::default())
-            });
+            self.watch(|server| server.end(load));
         }
-    }
-
-    /// Whether the process that was named may be the server. If not, that is an obstacle.
-    ///
-    /// It is looked at when connections are open: a process that gets them from another one need not listen itself.
-    fn pid_is_the_server(&mut self) -> bool {
-        let Some((side, Server { pid, .. })) = &self.server else { return true };
-        // All addresses of a name have the port that was typed behind it.
-        let port = self.common.targets.first().map_or(0, SocketAddr::port);
-        if side.is_at_port(port) != Some(false) {
-            return true;
-        }
-        self.obstacles.push(format!(
-            "--pid {pid} is not the server: none of that process's sockets is at port {port}; nothing was measured"
-        ));
-        false
     }
 
     /// How many rounds of echoes a thread needs after an idle time.
@@ -246,20 +209,10 @@ impl Coordinator {
         }
     }
 
-    /// Reads the server's process, if the plan names one. A process that cannot be read any more is an obstacle.
-    fn look(
-        &mut self,
-        at: impl FnOnce(&mut Server, &ServerSide) -> io::Result<Cpu>,
-    ) -> Option<Cpu> {
-        let (side, server) = self.server.as_mut()?;
-        match at(server, side) {
-            Ok(cpu) => Some(cpu),
-            Err(error) => {
-                let pid = server.pid;
-                self.obstacles.push(format!("--pid {pid}: what it uses cannot be read: {error}"));
-                None
-            }
-        }
+    /// Reads the server's process, if the plan names one. An error is an obstacle. Returns whether there is none.
+    fn watch(&mut self, read: impl FnOnce(&mut ServerWatch) -> Result<(), String>) -> bool {
+        let result = self.server.as_mut().map_or(Ok(()), read);
+        result.map_err(|problem| self.obstacles.push(problem)).is_ok()
     }
 
     /// Waits for this time. Returns whether the run goes on.
@@ -380,20 +333,9 @@ impl Coordinator {
         }
     }
 
-    /// Time that a process did not spend was spent by another one.
-    fn say_if_idle(&mut self) {
-        let Some((_, Server { pid, spent, .. })) = &self.server else { return };
-        let messages = self.tally.messages;
-        if messages > 0 && spent.is_some_and(|spent| spent.is_nothing()) {
-            self.obstacles.push(format!(
-                "--pid {pid} is not the server, or not the part of it that answers: that process took no processor \
-                 time while {messages} messages were answered"
-            ));
-        }
-    }
-
     fn outcome(mut self) -> Outcome {
-        self.say_if_idle();
+        let messages = self.tally.messages;
+        self.watch(|server| server.check_activity(messages));
         if let Some(start) = self.start {
             self.count_unsent(start);
             self.report_early_end(self.ended.saturating_sub(start));
@@ -411,7 +353,7 @@ impl Coordinator {
             series,
             measured,
             obstacles: self.obstacles,
-            server: self.server.map(|(_, server)| server),
+            server: self.server.map(ServerWatch::into_server),
         }
     }
 }

@@ -57,6 +57,7 @@ mod report;
 mod schedule;
 mod series;
 mod server_side;
+mod server_watch;
 mod share;
 mod sizes;
 mod sources;

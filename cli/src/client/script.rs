@@ -100,7 +100,6 @@ struct Client {
     /// When the first message was sent.
     begin: Instant,
     sent: u32,
-    sent_at: Instant,
     waits: bool,
     /// Whether the last reply was right so far.
     is_right: bool,
@@ -143,7 +142,6 @@ impl Script {
     fn send_next(&mut self, conn: &mut Conn<'_>, client: &mut Client) {
         client.sent += 1;
         client.waits = true;
-        client.sent_at = Instant::now();
         self.tally.sent += 1;
         conn.send(self.message(client).as_bytes());
         conn.set_timer(self.plan.timeout, OVERDUE);
@@ -199,7 +197,7 @@ impl Script {
         let is_right = reply == message;
         client.is_right = is_right;
         client.waits = false;
-        self.tally.reply(is_right, client.sent_at.elapsed());
+        self.tally.reply(is_right);
         if !is_right {
             let Client { number, sent, .. } = client;
             self.tally.error(|| format!("client {number}: reply {sent} is wrong"));
@@ -233,12 +231,10 @@ impl Script {
         if lines.is_empty() {
             return;
         }
-        let begin = Instant::now();
         let unwritten = match self.tally.is_printed() {
             true => streams::write_all_unless(interrupt, io::stdout(), lines.as_bytes()).err(),
             false => Some(Unwritten { written: 0, error: io::ErrorKind::BrokenPipe.into() }),
         };
-        self.tally.printed_for(begin.elapsed());
         if let Some(Unwritten { written, error }) = unwritten {
             let left = lines.as_bytes()[written..].iter().filter(|byte| **byte == b'\n').count();
             self.tally.unprinted(left as u64);
@@ -264,12 +260,10 @@ impl Handler for Script {
     }
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Client, BoxError> {
-        let now = Instant::now();
         let mut client = Client {
             number: self.has_connected(conn.id()),
-            begin: now,
+            begin: Instant::now(),
             sent: 0,
-            sent_at: now,
             waits: false,
             is_right: false,
             is_done: false,
