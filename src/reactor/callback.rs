@@ -56,9 +56,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let known = entry.reason_mut().take();
             self.serves(Served::Conn(id));
             self.call(id, |handler, conn, state| handler.on_closing(conn, state, &reason));
-            let entry = self.table.entry(id);
-            if !entry.phase.is_closed() {
-                *entry.reason_mut() = known; // that the handler closes or fails in this callback is no reason
+            let said = self.table.entry(id).reason_mut();
+            // That the handler closes or fails in this callback is no reason, in whichever phase it does.
+            if matches!(said, None | Some(CloseReason::Closed | CloseReason::Handler(_))) {
+                let said = std::mem::replace(said, known);
+                contain(|| drop(said));
             }
         }
         self.table.entry(id).close(reason);

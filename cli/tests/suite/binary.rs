@@ -603,8 +603,12 @@ fn row_05_without_a_listener_it_serves_what_is_under_way_and_ends_with_code_1() 
         let args = [&["--listen", "127.0.0.1:0", "--listen", "[::1]:0"], &args[..]].concat();
         let mut binary = Binary::start_with(&args, Stdio::piped());
         let mut stuck = stuck_clients(binary.addr(), 3);
+        let (mut log, mut said) =
+            (BufReader::new(binary.child.stderr.take().unwrap()), String::new());
         kill_listener(binary.child.id(), binary.addrs[1]);
-        wait_until("it is closed", || TcpStream::connect(binary.addrs[1]).is_err());
+        while !said.contains("any more") {
+            assert!(log.read_line(&mut said).unwrap() > 0, "it is not noticed: {said}");
+        }
         echo(&mut connect(binary.addr()), b"the other still listens");
         kill_listener(binary.child.id(), binary.addr());
         if cut == 0 {
@@ -612,8 +616,7 @@ fn row_05_without_a_listener_it_serves_what_is_under_way_and_ends_with_code_1() 
             assert!(binary.child.try_wait().unwrap().is_none(), "three have not finished");
             stuck.clear();
         }
-        let mut said = String::new();
-        binary.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        log.read_to_string(&mut said).unwrap();
         assert_eq!(binary.child.wait().unwrap().code(), Some(1), "{said}");
         let line = said.lines().last().unwrap();
         let lost = format!("readyloop: the last listener, {}, is lost", binary.addr());
