@@ -383,8 +383,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// what it leaves.
     fn deliver(&mut self, id: ConnId, fresh: usize) {
         let buffer = mem::take(&mut self.buffer);
-        let max = self.table.settings(id).max_input;
-        if self.table.entry(id).kept() == 0 {
+        let (kept, max) = self.table.unread(id);
+        if kept == 0 {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
             let mut input = Input::resume(&buffer[..fresh], Search::default(), max);
             self.offer(id, &buffer[..fresh], &mut input);

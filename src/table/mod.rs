@@ -343,6 +343,13 @@ impl Table {
         &self.listeners.rules(self.get(id).and_then(Entry::listener)).settings
     }
 
+    /// How much unread input a connection has, and how much it may have.
+    #[inline] // each echo comes here
+    pub(crate) fn unread(&self, id: ConnId) -> (usize, usize) {
+        let entry = self.get(id).expect(HOLDS_A_SLOT);
+        (entry.kept(), self.rules(entry).settings.max_input)
+    }
+
     /// Between which fillings of its queue a connection is held back.
     ///
     /// Under pressure it takes little to have to wait, and until all of it is sent. But not nothing: those

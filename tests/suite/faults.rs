@@ -191,11 +191,11 @@ fn row_17_urgent_data_neither_spins_nor_hides_what_follows_it() {
     });
     assert_eq!(&back, b"beforeafter");
     // A reactor that spins would return at once, every time.
-    let patience = Duration::from_millis(20);
+    let timeout = Duration::from_millis(20);
     wait_until("it waits again", || {
         let start = Instant::now();
-        assert!(reactor.turn(Some(patience)).unwrap().is_continue());
-        start.elapsed() >= patience
+        assert!(reactor.turn(Some(timeout)).unwrap().is_continue());
+        start.elapsed() >= timeout
     });
 }
 

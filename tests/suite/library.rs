@@ -96,11 +96,11 @@ fn a_turn_that_has_nothing_to_do_waits_as_long_as_it_may() -> Result<(), Error> 
     let mut reactor = Reactor::new(Config::new(), Echo)?;
     let addr = reactor.listen("127.0.0.1:0")?;
     let _client = connect(addr);
-    let patience = Duration::from_millis(20);
+    let timeout = Duration::from_millis(20);
     wait_until("it is accepted and its first edges are past", || {
         let start = Instant::now();
-        assert!(reactor.turn(Some(patience)).unwrap().is_continue());
-        reactor.stats().open == 1 && start.elapsed() >= patience
+        assert!(reactor.turn(Some(timeout)).unwrap().is_continue());
+        reactor.stats().open == 1 && start.elapsed() >= timeout
     });
     Ok(())
 }

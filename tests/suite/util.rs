@@ -1,4 +1,4 @@
-//! Servers to test, and patience with a limit.
+//! Servers to test, and waiting with a deadline.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
