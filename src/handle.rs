@@ -16,7 +16,7 @@ use crate::core::mailbox::NotTaken;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{ConnectOptions, Net};
+use crate::net::{ConnectOptions, ListenOptions, Net};
 use crate::reactor::Reactor;
 use crate::reactor::group::{Group, Job, Remotable, Replacement, WithContext, WithReactor};
 use crate::refusal::{CallError, Refusal, Refused, ReplaceError};
@@ -279,6 +279,26 @@ impl Handle {
     /// As [`Reactor::resume`](crate::Reactor::resume); [`Error::Call`] if one of the reactors does not answer in time.
     pub fn resume(&self, timeout: Duration) -> Result<(), Error> {
         self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect()
+    }
+
+    /// Listens on another address, as [`Reactor::listen_with`](crate::Reactor::listen_with) does, and returns it.
+    ///
+    /// # Errors
+    /// As [`Reactor::listen_with`](crate::Reactor::listen_with); [`Error::Call`] if the first reactor does not answer in
+    /// time.
+    pub fn listen(
+        &self,
+        addr: SocketAddr,
+        options: &ListenOptions,
+        timeout: Duration,
+    ) -> Result<SocketAddr, Error> {
+        let options = options.clone();
+        let ask = |answerer: Answerer<_>| -> Job {
+            Box::new(WithReactor(move |reactor: &mut dyn Remotable| {
+                answerer.finish(Ok(reactor.listen(addr, &options)));
+            }))
+        };
+        self.ask(Some(0), ask).wait(timeout)?
     }
 
     /// Stops listening on an address, as [`Reactor::close_listener`](crate::Reactor::close_listener) does: the other

@@ -21,7 +21,7 @@ use crate::core::memory::Budget;
 use crate::core::seqlock::Seqlock;
 use crate::error::Error;
 use crate::id::{ConnId, Numbers};
-use crate::net::{Net, Wake};
+use crate::net::{ListenOptions, Net, Wake};
 use crate::report::Report;
 use crate::stats::{FIGURES, Stats, Tally};
 use crate::suspension::Suspension;
@@ -68,6 +68,8 @@ pub(crate) trait Remotable {
     fn suspend(&mut self, how: Suspension);
 
     fn resume(&mut self) -> Result<(), Error>;
+
+    fn listen(&mut self, addr: SocketAddr, options: &ListenOptions) -> Result<SocketAddr, Error>;
 
     fn close_listener(&mut self, addr: Addr) -> bool;
 

@@ -1,6 +1,7 @@
 //! What other threads want.
 
 use std::any::TypeId;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
@@ -13,7 +14,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::Net;
+use crate::net::{ListenOptions, Net};
 use crate::one_line::Escaped;
 use crate::refusal::ReplaceError;
 use crate::suspension::Suspension;
@@ -146,6 +147,10 @@ impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
 
     fn resume(&mut self) -> Result<(), Error> {
         self.resume()
+    }
+
+    fn listen(&mut self, addr: SocketAddr, options: &ListenOptions) -> Result<SocketAddr, Error> {
+        self.listen_with(addr, options)
     }
 
     fn close_listener(&mut self, addr: Addr) -> bool {

@@ -256,22 +256,26 @@ fn a_socket_that_another_process_holds_goes_on_to_listen_for_the_next_reactor() 
 }
 
 #[test]
-fn a_server_of_several_reactors_accepts_from_an_inherited_socket_until_a_handle_closes_it() {
+fn a_handle_closes_the_listeners_of_a_server_that_runs_and_adds_others() {
     let mut server = Server::new(Config::new(), 2, |_| Tags).unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
     let addr = server.listen_from_std(listener, &tagged(9)).unwrap();
     let handle = server.handle();
     let running = std::thread::spawn(move || server.run());
-    for _ in 0..4 {
+    let tag_of_newcomer = || {
         let mut stream = crate::util::connect(addr);
         stream.write_all(b"?").unwrap();
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
-        assert_eq!(byte, [9]);
-    }
+        byte[0]
+    };
+    assert_eq!([(); 4].map(|()| tag_of_newcomer()), [9; 4]);
     assert!(handle.close_listener(addr, DEADLINE).unwrap());
     assert!(!handle.close_listener(addr, DEADLINE).unwrap());
     assert!(is_refused(addr));
+    assert_eq!(handle.listen(addr, &tagged(3), DEADLINE).unwrap(), addr);
+    assert!(matches!(handle.listen(addr, &tagged(4), DEADLINE), Err(Error::Listen { .. })));
+    assert_eq!([(); 4].map(|()| tag_of_newcomer()), [3; 4]);
     assert_eq!(handle.stats().listeners_lost, 0);
     handle.stop();
     running.join().unwrap().unwrap();
