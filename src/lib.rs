@@ -105,7 +105,14 @@ pub use stats::{Counters, Exhausted, Expired, Stats};
 pub use suspension::Suspension;
 pub use timer_key::TimerKey;
 
-/// The README's programs compile.
+/// The programs of the README and of the pages compile.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/library.md")]
+    struct Library;
+    #[cfg(feature = "sim")]
+    #[doc = include_str!("../docs/simulation.md")]
+    struct Simulation;
+}
