@@ -27,6 +27,9 @@
 //!
 //! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM. It adds signal-hook.
 
+// A clock may step back: `saturating_sub` and the like never panic.
+#![warn(clippy::unchecked_time_subtraction)]
+
 mod addr;
 mod block;
 mod budgets;

@@ -76,7 +76,8 @@ fn row_01_out_of_descriptors_residents_are_served_and_nobody_who_waits_is_lost()
         residents.iter_mut().for_each(|resident| echo(resident, b"during"));
         thread::sleep(Duration::from_millis(50));
     }
-    let share = (binary.processor_time() - used).as_secs_f64() / start.elapsed().as_secs_f64();
+    let share =
+        binary.processor_time().saturating_sub(used).as_secs_f64() / start.elapsed().as_secs_f64();
     assert!(share < 0.05, "{:.1} % of a core", share * 100.0);
     binary.limit(Resource::Nofile, 1_024);
     let room = Instant::now();
