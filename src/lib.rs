@@ -14,8 +14,7 @@
 //! Where to go from here: [`Handler`] is what a server is written as, [`Conn`] and [`Input`] are what
 //! its callbacks work with, [`Config`] and [`ListenOptions`] what it can be told, and [`services::Echo`]
 //! is a handler of a few lines. [`Handle`] reaches a server from other threads, [`Server`] runs one on
-//! several cores. [`Client`] is a small client that blocks, for tests and scripts. [`for_erlang`] is for
-//! those who know `gen_server` and supervisors.
+//! several cores. [`for_erlang`] is for those who know `gen_server` and supervisors.
 //!
 //! # Errors
 //! Each error shows the whole of it with `Display`, on one line: what failed and, behind a colon, what caused it.
@@ -34,7 +33,6 @@ mod addr;
 mod block;
 mod budgets;
 mod call;
-mod client;
 mod close_reason;
 mod config;
 mod conn;
@@ -78,7 +76,6 @@ mod view;
 pub use addr::Addr;
 pub use budgets::Budgets;
 pub use call::Call;
-pub use client::Client;
 pub use close_reason::CloseReason;
 pub use config::{Config, Overflow};
 pub use conn::Conn;

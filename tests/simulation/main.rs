@@ -14,7 +14,6 @@ mod connector;
 mod contract;
 mod costs;
 mod dials;
-#[path = "../suite/endless.rs"]
 mod endless;
 mod framing;
 mod ids;

@@ -5,11 +5,9 @@
 mod inside;
 mod util;
 
-mod client;
 mod connector;
 mod contract;
 mod embedded;
-mod endless;
 mod faults;
 mod handlers;
 mod ids;

@@ -1,12 +1,12 @@
 //! Servers to test, and waiting with a deadline.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use readyloop::{Config, Handle, Handler, Reactor, Report, Stats, from_fn};
+use readyloop::{Config, Handle, Handler, Reactor, Report, Stats};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Nothing that is waited for takes longer than this on the slowest machine.
@@ -66,35 +66,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.join();
-    }
-}
-
-/// Discards its input.
-pub(crate) fn discard() -> impl Handler<State = ()> + Send {
-    from_fn(|_, input| _ = input.take())
-}
-
-/// A server of one connection that does what the test says.
-pub(crate) struct Peer {
-    pub(crate) addr: SocketAddr,
-    thread: JoinHandle<()>,
-}
-
-impl Peer {
-    pub(crate) fn start(serve: impl FnOnce(TcpStream) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let thread = thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(DEADLINE)).unwrap();
-            stream.set_nodelay(true).unwrap();
-            serve(stream);
-        });
-        Self { addr, thread }
-    }
-
-    pub(crate) fn join(self) {
-        self.thread.join().expect("the server's thread does not panic");
     }
 }
 

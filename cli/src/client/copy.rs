@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use readyloop::Client;
 
+use super::connect::connect;
 use crate::failure::Failure;
 use crate::streams::{self, Unwritten};
 
@@ -29,8 +29,7 @@ const NEXT_LINE: Duration = Duration::from_millis(100);
 /// [`Failure::System`] if bytes were lost: the server did not take all of the input, or standard output not all that the
 /// server sent.
 pub(crate) fn run(addrs: &[SocketAddr], timeout: Duration) -> Result<(), Failure> {
-    let client = Client::connect(addrs, timeout).map_err(system)?;
-    let (socket, _) = client.into_parts().map_err(system)?;
+    let socket = connect(addrs, timeout).map_err(system)?;
     let sending = Arc::new(Sending::default());
     let (state, writer) = (Arc::clone(&sending), socket.try_clone().map_err(system)?);
     thread::Builder::new()

@@ -1,6 +1,7 @@
 //! `readyloop client`.
 
 mod args;
+mod connect;
 mod copy;
 mod message;
 mod script;

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::binary::Binary;
 
+use crate::servers::discard;
 use crate::util::*;
 
 fn command(target: &str, flags: &str) -> Command {

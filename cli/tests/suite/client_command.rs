@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::binary::Binary;
 use crate::endless::Endless;
 use crate::many::alone;
+use crate::servers::{Peer, discard};
 use crate::util::*;
 
 fn command(server: SocketAddr, args: &[&str]) -> Command {
@@ -193,6 +194,47 @@ fn a_server_that_has_finished_and_takes_no_more_is_one_line_and_exit_code_1() {
 }
 
 #[test]
+fn a_server_that_has_finished_and_does_not_confirm_the_input_is_one_line_and_exit_code_1() {
+    // The input fits into the buffers of the two systems, but not into the server's buffer alone.
+    let (finish, is_to_finish) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel::<()>();
+    let server = Peer::start(move |stream| {
+        is_to_finish.recv().unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let _ = is_done.recv(); // it never reads
+    });
+    let args = ["--timeout", "200ms"];
+    let mut child = command(server.addr, &args).stdin(Stdio::piped()).spawn().unwrap();
+    wait_until("it reads standard input", || has_thread(&child, "sender"));
+    child.stdin.take().unwrap().write_all(&noise(500_000)).unwrap();
+    wait_until("it has sent all of it", || !has_thread(&child, "sender"));
+    finish.send(()).unwrap();
+    let (code, _, said) = outcome(child.wait_with_output().unwrap());
+    assert_eq!(code, 1);
+    let expected = "the server has finished, and did not confirm within 200ms that it got the 500000 bytes that were \
+                    sent";
+    assert_is_one_line_with(&said, expected);
+    drop(done);
+    server.join();
+}
+
+#[test]
+fn large_amounts_go_in_one_direction_alone() {
+    let bytes = noise(20_000_000);
+    let discards = Server::start(Config::new(), discard());
+    let (code, back, said) = run(command(discards.addr, &[]).stdin(file_of(&bytes)));
+    assert_eq!((code, &*back, &*said), (0, &b""[..], ""));
+    assert_eq!(discards.stop().traffic.bytes_in, 20_000_000);
+
+    let all = bytes.clone();
+    let server = Peer::start(move |mut stream| stream.write_all(&all).unwrap());
+    let (code, back, said) = run(&mut command(server.addr, &[]));
+    assert_eq!((code, &*said), (0, ""));
+    assert!(back == bytes, "{} of {} bytes came", back.len(), bytes.len());
+    server.join();
+}
+
+#[test]
 fn a_reset_is_one_line_and_exit_code_1_also_after_data() {
     let server = Peer::start(|mut stream| {
         stream.write_all(b"some").unwrap();
@@ -219,6 +261,18 @@ fn a_reset_while_it_sends_is_one_line_and_exit_code_1() {
     assert_eq!(code, 1, "{said}");
     assert_is_one_line_with(&said, "Connection reset");
     server.join();
+}
+
+#[test]
+fn a_connection_that_is_reset_at_once_is_one_line_and_exit_code_1() {
+    for _ in 0..100 {
+        let server = Peer::start(reset);
+        let (code, back, said) = run(&mut command(server.addr, &[]));
+        assert_eq!((code, &*back), (1, &b""[..]), "{said}");
+        assert!(said.starts_with("readyloop: ") && said.lines().count() == 1, "{said}");
+        assert!(said.to_lowercase().contains("connection reset"), "{said}");
+        server.join();
+    }
 }
 
 #[test]

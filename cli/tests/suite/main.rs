@@ -2,7 +2,7 @@
 //!
 //! `tests/README.md` of the repository says which test keeps which promise.
 
-#[path = "../../../tests/suite/endless.rs"]
+#[path = "../../../tests/simulation/endless.rs"]
 mod endless;
 #[path = "../../../tests/suite/util.rs"]
 mod util;
@@ -15,5 +15,6 @@ mod log;
 mod many;
 mod outside;
 mod protection;
+mod servers;
 mod services;
 mod signals;

@@ -12,6 +12,7 @@ use readyloop::services::Echo;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binary::{Binary, addr_in_log};
+use crate::servers::discard;
 use crate::util::*;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_readyloop");
