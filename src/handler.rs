@@ -10,44 +10,48 @@ use crate::timer_key::TimerKey;
 
 /// The business logic of a server.
 ///
-/// One handler serves all connections of a reactor, on the reactor's thread: it needs no locks, and
-/// it must not block, because nobody else is served meanwhile. What it wants of a connection it says
-/// through [`Conn`]; the reactor acts when the callback has returned.
+/// One handler serves all connections of a reactor, on the reactor's thread. It needs no locks. It must not block, because
+/// no other connection is served meanwhile. A callback acts on its connection through [`Conn`]; the reactor does what it
+/// asks for when the callback has returned.
 ///
-/// For each connection the calls come in this order: `on_open` once, then `on_data`, `on_low_water` and
-/// `on_timer` as it happens, `on_eof` at most once, and `on_close` once, last. Nothing comes after `on_close`,
-/// and nothing but `on_close` after the handler has closed or aborted the connection.
+/// # Order of the callbacks
+/// For each connection:
+/// 1. `on_open`, once.
+/// 2. `on_data`, `on_low_water`, `on_timer` and `on_shutdown`, as events come; `on_eof`, at most once.
+/// 3. `on_closing`, at most once, if the library closes the connection in order.
+/// 4. `on_close`, once. It is the last.
 ///
-/// A callback that fails or panics ends its own connection and no other; one that belongs to no connection
-/// (`on_connect_failed`, `on_start`, `on_tick`, `on_stop`) and panics ends nothing. After a panic the handler
-/// goes on being called, so it should leave itself in order even then, as code behind a poisoned
-/// lock would. (In a program built with `panic = "abort"` nothing can be caught.)
+/// After the handler has closed or aborted a connection, only `on_close` follows.
+///
+/// # What a handler can rely on
+/// - A handler that takes one message a call and returns is right, however messages are cut into packets, and however
+///   slowly the peer reads: see [`on_data`](Self::on_data).
+/// - While the [memory budget](crate::Config::queue_budget) is used up, no callback that can send is called.
+/// - Unread input is never forgotten: it is offered again after any other callback of the connection.
+/// - A callback that fails or panics ends its own connection and no other. A panic in a callback that belongs to no
+///   connection (`on_connect_failed`, `on_start`, `on_tick`, `on_stop`) ends nothing. The handler is called again after a
+///   panic, so its own fields should be in order then. (A program with `panic = "abort"` ends.)
 ///
 /// # Examples
-/// A server that adds up the numbers of each connection, a line each:
+/// A server that adds up numbers, one a line, for each connection:
 /// ```no_run
+/// use std::io::Write;
 /// use readyloop::{Config, Conn, Handler, Input, Reactor, Result};
 ///
 /// struct Adder;
 ///
 /// impl Handler for Adder {
-///     type State = i64; // the sum so far, one a connection
+///     type State = i64; // the sum so far of one connection
 ///
 ///     fn on_open(&mut self, _conn: &mut Conn) -> Result<i64> {
 ///         Ok(0)
 ///     }
 ///
-///     fn on_data(
-///         &mut self,
-///         conn: &mut Conn,
-///         sum: &mut i64,
-///         input: &mut Input,
-///     ) -> Result {
-///         if let Some(line) = input.take_until(b"\n") {
-///             let number: i64 = std::str::from_utf8(line)?.trim().parse()?;
-///             *sum = sum.checked_add(number).ok_or("the sum is too large")?;
-///             conn.send(format!("{sum}\n").as_bytes());
-///         }
+///     fn on_data(&mut self, conn: &mut Conn, sum: &mut i64, input: &mut Input) -> Result {
+///         let Some(line) = input.take_line()? else { return Ok(()) };
+///         let number: i64 = std::str::from_utf8(line)?.parse()?;
+///         *sum = sum.checked_add(number).ok_or("the sum is too large")?;
+///         writeln!(conn, "{sum}")?;
 ///         Ok(())
 ///     }
 /// }
@@ -60,33 +64,33 @@ use crate::timer_key::TimerKey;
 /// # }
 /// ```
 pub trait Handler: 'static {
-    /// What the handler keeps for each connection. It lives in the reactor's table: no allocation.
+    /// The data that the handler keeps for each connection. It lives in the reactor's table, without an allocation.
     type State: 'static;
 
-    /// A connection was accepted, or one that was [dialled](crate::Reactor::connect) is there:
-    /// [`Conn::direction`]. Returns the state to keep for it.
+    /// A connection is open: a listener has accepted it, or it was [opened outward](crate::Reactor::connect).
+    /// [`Conn::direction`] tells. Returns the state of the connection.
     ///
     /// # Errors
-    /// An error refuses the connection: what was sent before goes out, then it closes. As there is
-    /// no state, `on_close` is not called for it.
+    /// An error refuses the connection: what the callback has sent goes out, then it closes. There is no state, so
+    /// `on_close` is not called.
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Self::State, BoxError>;
 
-    /// Bytes have arrived, and stand in `input` behind those that were not taken before.
+    /// Bytes have arrived. `input` has them, behind those that were not taken before.
     ///
-    /// The handler takes one message and returns. It is called again as long as it took something and left
-    /// something, the connection is below high water and not [paused](Conn::pause), and there is room in the
-    /// [memory budget](crate::Config::queue_budget). What these calls send goes out together. So a peer that
+    /// The handler takes one message and returns. It is called again while it took something and left
+    /// something, the connection is below high water and not [paused](Conn::pause), and the
+    /// [memory budget](crate::Config::queue_budget) has room. What these calls send goes out together. So a peer that
     /// asks faster than it reads the answers is held back, whatever their size.
     ///
-    /// A handler that takes all messages in a loop of its own works too, if the answers to what is read at once
+    /// A handler that takes all messages in a loop of its own works too, if the answers to one read
     /// stay within the [`queue_limit`](crate::Config::queue_limit).
     ///
-    /// If the handler takes nothing, it is called when more has come; and once after any other callback of this
-    /// connection, and after [`resume`](Conn::resume), as it may be able to use its input then.
+    /// If the handler takes nothing, it is called when more bytes have arrived. It is also called once after any other
+    /// callback of this connection, and after [`resume`](Conn::resume), because it may be able to use its input then.
     ///
     /// # Errors
-    /// An error closes the connection with [`CloseReason::Handler`]; what was sent before goes out. It is logged at
-    /// level warn, for all connections together once a second at most.
+    /// An error closes the connection with [`CloseReason::Handler`]. What was sent before goes out. The error is logged at
+    /// level warn, at most one line a second for all connections together.
     fn on_data(
         &mut self,
         conn: &mut Conn<'_>,
@@ -94,13 +98,12 @@ pub trait Handler: 'static {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError>;
 
-    /// The peer has finished sending (it may still read). `input` is what was never taken.
+    /// The peer has finished sending. It may still read. `input` has the bytes that were not taken.
     ///
-    /// By default this closes the connection, which first sends all that is queued. So a handler whose answer comes
-    /// later, by a timer or from another thread, keeps its connection [paused](Conn::pause) meanwhile (then the
-    /// end is told after it has resumed), or overrides this. A handler that does not close here has to do so
-    /// later. Input that it leaves is offered again, by
-    /// [`on_data`](Self::on_data), after this and after any later callback.
+    /// By default this closes the connection, which sends all that is queued first. A handler whose answer comes
+    /// later, from a timer or another thread, [pauses](Conn::pause) its connection meanwhile: then this is called after
+    /// it has resumed. Or it overrides this callback, and closes the connection later. Input that this callback leaves is
+    /// offered again by [`on_data`](Self::on_data), after this and after any later callback.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -115,12 +118,12 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The queue had risen above high water, or a callback was [told](Conn::is_above_high_water) that it had,
-    /// and has fallen to low water: there is room again. What the kernel takes as soon as the callback returns
-    /// was never queued, unless the callback has asked.
+    /// The queue has fallen to low water, after it was above high water or
+    /// [`is_above_high_water`](Conn::is_above_high_water) has returned true. There is room again. Bytes that the kernel
+    /// takes as soon as a callback returns do not count as queued.
     ///
-    /// Called at most once a turn, so a handler may produce endlessly from here, as long as it stops
-    /// when [`is_above_high_water`](Conn::is_above_high_water) says so.
+    /// Called at most once a turn. So a handler may produce without end from here, if it stops whenever
+    /// [`is_above_high_water`](Conn::is_above_high_water) returns true.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -133,7 +136,7 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// A timer of this connection has come: [`Conn::set_timer`]. Not after the handler has closed it.
+    /// A timer of this connection is due: [`Conn::set_timer`]. Not called after the handler has closed the connection.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -147,12 +150,12 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The reactor has begun to [`drain`](crate::Reactor::drain): the place to say goodbye, or to close at
-    /// once. Called once for each connection, unless it has been closed already.
+    /// The reactor has begun to [`drain`](crate::Reactor::drain). A handler can tell the peer, or close the connection at
+    /// once. Called once for each open connection.
     ///
     /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A timer
-    /// that is set does not count as work. A handler whose answer comes later, by a timer or from another thread,
-    /// keeps its connection [paused](Conn::pause): that is not taken for quiet, and holds until the deadline.
+    /// that is set does not count as work. A handler whose answer comes later, from a timer or another thread,
+    /// [pauses](Conn::pause) its connection: a paused connection is not quiet, and stays until the deadline.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -197,48 +200,48 @@ pub trait Handler: 'static {
 
     /// The connection has ended. Called exactly once for each `on_open` that returned a state.
     ///
-    /// The socket is closed already: what is sent to `conn` goes nowhere, but its counters and
-    /// addresses are there, and [`others`](Conn::reactor) can be reached. So for a connection that was closed from
-    /// this side it comes when its peer has finished too, or after the
-    /// [`linger_timeout`](crate::Config::linger_timeout), and not as soon as all is sent: only then is it known
-    /// whether the peer has reset the connection, or was cut off with a request that came too late.
+    /// The socket is closed: bytes that are sent to `conn` are discarded. Its addresses and its traffic
+    /// ([`Conn::info`]) are there, and so is its [`reactor`](Conn::reactor).
+    ///
+    /// For a connection that was closed from this side, this is called when its peer has finished too, or after the
+    /// [`linger_timeout`](crate::Config::linger_timeout), and not as soon as all is sent. Only then it is known
+    /// whether the peer has reset the connection, or has lost a request that came too late.
     fn on_close(&mut self, conn: &mut Conn<'_>, state: Self::State, reason: &CloseReason) {
         let _ = (conn, state, reason);
     }
 
-    /// A connection that was to be opened outward never was: no address could be connected to
+    /// An outward connection was not opened: no address could be connected to
     /// ([`CloseReason::NotConnected`]), or it was given up before ([`Closed`](CloseReason::Closed),
-    /// [`Stopped`](CloseReason::Stopped) …). Called exactly once for each that
-    /// [`connect`](crate::Reactor::connect) and the like have named and `on_open` is not called for, never
-    /// from inside of that call.
+    /// [`Stopped`](CloseReason::Stopped) …). For each id that [`connect`](crate::Reactor::connect) has returned, exactly
+    /// one of this and `on_open` is called, and never inside of `connect`.
     ///
-    /// Whoever tries again from here does so at once, in the next turn: better after a while
-    /// ([`Context::set_timer`]), and not if the reactor is about to stop.
+    /// A handler that connects again from here does so in the next turn. It is better to wait
+    /// ([`Context::set_timer`]), and not to try if the reactor is about to stop.
     fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
         let _ = (reactor, id, reason);
     }
 
-    /// The reactor starts: its first turn begins. The place to set its own timers. If there are several
-    /// reactors, each tells its own handler.
+    /// The first turn of the reactor begins. A handler can set timers of the reactor here. Each reactor of a
+    /// [`Server`](crate::Server) calls its own handler.
     fn on_start(&mut self, reactor: &mut Context<'_>) {
         let _ = reactor;
     }
 
-    /// A timer of the reactor itself has come: [`Context::set_timer`]. It comes once; a clock that ticks is
-    /// one that sets its timer again.
+    /// A timer of the reactor itself is due: [`Context::set_timer`]. A timer is due once; a periodic one sets itself
+    /// again here.
     fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
         let _ = (reactor, key);
     }
 
-    /// The reactor has stopped, and all its connections have had their `on_close`. Called once if `on_start`
-    /// was, last of all.
+    /// The reactor has stopped, and `on_close` was called for all its connections. Called once, last of all, if
+    /// `on_start` was.
     fn on_stop(&mut self, reactor: &mut Context<'_>) {
         let _ = reactor;
     }
 }
 
-/// A handler whose type is only known when the program runs: `Box<dyn Handler<State = S>>` is one, so that
-/// [`Handle::replace`](crate::Handle::replace) can put one of another type in its place.
+/// A `Box<dyn Handler<State = S>>` is a handler whose type is known at run time only.
+/// [`Handle::replace`](crate::Handle::replace) can replace it by one of another type.
 impl<H: Handler + ?Sized> Handler for Box<H> {
     type State = H::State;
 

@@ -1,9 +1,8 @@
-//! A generalized TCP server: the library owns everything about connections, you write the business
-//! logic.
+//! A generalized TCP server: the library owns everything about connections, you write the business logic.
 //!
-//! One poll-driven [`Reactor`] holds the non-blocking listeners and every connection in a table,
-//! accepts on readiness, hands what it reads to the callbacks of a [`Handler`], and flushes what they
-//! queue. No async runtime, no thread a connection, no buffer while a connection is idle.
+//! One poll-driven [`Reactor`] holds the listeners and every connection. It accepts on readiness, passes what it reads to
+//! the callbacks of a [`Handler`], and sends what they queue. There is no async runtime, no thread for each connection,
+//! and no buffer for an idle connection.
 //!
 //! The whole echo server:
 //! ```no_run
@@ -11,18 +10,21 @@
 //! readyloop::serve("127.0.0.1:7000", |conn, input| conn.send(input.take()))
 //! # }
 //! ```
-//! Where to go from here: [`Handler`] is what a server is written as, [`Conn`] and [`Input`] are what
-//! its callbacks work with, [`Config`] and [`ListenOptions`] what it can be told, and [`services::Echo`]
-//! is a handler of a few lines. [`Handle`] reaches a server from other threads, [`Server`] runs one on
-//! several cores. [`for_erlang`] is for those who know `gen_server` and supervisors.
+//! Where to go from here:
+//! - [`Handler`] is the trait that a server implements; [`services::Echo`] is one of a few lines.
+//! - [`Conn`], [`Input`] and [`Context`] are what callbacks work with; [`Line`], [`LengthPrefix`] and [`Framer`] take
+//!   messages apart.
+//! - [`Config`] and [`ListenOptions`] are the settings.
+//! - [`Server`] runs several reactors, and [`Handle`] reaches a server from other threads.
+//! - [`for_erlang`] compares with `gen_tcp`, `gen_server`, supervisors and ranch.
 //!
 //! # Errors
-//! Each error shows the whole of it with `Display`, on one line: what failed and, behind a colon, what caused it.
-//! Control characters in texts of others, such as a handler's errors and panics, are escaped. `source` gives the
-//! cause to code that looks at its type; a program that prints the sources too shows each cause twice.
+//! An error shows all of itself with `Display`, on one line: what failed, a colon, and its cause. Control characters in
+//! the texts of handlers are escaped. `source` returns the cause to code that needs its type. A program that prints the
+//! sources too prints each cause twice.
 //!
 //! # Features
-//! `sim` adds the module `sim`, a simulated network to test handlers in. It is not enabled by default, and adds no dependency.
+//! `sim` adds the module `sim`, a simulated network to test handlers in. It adds no dependency.
 //!
 //! `signals` adds `drain_on_signals`, for servers that a supervisor stops with SIGTERM. It adds signal-hook.
 

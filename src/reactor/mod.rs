@@ -198,7 +198,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Serves until it has drained ([`drain`](Self::drain)) or is stopped: by a [`Handle`], or by a handler
+    /// Serves until it has drained ([`drain`](Self::drain)) or is stopped: by a [`Handle`](crate::Handle), or by a handler
     /// with [`Context::stop`]. When it is stopped every connection is closed at
     /// once. Those that lose queued bytes by it see a RST, and so do those whose input was not read yet.
     ///
@@ -479,7 +479,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Tells this reactor something else, and all that run beside it: these with their next turns, as by
-    /// [`Handle::reconfigure`]. If there are none, everything takes effect at once; who is connected stays, even
+    /// [`Handle::reconfigure`](crate::Handle::reconfigure). If there are none, everything takes effect at once; who is connected stays, even
     /// above a limit that is lower now. Deadlines change for everybody, which takes time in proportion to
     /// their number.
     ///
