@@ -26,7 +26,7 @@ use crate::sync::PoisonError;
 use crate::two_phase_commit::TwoPhaseCommit;
 
 /// Reaches a server from other threads: all reactors of a [`Server`](crate::Server), or a single
-/// [`Reactor`](crate::Reactor).
+/// [`Reactor`].
 ///
 /// [`Server::handle`](crate::Server::handle), [`Reactor::handle`](crate::Reactor::handle) and
 /// [`Context::handle`] make one. It can be cloned, and sent to any thread: a handler's worker threads answer by it.

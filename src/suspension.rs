@@ -25,7 +25,7 @@ pub enum Suspension {
     /// in the backlog are reset. The address and the number of the port are kept for the return, but not
     /// reserved: another process may take them meanwhile.
     ///
-    /// A listener that was [inherited](Reactor::listen_from_std) stays open, as with
+    /// A listener that was [inherited](crate::Reactor::listen_from_std) stays open, as with
     /// [`KeepListening`](Self::KeepListening): the process that made it may hold its socket too, so that closing it
     /// here would not refuse anyone, and the reactor could not get it back.
     CloseListeners,
