@@ -9,20 +9,23 @@ use std::iter;
 use brunch::{Bench, Benches};
 
 #[allow(dead_code, unused_imports, reason = "the library and its tests use all of it")]
-#[path = "../src/block.rs"]
-mod block;
+#[path = "../src/contain.rs"]
+mod contain;
 
 #[allow(dead_code, unused_imports, reason = "the library and its tests use all of it")]
 #[path = "../src/core"]
 mod core {
+    pub(crate) mod block;
     pub(crate) mod kept;
     pub(crate) mod outbox;
     pub(crate) mod search;
+    pub(crate) mod shared_bodies;
     pub(crate) mod wheel;
 }
 
 use core::kept::Kept;
 use core::outbox::Outbox;
+use core::shared_bodies::SharedBodies;
 use core::wheel::{Step, Wheel};
 
 const ALARMS: usize = 100_000;
@@ -55,12 +58,12 @@ fn outbox(benches: &mut Benches) {
 /// were to send, over all portions.
 fn queue_and_drain<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> usize {
     const PORTION: usize = 20_000;
-    let mut outbox = Outbox::default();
+    let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
     pieces.for_each(|piece| outbox.push(piece));
     let mut slices = 0;
     while !outbox.is_empty() {
         slices += outbox.slices().count();
-        outbox.consume(outbox.len().min(PORTION));
+        outbox.consume(outbox.len().min(PORTION), &mut bodies);
     }
     slices
 }

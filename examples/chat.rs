@@ -22,14 +22,14 @@ impl Handler for Room {
                 None => format!("* {} comes in\n", name.insert(line.to_owned())),
                 Some(name) => format!("{name}: {line}\n"),
             };
-            conn.reactor().broadcast(news.as_bytes());
+            conn.reactor().broadcast(news);
         }
         Ok(())
     }
 
     fn on_close(&mut self, conn: &mut Conn, name: Self::State, _reason: &CloseReason) {
         if let Some(name) = name {
-            conn.reactor().broadcast(format!("* {name} has left\n").as_bytes());
+            conn.reactor().broadcast(format!("* {name} has left\n"));
         }
     }
 }

@@ -206,12 +206,14 @@ impl Config {
     ///    Input stops being read already when it is half of the budget: what paused connections have left counts,
     ///    too.
     /// 3. While something waits for room, connections end that stall, with
-    ///    [`CloseReason::Shed`](crate::CloseReason::Shed): first those with the most queued, until an eighth of
-    ///    the budget is free. A connection stalls if its peer has taken nothing of what is queued for it, or
+    ///    [`CloseReason::Shed`](crate::CloseReason::Shed): first those whose end gives back the most memory, until
+    ///    an eighth of the budget is free. A connection stalls if its peer has taken nothing of what is queued for it, or
     ///    sent nothing more of an unfinished message, for 15 seconds, or for a quarter of
     ///    [`write_timeout`](Self::write_timeout) if that is less. With each time that connections were shed
     ///    in short order this is halved, down to 2 seconds. A peer that takes some of its bytes within
     ///    this time is never reset for memory.
+    ///
+    /// A body that several connections [share](crate::Conn::send_bytes) counts once for each reactor.
     ///
     /// [`try_send`](crate::Conn::try_send) refuses while the budget is used up.
     #[must_use]

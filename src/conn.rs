@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::addr::Addr;
 use crate::close_reason::CloseReason;
 use crate::conn_info::{ConnInfo, Direction};
@@ -165,6 +167,38 @@ impl<'a> Conn<'a> {
     /// decision to the caller. If the connection is [not writable](Self::is_writable), the bytes are discarded.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.view.table.send(self.id, bytes, self.view.current); // closed: on_close tells
+    }
+
+    /// Queues a body as [`send`](Self::send) does, without copying it: for a body that many connections get, or that is
+    /// large. What the kernel does not take waits as a reference to the body. When the last connection has sent it, the
+    /// body is dropped.
+    ///
+    /// [`Bytes`] is that of the crate `bytes`. `Vec<u8>`, `String`, `&'static str` and `&'static [u8]` convert to it
+    /// without a copy; [`Bytes::copy_from_slice`] copies a borrowed slice. Clones share one allocation.
+    ///
+    /// The [`queued`](Self::queued) bytes and the [`queue_limit`](crate::Config::queue_limit) of each connection count
+    /// all of its bytes. The [`queue_budget`](crate::Config::queue_budget) counts a shared body once for each reactor,
+    /// in full until no connection waits for it, and 96 bytes for each connection that does. It knows a body by its
+    /// address and length: of a slice it counts the slice, though the slice keeps the whole allocation.
+    ///
+    /// A body of less than 4 KiB is copied.
+    ///
+    /// # Examples
+    /// News to all that have subscribed: one allocation, however many they are.
+    /// ```
+    /// use readyloop::{Bytes, Conn, ConnId};
+    ///
+    /// fn publish(conn: &mut Conn, subscribers: &[ConnId], article: Vec<u8>) {
+    ///     let article = Bytes::from(article);
+    ///     for subscriber in subscribers {
+    ///         if let Some(mut subscriber) = conn.reactor().get(*subscriber) {
+    ///             subscriber.send_bytes(article.clone()); // clones the reference only
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn send_bytes(&mut self, body: impl Into<Bytes>) {
+        let _ = self.view.table.send_bytes(self.id, body.into(), self.view.current); // closed: on_close tells
     }
 
     /// Queues bytes as [`send`](Self::send) does, or queues none of them and returns why.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::config::Config;
 use crate::conn::Conn;
 use crate::conn_info::ConnInfo;
@@ -31,7 +33,7 @@ use crate::view::View;
 ///
 /// // What a handler's `on_start` and `on_tick` may call.
 /// fn tell_the_news_each_minute(reactor: &mut Context) {
-///     reactor.broadcast(b"no news\n");
+///     reactor.broadcast("no news\n");
 ///     reactor.set_timer(Duration::from_secs(60), NEWS);
 /// }
 /// ```
@@ -45,8 +47,8 @@ impl Conn<'_> {
     /// # Examples
     /// ```
     /// # use readyloop::Conn;
-    /// fn tell_the_others(conn: &mut Conn, news: &[u8]) {
-    ///     conn.reactor().broadcast(news);
+    /// fn tell_the_others(conn: &mut Conn, news: &str) {
+    ///     conn.reactor().broadcast(news.to_owned());
     /// }
     /// ```
     pub fn reactor(&mut self) -> Context<'_> {
@@ -130,10 +132,21 @@ impl Context<'_> {
         table.ids().filter_map(|id| Some(self.view.info(id, table.get(id)?))).collect()
     }
 
-    /// Sends the same bytes to each connection that [`for_each`](Self::for_each) visits. It costs time and
-    /// memory in proportion to their number.
-    pub fn broadcast(&mut self, bytes: &[u8]) {
-        self.for_each(|conn| conn.send(bytes));
+    /// Sends the same body to each connection that [`for_each`](Self::for_each) visits, as [`Conn::send_bytes`] does:
+    /// they share one allocation. It takes time in proportion to their number.
+    ///
+    /// # Examples
+    /// ```
+    /// use readyloop::{Bytes, Context};
+    ///
+    /// fn tell_all(reactor: &mut Context, news: &[u8]) {
+    ///     reactor.broadcast("here is the news:\n"); // static bytes, a Vec, a String: no copy
+    ///     reactor.broadcast(Bytes::copy_from_slice(news)); // borrowed bytes: one copy for all
+    /// }
+    /// ```
+    pub fn broadcast(&mut self, body: impl Into<Bytes>) {
+        let body = body.into();
+        self.for_each(|conn| conn.send_bytes(body.clone()));
     }
 
     /// Begins to open a connection outward, as [`Reactor::connect`](crate::Reactor::connect) does,
@@ -193,7 +206,7 @@ impl Context<'_> {
     /// fn close_shop(reactor: &mut Context) {
     ///     reactor.with_handler(|shop: &mut Shop, reactor| {
     ///         shop.is_open = false;
-    ///         reactor.broadcast(b"we are closed\n");
+    ///         reactor.broadcast("we are closed\n");
     ///     });
     /// }
     ///

@@ -2,6 +2,7 @@
 
 use crate::core::kept::Kept;
 use crate::core::outbox::Outbox;
+use crate::core::shared_bodies::SharedBodies;
 use crate::framing::reference::{Kind, Reference};
 use crate::input::Input;
 
@@ -10,23 +11,28 @@ fn steps(script: &[u8]) -> impl Iterator<Item = (u8, usize)> {
     script.chunks_exact(2).map(|step| (step[0], usize::from(step[1])))
 }
 
-/// Pushes and consumes; the order of a plain queue must be kept.
+/// Pushes and consumes; the order of a plain queue must be kept, and each shared body released.
 ///
 /// # Panics
 /// If it is not: that is a finding.
 pub fn outbox(script: &[u8]) {
-    let mut outbox = Outbox::default();
+    let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
     let mut model: Vec<u8> = Vec::new();
     for (what, size) in steps(script) {
         if what & 1 == 0 {
             let bytes = vec![what; size * (1 + usize::from(what))];
-            outbox.push(&bytes);
-            model.extend(bytes);
+            model.extend(&bytes);
+            if what & 2 == 0 || bytes.is_empty() {
+                outbox.push(&bytes);
+            } else {
+                outbox.push_shared(bytes.into(), 0, &mut bodies);
+            }
         } else {
             let count = model.len() * size / 255;
-            outbox.consume(count);
+            outbox.consume(count, &mut bodies);
             model.drain(..count);
         }
+        assert_eq!(outbox.gives_back(&bodies), outbox.copied() + bodies.held());
         assert_eq!((outbox.len(), outbox.is_empty()), (model.len(), model.is_empty()));
         assert!(outbox.slices().flatten().eq(&model));
         assert!(outbox.slices().all(|slice| !slice.is_empty()));

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::addr::Addr;
 use crate::call::{Answerer, Call};
 use crate::config::Config;
@@ -197,20 +199,20 @@ impl Handle {
         Err(Refused { returned: addrs, why })
     }
 
-    /// Queues bytes for a connection, as [`Conn::send`](crate::Conn::send) does. If the connection has ended when its
+    /// Queues bytes for a connection, as [`Conn::send_bytes`](crate::Conn::send_bytes) does. If the connection has ended when its
     /// reactor takes them from the mailbox, they are discarded.
     ///
     /// # Errors
     /// [`Refused`], with the bytes, if the mailbox is full, if so many bytes wait in it that these would exceed
     /// the reactor's part of the [`queue_budget`](Config::queue_budget), if the reactor has stopped, or if the id
     /// is of another server.
-    pub fn send(&self, id: ConnId, bytes: impl Into<Vec<u8>>) -> Result<(), Refused<Vec<u8>>> {
+    pub fn send(&self, id: ConnId, bytes: impl Into<Bytes>) -> Result<(), Refused<Bytes>> {
         let bytes = bytes.into();
         let weight = bytes.len();
         self.push(self.reactor_of(id), bytes, weight, |bytes| {
             Box::new(WithContext(move |reactor: &mut Context<'_>| {
                 if let Some(mut conn) = reactor.get(id) {
-                    conn.send(&bytes);
+                    conn.send_bytes(bytes);
                 }
             }))
         })

@@ -32,7 +32,6 @@
 #![warn(clippy::unchecked_time_subtraction)]
 
 mod addr;
-mod block;
 mod budgets;
 mod call;
 mod close_reason;
@@ -41,6 +40,7 @@ mod conn;
 mod conn_info;
 mod conn_settings;
 mod connect_error;
+mod contain;
 mod context;
 mod core;
 mod error;
@@ -77,6 +77,7 @@ mod view;
 
 pub use addr::Addr;
 pub use budgets::Budgets;
+pub use bytes::Bytes;
 pub use call::Call;
 pub use close_reason::CloseReason;
 pub use config::{Config, Overflow};

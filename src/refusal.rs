@@ -41,9 +41,9 @@ impl error::Error for Refusal {}
 ///
 /// # Examples
 /// ```
-/// # use readyloop::{ConnId, Handle};
+/// # use readyloop::{Bytes, ConnId, Handle};
 /// /// Returns what has to be tried again.
-/// fn send(handle: &Handle, id: ConnId, bytes: Vec<u8>) -> Option<Vec<u8>> {
+/// fn send(handle: &Handle, id: ConnId, bytes: Bytes) -> Option<Bytes> {
 ///     handle.send(id, bytes).err().map(|refused| refused.returned)
 /// }
 /// ```

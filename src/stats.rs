@@ -99,7 +99,8 @@ pub struct Stats {
     pub panics: u64,
     /// The traffic of all connections, the closed ones included.
     pub traffic: Counters,
-    /// Bytes that wait now: output that the kernel has not taken, and input that handlers have left.
+    /// Bytes that wait now: output that the kernel has not taken, and input that handlers have left. A body that
+    /// several connections [share](crate::Conn::send_bytes) counts once for each reactor.
     pub waiting_bytes: u64,
     /// Connections that were to be opened outward, by [`connect`](crate::Reactor::connect) and the like.
     pub dialled: u64,

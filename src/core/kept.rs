@@ -1,7 +1,7 @@
 //! The bytes that a handler was shown and did not take.
 
+use super::block::Block;
 use super::search::Search;
-use crate::block::Block;
 
 /// Input that waits for the rest of its message. It owns no memory while there is none.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::SMALLEST_MAPPED;
+    use crate::core::block::SMALLEST_MAPPED;
     use proptest::prelude::*;
 
     #[test]

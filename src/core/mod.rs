@@ -2,12 +2,13 @@
 //!
 //! Nothing here calls the kernel or reads a clock; time arrives as an argument. That is what makes
 //! these parts testable on their own and the same under a simulated network. Memory is the exception: long
-//! queues take theirs from the system ([`crate::block`]). Two of them
+//! queues take theirs from the system ([`block`]). Two of them
 //! ([`mailbox`], [`seqlock`]) are shared by threads; a model checker tries all their orders.
 
 pub(crate) mod accept_fault;
 pub(crate) mod admission;
 pub(crate) mod backoff;
+pub(crate) mod block;
 pub(crate) mod deadlines;
 pub(crate) mod dial_fault;
 pub(crate) mod kept;
@@ -22,6 +23,7 @@ pub(crate) mod rate_limiter;
 pub(crate) mod room;
 pub(crate) mod search;
 pub(crate) mod seqlock;
+pub(crate) mod shared_bodies;
 pub(crate) mod token_bucket;
 pub(crate) mod u48;
 pub(crate) mod wheel;

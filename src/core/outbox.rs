@@ -1,8 +1,12 @@
 //! The bytes that the kernel has not taken yet.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 
-use crate::block::{Block, SMALLEST_MAPPED};
+use bytes::Bytes;
+
+use super::block::{Block, SMALLEST_MAPPED};
+use super::shared_bodies::{REFERENCE, SharedBodies};
 
 /// No chunk is larger than this, so that a long queue is given back piece by piece while it drains, and never
 /// copied because it grows.
@@ -17,10 +21,33 @@ const LARGEST_ALLOCATED: usize = 2 * SMALLEST_CHUNK;
 /// A queue of bytes. It owns no memory while it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    chunks: VecDeque<Block>,
+    chunks: VecDeque<Chunk>,
     /// How much of the first chunk the kernel has taken.
     sent: usize,
     len: usize,
+    /// How many of the bytes stand in blocks of this queue.
+    copied: usize,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Copied(Block),
+    /// Other queues, and the program, may hold the same bytes.
+    Shared(Bytes),
+}
+
+// A reference counts what it takes of the queue. `VecDeque` doubles its room when it grows.
+const _: () = assert!(2 * size_of::<Chunk>() <= REFERENCE);
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Copied(block) => block,
+            Self::Shared(body) => body,
+        }
+    }
 }
 
 impl Outbox {
@@ -32,19 +59,48 @@ impl Outbox {
         self.len == 0
     }
 
+    /// How many bytes the queue holds alone. [`SharedBodies`] counts the others.
+    pub(crate) fn copied(&self) -> usize {
+        self.copied
+    }
+
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
-        if let Some(last) = self.chunks.back_mut() {
-            bytes = last.fill(bytes);
+        self.copied += bytes.len();
+        let mut follows_shared = false;
+        match self.chunks.back_mut() {
+            Some(Chunk::Copied(last)) => bytes = last.fill(bytes),
+            Some(Chunk::Shared(_)) => follows_shared = true,
+            None => {}
         }
         while !bytes.is_empty() {
-            // A quarter of the queue at least: few chunks for many small sends, and little waste.
-            let least = if self.len > LARGEST_ALLOCATED { SMALLEST_MAPPED } else { SMALLEST_CHUNK };
-            let size = bytes.len().max(self.len / 4).clamp(least, LARGEST_CHUNK);
-            let mut chunk = Block::with_capacity(size);
-            bytes = chunk.fill(bytes);
-            self.chunks.push_back(chunk);
+            // A quarter of the queue at least: few chunks for many small sends, and little waste. Between shared
+            // bodies that would be wasted again and again.
+            let (least, wanted) = match () {
+                () if follows_shared => (SMALLEST_CHUNK, bytes.len()),
+                () if self.copied > LARGEST_ALLOCATED => (SMALLEST_MAPPED, self.copied / 4),
+                () => (SMALLEST_CHUNK, self.copied / 4),
+            };
+            let size = bytes.len().max(wanted).clamp(least, LARGEST_CHUNK);
+            let mut block = Block::with_capacity(size);
+            bytes = block.fill(bytes);
+            self.chunks.push_back(Chunk::Copied(block));
         }
+    }
+
+    /// Queues a body without copying it, less the first `sent` bytes, which the kernel has taken already.
+    ///
+    /// # Panics
+    /// If nothing of the body is left, or if some of it was sent before other bytes of the queue.
+    pub(crate) fn push_shared(&mut self, body: Bytes, sent: usize, bodies: &mut SharedBodies) {
+        assert!(sent < body.len(), "nothing of the body is left");
+        if sent > 0 {
+            assert!(self.chunks.is_empty(), "the kernel takes bytes in their order");
+            self.sent = sent;
+        }
+        self.len += body.len() - sent;
+        bodies.hold(&body);
+        self.chunks.push_back(Chunk::Shared(body));
     }
 
     /// The queued bytes in order, as one slice a chunk.
@@ -53,20 +109,44 @@ impl Outbox {
         self.chunks.iter().map(move |chunk| &chunk[std::mem::take(&mut skip)..])
     }
 
-    /// Forgets the first `count` bytes: the kernel has them.
-    pub(crate) fn consume(&mut self, count: usize) {
+    /// Removes the first `count` bytes: the kernel has taken them.
+    pub(crate) fn consume(&mut self, count: usize, bodies: &mut SharedBodies) {
         debug_assert!(count <= self.len, "more consumed than queued");
         self.len -= count;
-        self.sent += count;
+        let mut left = count;
         while let Some(first) = self.chunks.front()
-            && self.sent >= first.len()
+            && left > 0
         {
-            self.sent -= first.len();
-            self.chunks.pop_front();
+            let taken = left.min(first.len() - self.sent);
+            if matches!(first, Chunk::Copied(_)) {
+                self.copied -= taken;
+            }
+            left -= taken;
+            self.sent += taken;
+            if self.sent == first.len() {
+                self.sent = 0;
+                if let Some(Chunk::Shared(body)) = self.chunks.pop_front() {
+                    bodies.release(body);
+                }
+            }
         }
         if self.len == 0 {
             *self = Self::default();
         }
+    }
+
+    /// Removes everything: no peer will take it.
+    pub(crate) fn clear(&mut self, bodies: &mut SharedBodies) {
+        self.consume(self.len, bodies);
+    }
+
+    /// How many bytes of memory are given back if this queue is cleared, as [`SharedBodies`] counts them.
+    pub(crate) fn gives_back(&self, bodies: &SharedBodies) -> usize {
+        let shared = self.chunks.iter().map(|chunk| match chunk {
+            Chunk::Copied(_) => 0,
+            Chunk::Shared(body) => bodies.gives_back(body),
+        });
+        self.copied + shared.sum::<usize>()
     }
 }
 
@@ -79,13 +159,20 @@ mod tests {
         outbox.slices().flatten().copied().collect()
     }
 
+    fn blocks(outbox: &Outbox) -> impl Iterator<Item = &Block> {
+        outbox.chunks.iter().filter_map(|chunk| match chunk {
+            Chunk::Copied(block) => Some(block),
+            Chunk::Shared(_) => None,
+        })
+    }
+
     #[test]
     fn an_empty_outbox_owns_nothing() {
-        let mut outbox = Outbox::default();
+        let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
         outbox.push(b"");
         assert!(outbox.is_empty());
         outbox.push(b"hello");
-        outbox.consume(5);
+        outbox.consume(5, &mut bodies);
         assert_eq!(outbox.chunks.capacity(), 0, "the buffer is given back when it drains");
     }
 
@@ -105,8 +192,7 @@ mod tests {
             for _ in 0..(100_000 / size) {
                 outbox.push(&vec![7; size]);
             }
-            let allocated =
-                outbox.chunks.iter().filter(|chunk| matches!(chunk, Block::Allocated(_)));
+            let allocated = blocks(&outbox).filter(|block| matches!(block, Block::Allocated(_)));
             let allocated: usize = allocated.map(Block::capacity).sum();
             assert!(allocated <= LARGEST_ALLOCATED, "{allocated} bytes with sends of {size}");
         }
@@ -114,12 +200,12 @@ mod tests {
 
     #[test]
     fn a_queue_that_never_empties_does_not_grow_in_memory() {
-        let mut outbox = Outbox::default();
+        let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
         outbox.push(&[7; 5_000]);
         for _ in 0..10_000 {
             outbox.push(&[7; 700]);
-            outbox.consume(700);
-            let capacity: usize = outbox.chunks.iter().map(Block::capacity).sum();
+            outbox.consume(700, &mut bodies);
+            let capacity: usize = blocks(&outbox).map(Block::capacity).sum();
             assert!(capacity <= 5_000 + 3 * SMALLEST_MAPPED, "{capacity}");
         }
     }
@@ -136,31 +222,80 @@ mod tests {
 
     #[test]
     fn a_long_queue_is_given_back_while_it_drains() {
-        let mut outbox = Outbox::default();
+        let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
         outbox.push(&vec![7; 10 * LARGEST_CHUNK]);
         assert_eq!(outbox.slices().count(), 10);
-        outbox.consume(9 * LARGEST_CHUNK + 1);
+        outbox.consume(9 * LARGEST_CHUNK + 1, &mut bodies);
         assert_eq!(outbox.slices().count(), 1);
         assert_eq!(outbox.len(), LARGEST_CHUNK - 1);
+    }
+
+    #[test]
+    fn a_shared_body_is_queued_without_a_copy_and_released_when_its_last_byte_is_taken() {
+        let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
+        let body = Bytes::from(vec![7; 10_000]);
+        outbox.push_shared(body.clone(), 4_000, &mut bodies);
+        outbox.push(b"tail");
+        assert_eq!(outbox.slices().next().unwrap().as_ptr(), body[4_000..].as_ptr());
+        assert_eq!((outbox.len(), outbox.copied(), bodies.held()), (6_004, 4, 10_000 + REFERENCE));
+        outbox.consume(5_999, &mut bodies);
+        assert_eq!((outbox.len(), bodies.held()), (5, 10_000 + REFERENCE));
+        assert_eq!(outbox.gives_back(&bodies), 4 + 10_000 + REFERENCE);
+        outbox.consume(1, &mut bodies);
+        assert_eq!((outbox.len(), outbox.copied(), bodies.held()), (4, 4, 0));
+        assert!(body.is_unique(), "the queue holds the body no more");
+    }
+
+    #[test]
+    fn a_body_that_others_wait_for_gives_nothing_but_its_reference_back() {
+        let (mut one, mut other) = (Outbox::default(), Outbox::default());
+        let mut bodies = SharedBodies::default();
+        let body = Bytes::from(vec![7; 10_000]);
+        one.push_shared(body.clone(), 0, &mut bodies);
+        other.push_shared(body, 9_999, &mut bodies);
+        assert_eq!((one.gives_back(&bodies), bodies.held()), (REFERENCE, 10_000 + 2 * REFERENCE));
+        one.clear(&mut bodies);
+        assert_eq!((one.len(), one.chunks.capacity()), (0, 0));
+        assert_eq!(bodies.held(), other.gives_back(&bodies));
+    }
+
+    #[test]
+    fn small_sends_between_shared_bodies_take_small_chunks() {
+        let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
+        let body = Bytes::from(vec![7; 4_096]);
+        for _ in 0..1_000 {
+            outbox.push_shared(body.clone(), 0, &mut bodies);
+            outbox.push(&[7; 1_000]);
+        }
+        let capacity: usize = blocks(&outbox).map(Block::capacity).sum();
+        assert!(capacity <= 1_000 * SMALLEST_CHUNK, "{capacity}");
     }
 
     proptest! {
         #[test]
         fn keeps_the_order_of_a_plain_queue(
-            steps in prop::collection::vec((0..200_000usize, 0..100u8, any::<u8>()), 1..40)
+            steps in prop::collection::vec((1..200_000usize, 0..100u8, any::<u8>()), 1..40)
         ) {
-            let mut outbox = Outbox::default();
+            let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
             let mut model: Vec<u8> = Vec::new();
             for (size, drained_percent, fill) in steps {
-                outbox.push(&vec![fill; size]);
+                if fill % 3 == 0 {
+                    let sent = if outbox.is_empty() { size / 2 } else { 0 };
+                    outbox.push_shared(vec![fill; size + sent].into(), sent, &mut bodies);
+                } else {
+                    outbox.push(&vec![fill; size]);
+                }
                 model.extend(std::iter::repeat_n(fill, size));
                 let count = model.len() * usize::from(drained_percent) / 99;
-                outbox.consume(count);
+                outbox.consume(count, &mut bodies);
                 model.drain(..count);
                 prop_assert_eq!(outbox.len(), model.len());
                 prop_assert_eq!(outbox.is_empty(), model.is_empty());
             }
             prop_assert!(contents(&outbox) == model);
+            prop_assert_eq!(outbox.gives_back(&bodies), outbox.copied() + bodies.held());
+            outbox.clear(&mut bodies);
+            prop_assert_eq!((outbox.len(), outbox.copied(), bodies.held()), (0, 0, 0));
         }
     }
 }

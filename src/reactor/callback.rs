@@ -9,6 +9,7 @@ use super::rate_limited_log::{Notice, RateLimitedLog};
 use super::turn_timer::Served;
 use crate::close_reason::CloseReason;
 use crate::conn::Conn;
+use crate::contain::contain;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::ConnId;
@@ -150,14 +151,6 @@ fn failed(table: &mut Table, log: &mut RateLimitedLog, id: ConnId, error: BoxErr
         }
     });
     contain(|| table.entry(id).close(CloseReason::Handler(error)));
-}
-
-/// Runs what a user's type may make panic outside of a callback: showing or dropping an error. There
-/// is nobody left to tell of it; what it throws is leaked, as dropping that may panic once more.
-pub(super) fn contain(action: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(action)) {
-        std::mem::forget(payload);
-    }
 }
 
 pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {

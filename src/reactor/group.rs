@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::callback::contain;
 use crate::addr::Addr;
 use crate::config::Config;
+use crate::contain::contain;
 use crate::context::Context;
 use crate::core::admission::{Admission, Idle};
 use crate::core::mailbox::{Mailbox, NotTaken};

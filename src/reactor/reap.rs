@@ -1,9 +1,9 @@
 //! The end of connections, and of the reactor.
 
 use super::Reactor;
-use super::callback::contain;
 use super::turn_timer::Served;
 use crate::close_reason::CloseReason;
+use crate::contain::contain;
 use crate::core::phase::Phase;
 use crate::handler::Handler;
 use crate::id::ConnId;

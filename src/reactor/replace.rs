@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
-use super::callback::{contain, panic_message};
+use super::callback::panic_message;
+use crate::contain::contain;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;

@@ -14,6 +14,7 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::input::Input;
 use crate::net::Net;
+use crate::table::{Outgoing, Piece};
 
 /// So many connections that have had their turn go on in the next, however little else there is to do.
 const LEFTOVERS: usize = 8;
@@ -208,16 +209,22 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             return;
         }
         let now = self.table.stamp();
-        let (entry, ..) = self.table.outgoing(id);
+        let entry = self.table.entry(id);
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
             let mut sent = self.transmit(id, input);
-            let (entry, staged, _) = self.table.outgoing(id);
+            let Outgoing { entry, staged, bodies, .. } = self.table.outgoing(id);
             if entry.phase != Phase::Deaf {
                 if sent < staged.len() {
                     for piece in staged.pieces(input) {
-                        let (_, rest) = piece.split_at(piece.len().min(sent));
-                        sent -= piece.len() - rest.len();
-                        entry.push(rest, now);
+                        let (taken, rest) = piece.bytes().split_at(piece.bytes().len().min(sent));
+                        sent -= taken.len();
+                        match piece {
+                            Piece::Plain(_) => entry.push(rest, now),
+                            Piece::Shared(_) if rest.is_empty() => {}
+                            Piece::Shared(body) => {
+                                entry.push_shared(body.clone(), taken.len(), now, bodies);
+                            }
+                        }
                     }
                 }
                 // What the kernel takes at once was never queued. But who was told to wait is told to go on.
@@ -233,19 +240,20 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Returns how many of the staged bytes the kernel took.
     fn transmit(&mut self, id: ConnId, input: &[u8]) -> usize {
         let now = self.table.stamp();
-        let (entry, staged, stats) = self.table.outgoing(id);
+        let Outgoing { entry, staged, bodies, stats } = self.table.outgoing(id);
         if !entry.writable || self.write_left == 0 {
             return 0;
         }
         let (only, mut several);
-        let slices = match staged.pieces(input) {
-            [piece, []] | [[], piece] if entry.queued() == 0 => {
+        let slices = match staged.only(input) {
+            Some(piece) if entry.queued() == 0 => {
                 only = [IoSlice::new(&piece[..piece.len().min(self.write_left)])];
                 &only[..] // the usual case
             }
-            staged => {
+            _ => {
                 several = [IoSlice::new(&[]); SLICES];
-                gather(entry.slices(), staged, self.write_left, &mut several)
+                let staged = staged.pieces(input).map(|piece| piece.bytes());
+                gather(entry.slices().chain(staged), self.write_left, &mut several)
             }
         };
         let asked: usize = slices.iter().map(|slice| slice.len()).sum();
@@ -262,7 +270,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 );
                 self.write_left -= written;
                 let queued = entry.queued().min(written);
-                entry.consume(queued, now);
+                entry.consume(queued, now, bodies);
                 entry.count_write(written);
                 entry.writable = written == asked || !self.net.partial_means_blocked();
                 stats.written(written);
@@ -273,7 +281,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 0
             }
             Err(error) => {
-                entry.cannot_write(CloseReason::Io(error), now);
+                entry.cannot_write(CloseReason::Io(error), now, bodies);
                 0
             }
         }
@@ -343,7 +351,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return };
         let pending = self.net.take_error(&mut socket.stream);
         let now = self.table.stamp();
-        let entry = self.table.entry(id);
+        let Outgoing { entry, bodies, .. } = self.table.outgoing(id);
         entry.hung_up = false;
         match pending {
             Ok(None) => {}
@@ -351,7 +359,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.fail(id, error);
             }
             Ok(Some(error)) | Err(error) => {
-                entry.cannot_write(CloseReason::Io(error), now);
+                entry.cannot_write(CloseReason::Io(error), now, bodies);
                 self.settle(id);
             }
         }
@@ -511,14 +519,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 }
 
-/// What is queued and what is staged, in order, as far as it fits and within the budget.
+/// The pieces in their order, as far as they fit and within the budget.
 fn gather<'a, 's>(
-    queued: impl Iterator<Item = &'a [u8]>,
-    staged: [&'a [u8]; 2],
+    pieces: impl Iterator<Item = &'a [u8]>,
     budget: usize,
     into: &'s mut [IoSlice<'a>; SLICES],
 ) -> &'s [IoSlice<'a>] {
-    let pieces = queued.chain(staged).filter(|piece| !piece.is_empty());
+    let pieces = pieces.filter(|piece| !piece.is_empty());
     let (mut count, mut left) = (0, budget);
     for (slice, piece) in into.iter_mut().zip(pieces) {
         let piece = &piece[..piece.len().min(left)];

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 use super::dial::Dial;
 use crate::close_reason::CloseReason;
 use crate::conn_info::Direction;
@@ -11,6 +13,7 @@ use crate::core::memory::Held;
 use crate::core::outbox::Outbox;
 use crate::core::peer_addr::PeerAddr;
 use crate::core::phase::{Phase, Reads};
+use crate::core::shared_bodies::SharedBodies;
 use crate::core::u48::U48;
 use crate::net::Event;
 use crate::stats::Counters;
@@ -233,17 +236,33 @@ impl Entry {
         if bytes.is_empty() {
             return;
         }
+        self.outbox_from(now).push(bytes);
+    }
+
+    /// Queues a body without copying it, less the first `sent` bytes.
+    pub(crate) fn push_shared(
+        &mut self,
+        body: Bytes,
+        sent: usize,
+        now: u64,
+        bodies: &mut SharedBodies,
+    ) {
+        self.outbox_from(now).push_shared(body, sent, bodies);
+    }
+
+    /// The queue, to which bytes are added now.
+    fn outbox_from(&mut self, now: u64) -> &mut Outbox {
         let extra = self.extra.get_or_insert_default();
         if extra.outbox.is_empty() {
             extra.stalled = now;
         }
-        extra.outbox.push(bytes);
+        &mut extra.outbox
     }
 
     /// The kernel has taken so many of the queued bytes.
-    pub(crate) fn consume(&mut self, count: usize, now: u64) {
+    pub(crate) fn consume(&mut self, count: usize, now: u64, bodies: &mut SharedBodies) {
         if let Some(extra) = &mut self.extra {
-            extra.outbox.consume(count);
+            extra.outbox.consume(count, bodies);
             extra.stalled = now;
         }
     }
@@ -268,6 +287,12 @@ impl Entry {
         self.kept() + self.queued()
     }
 
+    /// How many bytes of memory are given back if it ends.
+    pub(super) fn gives_back(&self, bodies: &SharedBodies) -> usize {
+        let output = self.extra.as_ref().map_or(0, |extra| extra.outbox.gives_back(bodies));
+        self.kept() + output
+    }
+
     /// Whether its peer has to act before it holds less.
     pub(super) fn is_holding(&self) -> bool {
         let waits_for_peer = self.queued() > 0 || !self.undelivered;
@@ -283,18 +308,24 @@ impl Entry {
     }
 
     /// Forgets everything that waits: nobody will take it.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, bodies: &mut SharedBodies) {
         if let Some(extra) = &mut self.extra {
-            (extra.outbox, extra.kept) = (Outbox::default(), Kept::default());
+            extra.outbox.clear(bodies);
+            extra.kept = Kept::default();
         }
     }
 
-    /// How many bytes were counted for it, and how many are now. Gives back what it has no use for.
+    /// How many bytes were counted for it, and how many are now, without the shared bodies. Gives back what it has no
+    /// use for.
     pub(super) fn recount(&mut self) -> Option<(Held, Held)> {
         let extra = self.extra.as_mut()?;
-        let held = Held { output: extra.outbox.len(), input: extra.kept.len() };
+        let held = Held { output: extra.outbox.copied(), input: extra.kept.len() };
         let before = std::mem::replace(&mut extra.counted, held);
-        if held.total() == 0 && extra.reason.is_none() && extra.dial.is_none() {
+        if extra.outbox.is_empty()
+            && held.input == 0
+            && extra.reason.is_none()
+            && extra.dial.is_none()
+        {
             self.extra = None;
         }
         Some((before, held))
@@ -329,11 +360,16 @@ impl Entry {
     }
 
     /// Nothing reaches the peer any more.
-    pub(crate) fn cannot_write(&mut self, reason: CloseReason, now: u64) {
+    pub(crate) fn cannot_write(
+        &mut self,
+        reason: CloseReason,
+        now: u64,
+        bodies: &mut SharedBodies,
+    ) {
         let _unused = self.note(reason);
         self.phase = self.phase.after_write_failure();
         if let Some(extra) = &mut self.extra {
-            extra.outbox = Outbox::default();
+            extra.outbox.clear(bodies);
         }
         self.since = now.into();
         self.throttled = false;

@@ -28,6 +28,7 @@ use crate::core::deadlines::{Deadline, millis};
 use crate::core::lru_list::LruList;
 use crate::core::memory::{Budget, Memory};
 use crate::core::phase::Phase;
+use crate::core::shared_bodies::SharedBodies;
 use crate::core::wheel::Wheel;
 use crate::id::{ConnId, Numbers, serials_of};
 use crate::stats::Tally;
@@ -35,7 +36,8 @@ use crate::timer_key::TimerKey;
 pub(crate) use entry::Entry;
 pub(crate) use listeners::Listener;
 use listeners::{Listeners, Rules};
-pub(crate) use staged::Staged;
+pub(crate) use sending::Outgoing;
+pub(crate) use staged::{Piece, Staged};
 pub(crate) use timers::Owner;
 use timers::Timers;
 
@@ -88,6 +90,8 @@ pub(crate) struct Table {
     lru: Option<LruList>,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
     pub(crate) staged: Staged,
+    /// In the queues of these connections.
+    bodies: SharedBodies,
     listeners: Listeners,
     /// One alarm for each connection that has a deadline, at it or before; and one for each timer.
     pub(crate) alarms: Wheel,
@@ -148,6 +152,7 @@ impl Table {
             is_ending: false,
             drains_within: None,
             staged: Staged::default(),
+            bodies: SharedBodies::default(),
             entries: Slab::with_capacity(RESERVED),
             ready: Vec::new(),
             leftover: VecDeque::new(),
@@ -296,9 +301,10 @@ impl Table {
     /// Frees a slot. Only when all events of a turn are marked and its work is done: what is left on the
     /// lists then names the slot's tenant by its serial number, not by the slot alone.
     pub(crate) fn remove(&mut self, id: ConnId) {
-        if let Some(entry) = self.get_mut(id) {
+        let entry = self.entries.get_mut(id.slot as usize);
+        if let Some(entry) = entry.filter(|entry| entry.serial == id.serial) {
             let (peer, listener) = (entry.peer(), entry.listener());
-            entry.clear();
+            entry.clear(&mut self.bodies);
             self.recount(id);
             self.entries.remove(id.slot as usize);
             self.alarms.unset(id.slot);
@@ -399,9 +405,13 @@ impl Table {
 
     /// Brings the sum of what is held up to date with one connection.
     pub(crate) fn recount(&mut self, id: ConnId) {
-        if let Some((before, after)) = self.get_mut(id).and_then(Entry::recount)
-            && before != after
-        {
+        let Some((mut before, mut after)) = self.get_mut(id).and_then(Entry::recount) else {
+            return;
+        };
+        let shared = self.bodies.recount();
+        before.output += shared.0;
+        after.output += shared.1;
+        if before != after {
             let was_high = self.memory.is_high();
             self.made_room |= self.memory.change(before, after);
             self.stats.count().waiting_bytes = self.memory.held() as u64;
@@ -419,15 +429,20 @@ impl Table {
 
     /// The connections whose peers hold memory up: for as long as `limit` says of their settings they have taken
     /// nothing of what is queued for them, or have sent nothing more of an unfinished message. The first to go
-    /// come first: those with output before those with input, then those from which nothing waits to be read,
-    /// then the largest.
+    /// come first. Connections with output go before connections with input. Connections that hold mostly bodies for
+    /// which others wait too go last, as their end gives little memory back. Then a connection goes earlier if nothing
+    /// waits to be read from it, and if its end gives back more.
     pub(crate) fn stalled(&self, limit: impl Fn(&ConnSettings) -> Duration) -> Vec<ConnId> {
         let is_stalled = |entry: &Entry| {
             let for_how_long = self.stamp.saturating_sub(entry.stalled_since());
             entry.is_holding() && for_how_long >= millis(limit(&self.rules(entry).settings))
         };
         let stalled = self.entries.iter().filter(|(_, entry)| is_stalled(entry));
-        let rank = |entry: &Entry| (entry.queued() > 0, !entry.readable, entry.held());
+        let rank = |entry: &Entry| {
+            let gives_back = entry.gives_back(&self.bodies);
+            let is_mostly_alone = gives_back >= entry.held() / 2;
+            (entry.queued() > 0, is_mostly_alone, !entry.readable, gives_back)
+        };
         let mut stalled: Vec<_> =
             stalled.map(|(slot, entry)| (rank(entry), id_of(slot, entry))).collect();
         stalled.sort_unstable_by(|a, b| b.cmp(a));

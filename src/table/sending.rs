@@ -1,8 +1,11 @@
 //! Sending to connections, from callbacks.
 
+use bytes::Bytes;
+
 use super::{Entry, HOLDS_A_SLOT, Staged, Table};
 use crate::close_reason::CloseReason;
 use crate::config::DEFAULT_QUEUE_LIMIT;
+use crate::core::shared_bodies::SharedBodies;
 use crate::id::ConnId;
 use crate::send_error::SendError;
 use crate::stats::Tally;
@@ -10,6 +13,18 @@ use crate::stats::Tally;
 /// So much may be sent to a connection before the kernel is offered it, whatever its
 /// [`queue_limit`](crate::Config::queue_limit).
 const UNOFFERED: usize = DEFAULT_QUEUE_LIMIT;
+
+/// Smaller bodies are copied. To copy so few bytes takes no longer than to keep count of a body, and a small part of a
+/// body would keep the whole of it in memory.
+const SMALLEST_SHARED: usize = 4 * 1024;
+
+/// What is there to send for a connection, and where to count what was sent.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) entry: &'a mut Entry,
+    pub(crate) staged: &'a Staged,
+    pub(crate) bodies: &'a mut SharedBodies,
+    pub(crate) stats: &'a mut Tally,
+}
 
 impl Table {
     /// What is queued for a connection, with what the callback at hand has sent to it if it is the
@@ -77,11 +92,36 @@ impl Table {
         if bytes.is_empty() || self.has_room(id, current) {
             self.push(id, bytes, current);
         } else {
-            let limit = self.settings(id).queue_limit;
-            self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
-            self.list_if_busy(id);
+            self.overflow(id);
         }
         Ok(())
+    }
+
+    /// Queues a body for a connection as [`send`](Self::send) does, without copying it unless it is small.
+    pub(crate) fn send_bytes(
+        &mut self,
+        id: ConnId,
+        body: Bytes,
+        current: Option<ConnId>,
+    ) -> Result<(), SendError> {
+        if body.len() < SMALLEST_SHARED {
+            return self.send(id, &body, current);
+        }
+        if !self.sends(id) {
+            return Err(SendError::Closed);
+        }
+        if self.has_room(id, current) {
+            self.push_shared(id, body, current);
+        } else {
+            self.overflow(id);
+        }
+        Ok(())
+    }
+
+    fn overflow(&mut self, id: ConnId) {
+        let limit = self.settings(id).queue_limit;
+        self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
+        self.list_if_busy(id);
     }
 
     /// Queues more of what [`send`](Self::send) has begun to queue in the same callback. It is taken whole, as one
@@ -128,14 +168,29 @@ impl Table {
         }
     }
 
-    /// What is there to send for a connection, and where to count what was sent.
-    ///
+    fn push_shared(&mut self, id: ConnId, body: Bytes, current: Option<ConnId>) {
+        if Some(id) == current {
+            self.staged.push_shared(body);
+        } else {
+            let now = self.stamp();
+            let Outgoing { entry, bodies, .. } = self.outgoing(id);
+            entry.push_shared(body, 0, now, bodies);
+            self.recount(id);
+            self.list_if_busy(id);
+        }
+    }
+
     /// # Panics
     /// As [`entry`](Self::entry).
     #[inline]
-    pub(crate) fn outgoing(&mut self, id: ConnId) -> (&mut Entry, &Staged, &mut Tally) {
+    pub(crate) fn outgoing(&mut self, id: ConnId) -> Outgoing<'_> {
         let entry = self.entries.get_mut(id.slot as usize);
         let entry = entry.filter(|entry| entry.serial == id.serial);
-        (entry.expect(HOLDS_A_SLOT), &self.staged, &mut self.stats)
+        Outgoing {
+            entry: entry.expect(HOLDS_A_SLOT),
+            staged: &self.staged,
+            bodies: &mut self.bodies,
+            stats: &mut self.stats,
+        }
     }
 }

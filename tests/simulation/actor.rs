@@ -7,14 +7,21 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use readyloop::{
-    BoxError, CloseReason, Conn, ConnId, Context, Direction, Handler, Input, TimerKey,
+    BoxError, Bytes, CloseReason, Conn, ConnId, Context, Direction, Handler, Input, TimerKey,
 };
 
+use crate::bodies::Bodies;
 use crate::dials::{self, Dial, Dials};
 use crate::scenario::{Limits, Reaction, WhenFull};
 
 /// The reactor reads at most so much at once.
 const READ: usize = 64 * 1024;
+
+/// The smallest body that is not copied.
+const SMALLEST_SHARED: usize = 4 * 1024;
+
+/// What a queue holds of a shared body, beside the body.
+const REFERENCE: usize = 96;
 
 /// The byte that a peer sends at this place of its stream.
 pub(crate) fn pattern(peer: SocketAddr, at: usize) -> u8 {
@@ -160,6 +167,7 @@ pub(crate) struct Ledger {
     /// reactor drains or stops.
     pub(crate) last_words: usize,
     is_at_end: bool,
+    pub(crate) bodies: Bodies,
     /// Connections that are to be opened outward.
     pub(crate) dials: Dials,
     calls: usize,
@@ -449,6 +457,40 @@ impl Actor {
         ledger.expect(!(gone && result), other, "a stale id was taken");
     }
 
+    /// Sends one body to this connection and to all others, without a copy.
+    fn share(&self, conn: &mut Conn<'_>, count: usize) {
+        let id = conn.id();
+        if self.ledger.borrow().lives[&id].sent.len() >= self.limits.enough {
+            return;
+        }
+        let count = SMALLEST_SHARED + count;
+        let bytes: Vec<u8> = (0..count).map(|at| pattern(addr_of(conn), at * 7)).collect();
+        let body = self.ledger.borrow().bodies.make(bytes.clone());
+        let others: Vec<_> = conn.reactor().ids().collect();
+        self.ledger.borrow_mut().says(count);
+        self.share_with(conn, &body, &bytes);
+        for other in others {
+            let is_hungry = self.ledger.borrow().lives[&other].sent.len() < self.limits.enough;
+            if let Some(mut other) = conn.reactor().get(other).filter(|_| is_hungry) {
+                self.share_with(&mut other, &body, &bytes);
+            }
+        }
+    }
+
+    fn share_with(&self, conn: &mut Conn<'_>, body: &Bytes, bytes: &[u8]) {
+        let before = conn.queued();
+        conn.send_bytes(body.clone());
+        let is_taken = conn.queued() == before + bytes.len();
+        self.ledger.borrow_mut().says(REFERENCE);
+        self.note(conn.id(), |life| {
+            if is_taken {
+                life.sent.extend_from_slice(bytes);
+            } else {
+                life.asked_too_much = true;
+            }
+        });
+    }
+
     /// Does what can be done in any callback.
     fn react(&self, conn: &mut Conn<'_>, reaction: Reaction) -> Result<(), BoxError> {
         let id = conn.id();
@@ -547,6 +589,7 @@ impl Actor {
                     self.send_to(conn, other, count);
                 }
             }
+            Reaction::Share(count) => self.share(conn, count),
             Reaction::Pause => {
                 let now = conn.now();
                 self.note(id, |life| life.pause(now));
@@ -957,6 +1000,7 @@ impl Handler for Actor {
             | Reaction::CloseDialled { .. }
             | Reaction::AbortOther { .. }
             | Reaction::Broadcast(_)
+            | Reaction::Share(_)
             | Reaction::Send(_)
             | Reaction::Produce
             | Reaction::Close

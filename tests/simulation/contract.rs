@@ -147,7 +147,7 @@ impl Handler for Broadcasts {
     }
 
     fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
-        reactor.broadcast(&vec![b'n'; self.0]);
+        reactor.broadcast(vec![b'n'; self.0]);
         reactor.set_timer(SECOND / 100, key);
     }
 
@@ -213,7 +213,7 @@ fn row_45_messages_of_other_threads_wait_for_memory_and_are_not_lost() {
     let mut sent = 0;
     for _ in 0..10 {
         for _ in 0..5 {
-            sent += usize::from(handle.send(id, [b'm'; 1_000]).is_ok());
+            sent += usize::from(handle.send(id, vec![b'm'; 1_000]).is_ok());
         }
         assert!(world.run_for(SECOND / 10).is_continue());
         assert!(world.stats().waiting_bytes < 11_000, "{:?}", world.stats());
@@ -581,8 +581,8 @@ fn row_49_an_answer_in_several_pieces_may_be_longer_than_the_limit() {
             conn.send(b"head");
             conn.send(&[b'b'; 50_000]);
             conn.send(b"tail");
-            conn.reactor().broadcast(&[b'n'; 3_000]);
-            conn.reactor().broadcast(&[b'n'; 3_000]);
+            conn.reactor().broadcast(vec![b'n'; 3_000]);
+            conn.reactor().broadcast(vec![b'n'; 3_000]);
         }
     });
     let config = Config::new().high_water(1_000).queue_limit(2_000);
@@ -639,7 +639,7 @@ fn row_49_to_send_nothing_resets_nobody() {
 fn row_49_a_client_that_does_not_read_is_still_cut_off_at_its_limit() {
     let handler = from_fn(|conn, input| {
         input.take();
-        conn.reactor().broadcast(&[b'n'; 500]);
+        conn.reactor().broadcast(vec![b'n'; 500]);
     });
     let config = Config::new().high_water(1_000).queue_limit(2_000);
     let mut world = World::new(1, config, handler).unwrap();

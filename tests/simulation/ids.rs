@@ -38,8 +38,8 @@ fn row_51_an_id_of_one_server_names_no_connection_of_another() {
         for id in foreign {
             assert!(other.handle().reactor_of(id).is_some());
             assert_eq!(handle.reactor_of(id), None);
-            let refused = handle.send(id, *b"x").unwrap_err();
-            assert_eq!((refused.returned, refused.why), (b"x".to_vec(), Refusal::OtherServer));
+            let refused = handle.send(id, "x").unwrap_err();
+            assert_eq!((refused.returned, refused.why), ("x".into(), Refusal::OtherServer));
             assert_eq!(handle.close(id).unwrap_err().why, Refusal::OtherServer);
             let refused = handle.post(id, |_| unreachable!("it names no reactor here"));
             let why = refused.unwrap_err().why;
@@ -58,7 +58,7 @@ fn row_51_an_id_of_one_server_names_no_connection_of_another() {
             assert_eq!((peer.received(), peer.ending()), (b"still here".to_vec(), None));
         }
         for id in ids {
-            assert!(handle.send(id, *b"x").is_ok(), "its own are known");
+            assert!(handle.send(id, "x").is_ok(), "its own are known");
         }
     }
 }

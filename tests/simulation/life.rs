@@ -328,7 +328,7 @@ fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
     let id = world.reactor().context().ids().next().unwrap();
     assert!(handle.send(id, noise(9_000)).is_ok());
     let refused = handle.send(id, noise(1_001)).unwrap_err();
-    assert_eq!((refused.returned, refused.why), (noise(1_001), Refusal::Full));
+    assert_eq!((refused.returned, refused.why), (noise(1_001).into(), Refusal::Full));
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
     assert_eq!(run.load(Ordering::Relaxed), 1_000);
     let refused = handle.post(0, |_| ()).unwrap_err();
     assert_eq!(refused.why, Refusal::Stopped);
-    assert_eq!(handle.send(ghost, *b"who?").unwrap_err().returned, b"who?");
+    assert_eq!(handle.send(ghost, "who?").unwrap_err().returned, "who?");
     let error = handle.call(0, |_| ()).wait(SECOND).unwrap_err();
     assert_eq!(error, CallError::Refused(Refusal::Stopped));
 }
@@ -408,7 +408,7 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
     assert_eq!(peers[1].received(), b"20");
     assert_eq!((peers[2].ending(), world.stats().open), (Some(Ending::Reset), 2));
     assert_eq!(world.stats().panics, 2);
-    handle.send(ids[0], *b", and a word").unwrap();
+    handle.send(ids[0], ", and a word").unwrap();
     handle.close(ids[0]).unwrap();
     let _ = world.run_until_still();
     assert_eq!(
@@ -717,7 +717,7 @@ fn several_reactors_have_equally_many_and_their_figures_add_up() {
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     // From outside, and each at its reactor.
     for id in &ids {
-        handle.send(*id, *b", you").unwrap();
+        handle.send(*id, ", you").unwrap();
     }
     let _ = world.run_until_still();
     assert!(peers.iter().all(|peer| peer.received() == b"hello, you"));

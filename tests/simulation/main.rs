@@ -8,6 +8,7 @@
 //! ```
 
 mod actor;
+mod bodies;
 mod clocks;
 mod closing;
 mod connector;
@@ -25,6 +26,7 @@ mod protection;
 mod rows;
 mod scenario;
 mod seeds;
+mod shared;
 mod stalls;
 mod texts;
 mod traps;

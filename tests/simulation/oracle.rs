@@ -564,8 +564,9 @@ impl Run {
         expect(forgotten.is_none(), || "somebody was called, and then forgotten".to_owned())?;
         drop(ledger);
         self.check_everybody_was_accepted()?;
-        let stats = self.world.stats();
+        let (stats, bodies) = (self.world.stats(), self.ledger.borrow().bodies.in_memory());
         let waiting = stats.waiting_bytes;
+        expect(held_back || bodies == 0, || format!("{bodies} shared bodies are kept"))?;
         expect(held_back || waiting == kept as u64, || {
             format!("{waiting} bytes are counted as waiting, of {kept}")
         })?;
@@ -631,8 +632,9 @@ impl Run {
         drop(ledger);
         let (sockets, stats) = (self.world.open_sockets(), self.world.stats());
         let (open, waiting) = (stats.open, stats.waiting_bytes);
-        expect(sockets == 0 && open == 0 && waiting == 0, || {
-            format!("{sockets} sockets, {open} slots, {waiting} bytes are left")
+        let bodies = self.ledger.borrow().bodies.in_memory();
+        expect(sockets == 0 && open == 0 && waiting == 0 && bodies == 0, || {
+            format!("{sockets} sockets, {open} slots, {waiting} bytes, {bodies} bodies are left")
         })
     }
 }

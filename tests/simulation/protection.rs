@@ -83,7 +83,7 @@ fn a_newcomer_that_says_nothing_ends_by_the_first_byte_deadline_and_one_that_spe
 fn only_what_comes_in_keeps_an_idle_connection_open() {
     let handler = from_fn(|conn, input| {
         input.take();
-        conn.reactor().broadcast(b"news");
+        conn.reactor().broadcast("news");
     });
     let config = Config::new().idle_timeout(Some(30 * SECOND));
     let mut world = World::new(1, config, handler).unwrap();

@@ -257,6 +257,8 @@ pub(crate) enum Reaction {
         other: usize,
     },
     Broadcast(usize),
+    /// Sends one shared body, of so many bytes more than the largest that is copied, to itself and to all others.
+    Share(usize),
     Pause,
     Resume,
     ResumeFor(u16),
@@ -319,6 +321,7 @@ impl Scenario {
             if let Reaction::Send(bytes)
             | Reaction::TrySend(bytes)
             | Reaction::Broadcast(bytes)
+            | Reaction::Share(bytes)
             | Reaction::SendToOther { bytes, .. } = reaction
             {
                 *bytes *= 100;
@@ -598,7 +601,8 @@ impl Reaction {
             53..60 => Self::Send(size(rng)),
             60..64 => Self::TrySend(size(rng)),
             64..67 => Self::Produce,
-            67..70 => Self::Broadcast(size(rng)),
+            67..69 => Self::Broadcast(size(rng)),
+            69 => Self::Share(size(rng)),
             70 => Self::Finish,
             71..74 => Self::Close,
             74..78 => Self::SendAndClose(size(rng)),

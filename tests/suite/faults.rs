@@ -468,7 +468,7 @@ impl Handler for Meddler {
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
-        conn.reactor().broadcast(b"somebody left");
+        conn.reactor().broadcast("somebody left");
         let _ = self.diary.send((conn.id(), reason.to_string()));
     }
 }

@@ -161,7 +161,7 @@ fn who_is_connected_can_be_listed_and_closed_from_outside() {
         assert!(conn.idle <= conn.age);
     }
     assert_eq!(list.len(), 5);
-    server.handle.send(list[2].id, *b"bye").unwrap();
+    server.handle.send(list[2].id, "bye").unwrap();
     server.handle.close(list[2].id).unwrap();
     assert_eq!(read_to_end(&mut clients[2]), b"bye");
     drop(clients.swap_remove(2));
@@ -388,7 +388,7 @@ fn connections_of_two_reactors_talk_to_each_other_by_the_handle() {
             let word = input.take().to_vec();
             for reactor in 0..handle.reactors() {
                 let word = word.clone();
-                handle.post(reactor, move |reactor| reactor.broadcast(&word))?;
+                handle.post(reactor, move |reactor| reactor.broadcast(word))?;
             }
             Ok(())
         }

@@ -15,4 +15,5 @@ mod library;
 mod life;
 mod listeners;
 mod panic_texts;
+mod shared;
 mod stalls;

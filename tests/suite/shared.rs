@@ -1,0 +1,85 @@
+//! One body for many clients, on the kernel's sockets.
+
+use std::io::{Read, Write};
+use std::thread;
+
+use readyloop::{Config, from_fn};
+use socket2::SockRef;
+
+use crate::util::{DEADLINE, Server, echo, noise, reset, wait_until};
+
+#[path = "../simulation/bodies.rs"]
+mod bodies;
+use bodies::Bodies;
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn row_61_many_clients_get_one_body_and_what_is_sent_around_it_complete_and_in_order() {
+    const CLIENTS: usize = 200;
+    const BUDGET: usize = 8 * MIB;
+    let body = noise(MIB);
+    let bodies = Bodies::default();
+    let shared = bodies.make(body.clone());
+    let handler = from_fn(move |conn, input| {
+        while let Some(name) = input.take_until(b"\n") {
+            conn.send(name);
+            conn.send_bytes(shared.clone());
+            conn.send(b"between");
+            conn.send_bytes(shared.slice(..MIB / 2));
+            conn.send(name);
+        }
+    });
+    let server = Server::start(Config::new().queue_budget(BUDGET), handler);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        SockRef::from(&*client).set_recv_buffer_size(16 * 1024).unwrap(); // so that the kernel takes little
+        client.write_all(format!("{number}\n").as_bytes()).unwrap();
+    }
+    let asked = CLIENTS as u64;
+    wait_until("all have asked", || server.stats().traffic.reads >= asked);
+    wait_until("bodies wait", || server.stats().waiting_bytes > MIB as u64);
+    // No callback waits for memory: 300 MiB are queued, but 1.5 MiB and what is around them count.
+    assert!(server.stats().waiting_bytes < 2 * MIB as u64, "{:?}", server.stats());
+    for client in clients.drain(..CLIENTS / 4) {
+        reset(client);
+    }
+    let first = CLIENTS / 4;
+    thread::scope(|scope| {
+        for (at, client) in clients.iter_mut().enumerate() {
+            let body = &body;
+            scope.spawn(move || {
+                let name = (first + at).to_string();
+                let (name, half) = (name.as_bytes(), &body[..MIB / 2]);
+                for expected in [name, body, b"between", half, name] {
+                    let mut part = vec![0; expected.len()];
+                    client.read_exact(&mut part).expect("the answer comes whole");
+                    assert!(part == expected, "client {}", first + at);
+                }
+            });
+        }
+    });
+    wait_until("all is read or given up", || server.stats().waiting_bytes == 0);
+    assert_eq!(bodies.in_memory(), 1, "the handler has its clone");
+    let stats = server.stop();
+    assert_eq!((stats.shed, stats.panics, bodies.in_memory()), (0, 0, 0));
+}
+
+#[test]
+fn row_61_a_body_goes_back_when_the_last_of_its_readers_has_read_it() {
+    let bodies = Bodies::default();
+    let server = Server::start(Config::new(), from_fn(|conn, input| conn.send(input.take())));
+    let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| echo(client, b"hello"));
+    let body = bodies.make(noise(16 * MIB));
+    let told = server.handle.call(0, |reactor| reactor.broadcast(body));
+    told.wait(DEADLINE).unwrap();
+    let mut part = vec![0; 16 * MIB];
+    for client in &mut clients {
+        assert_eq!(bodies.in_memory(), 1, "further clients have to read it");
+        client.read_exact(&mut part).unwrap();
+    }
+    assert!(part == noise(16 * MIB));
+    wait_until("the body is gone", || bodies.in_memory() == 0);
+    wait_until("none of it counts", || server.stats().waiting_bytes == 0);
+}
