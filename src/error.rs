@@ -25,7 +25,7 @@ use crate::result::BoxError;
 /// let refused = Reactor::new(Config::new().high_water(10).low_water(20), Echo);
 /// let error = refused.unwrap_err();
 /// assert!(matches!(error, Error::Config(_)));
-/// assert_eq!(error.to_string(), "low_water (20) is above high_water (10)");
+/// assert_eq!(error.to_string(), "low_water (20) is above high_water (10): lower it, or raise high_water");
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
