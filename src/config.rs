@@ -178,10 +178,10 @@ impl Config {
     /// The limit of a connection's queue, in bytes. Default 16 MiB, or four times [`high_water`](Self::high_water) if
     /// that is more. At least `high_water`.
     ///
-    /// While more than this is queued, [`send`](crate::Conn::send) ends the connection with
-    /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow), and [`try_send`](crate::Conn::try_send)
-    /// refuses. Above high water the handler gets no input, so only other senders reach this limit: timers, other
-    /// connections, other threads, or a callback that sends without end.
+    /// If more than this is queued already, [`send`](crate::Conn::send) ends the connection with
+    /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow). [`try_send`](crate::Conn::try_send) refuses
+    /// bytes that would exceed the limit. Above high water the handler gets no input, so only other senders reach it:
+    /// timers, other connections, other threads, or a callback that sends without end.
     ///
     /// A single call of `send` is queued whole, so an answer may be longer than the limit. Bytes that the kernel was
     /// not offered yet do not count: a callback may send 16 MiB before it returns, even if the limit is lower. So a
@@ -339,11 +339,12 @@ impl Config {
     /// The limit of connections, lingering ones included. Exact. Default: as many as the limit of open files allows. At
     /// least 1.
     ///
-    /// The limit of open files is read when the reactor is made or reconfigured (`RLIMIT_NOFILE`, getrlimit(2)). 64
-    /// descriptors of it are left for listeners, logs and the like, and 2 for each further reactor; at most half of it.
-    /// A larger `max_connections` is lowered to the rest and a warning is logged: beyond it `accept` would fail, and
-    /// [`overflow`](Self::overflow) would have no effect. [`config_in_force`](crate::Context::config_in_force) returns
-    /// the limit in force. A system without a limit of open files has no default limit.
+    /// The limit of open files (`RLIMIT_NOFILE`, getrlimit(2)) is read when the reactor is made or reconfigured. 64
+    /// descriptors are reserved for listeners, logs and the like, and 2 for each further reactor, but never more than
+    /// half of the limit. A `max_connections` above the rest is lowered to it, and a warning is logged: otherwise
+    /// `accept` would fail before [`overflow`](Self::overflow) takes effect.
+    /// [`config_in_force`](crate::Context::config_in_force) returns the limit in force. A system without a limit of
+    /// open files has no default limit.
     ///
     /// An idle connection takes 116 bytes and the handler's state.
     #[must_use]
