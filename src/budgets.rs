@@ -52,7 +52,7 @@ impl Budgets {
         messages: 256,
     };
 
-    /// Each with the name of its field.
+    /// The budgets, each with the name of its field.
     pub(crate) fn named(&self) -> [(&'static str, usize); 7] {
         let Self { read, write, calls, accepts, connects, timers, messages } = *self;
         [

@@ -9,14 +9,14 @@ use crate::connect_error::ConnectError;
 use crate::one_line::{Escaped, OneLine};
 use crate::result::BoxError;
 
-/// Why a connection ended, as [`on_close`](crate::Handler::on_close) learns it.
+/// Why a connection ended. The handler receives it in [`on_close`](crate::Handler::on_close).
 ///
-/// The first cause wins, with one exception: a connection that was to close in order, and failed
-/// before everything queued for it was sent, reports the failure.
+/// The first cause is reported, with one exception: if a connection is closing in order and fails before all queued
+/// bytes were sent, the failure is reported.
 ///
-/// [`Display`](fmt::Display) shows the reason with its cause, on one line, whatever a handler's error or panic says:
-/// `the connection failed: Connection reset by peer (os error 104)`. [`source`](Error::source) gives the cause to
-/// code that looks at it; a program that prints the sources too shows it twice.
+/// [`Display`](fmt::Display) shows the reason and its cause on one line, with control characters escaped: `the
+/// connection failed: Connection reset by peer (os error 104)`. [`source`](Error::source) returns the cause to code
+/// that needs its type. A program that prints the sources too prints each cause twice.
 ///
 /// # Examples
 /// ```
@@ -30,84 +30,82 @@ use crate::result::BoxError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer finished sending (FIN), and all that was queued for it was sent.
+    /// The peer finished sending (FIN), and all queued bytes were sent.
     PeerFinished,
-    /// The handler closed it with [`close`](crate::Conn::close), and all that was queued was sent.
+    /// The handler called [`close`](crate::Conn::close), and all queued bytes were sent.
     Closed,
-    /// The handler aborted it with [`abort`](crate::Conn::abort): the peer sees a RST.
+    /// The handler called [`abort`](crate::Conn::abort). The peer sees a RST.
     Aborted,
-    /// A callback returned an error. What was queued was sent, if the peer took it.
+    /// A callback returned an error. The queued bytes were sent, if the peer took them.
     Handler(BoxError),
     /// A callback panicked with this message. Queued bytes are lost: the peer sees a RST.
     Panic(String),
-    /// The network or the peer ended it: most often a reset, or a peer that is gone.
+    /// The network or the peer ended the connection: most often with a reset, or because the peer is gone.
     Io(io::Error),
-    /// The handler left more than [`max_input`](crate::Config::max_input) bytes untaken: a message
-    /// of the peer's is too large. What was queued before was sent, if the peer took it.
+    /// The handler left more than [`max_input`](crate::Config::max_input) bytes unread: a message of the peer is too
+    /// long. The queued bytes were sent, if the peer took them.
     InputOverflow {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// More was sent while more than the [`queue_limit`](crate::Config::queue_limit) was queued: the handler
-    /// sends faster than the peer reads. Queued bytes are lost: the peer sees a RST.
+    /// The handler sent more while more than [`queue_limit`](crate::Config::queue_limit) bytes were queued: it sends
+    /// faster than the peer reads. Queued bytes are lost: the peer sees a RST.
     OutboxOverflow {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The [`queue_budget`](crate::Config::queue_budget) was used up, others waited for room, and this
-    /// connection stalled: its peer took nothing of what was queued for it, or did not complete its message.
-    /// The peer sees a RST.
+    /// The memory budget ([`queue_budget`](crate::Config::queue_budget)) was used up, other work waited for room, and
+    /// this connection was stalled: its peer read none of the queued bytes, or did not complete its message. The peer
+    /// sees a RST.
     Shed {
         /// The budget, in bytes.
         budget: usize,
     },
-    /// Not a byte came within the [`first_byte_timeout`](crate::Config::first_byte_timeout). What was
-    /// queued was sent, if the peer took it.
+    /// No byte arrived within [`first_byte_timeout`](crate::Config::first_byte_timeout). The queued bytes were sent, if
+    /// the peer took them.
     FirstByteTimeout {
-        /// The time that was allowed.
+        /// The configured time.
         limit: Duration,
     },
-    /// Nothing came for the [`idle_timeout`](crate::Config::idle_timeout). What was queued was sent, if
-    /// the peer took it.
+    /// The peer sent nothing for [`idle_timeout`](crate::Config::idle_timeout). The queued bytes were sent, if the peer
+    /// took them.
     IdleTimeout {
-        /// The time that was allowed.
+        /// The configured time.
         limit: Duration,
     },
-    /// Bytes were queued, and for the [`write_timeout`](crate::Config::write_timeout) the kernel took
-    /// none of them: the peer does not read, or is gone. Queued bytes are lost: the peer sees a RST.
+    /// Bytes were queued, and the kernel took none of them for [`write_timeout`](crate::Config::write_timeout): the
+    /// peer does not read, or is gone. Queued bytes are lost: the peer sees a RST.
     WriteTimeout {
-        /// The time that was allowed.
+        /// The configured time.
         limit: Duration,
     },
-    /// It had lived for the [`max_age`](crate::Config::max_age), or up to a tenth less. All that was
-    /// queued was sent.
+    /// The connection reached [`max_age`](crate::Config::max_age), or up to a tenth less. All queued bytes were sent.
     MaxAge {
-        /// The time that was allowed.
+        /// The configured time.
         limit: Duration,
     },
-    /// The reactor drains, and there was nothing left to do for it: see
-    /// [`Reactor::drain`](crate::Reactor::drain). All that was queued was sent.
+    /// The reactor drained, and the connection had no work left: see [`Reactor::drain`](crate::Reactor::drain). All
+    /// queued bytes were sent.
     Drained,
-    /// The reactor drains, and at the deadline something was left to do: an answer that was not sent or not
-    /// begun, or a request that came while the connection was closed. If queued bytes were lost by it, the
-    /// peer sees a RST.
+    /// The reactor drained, and the connection still had work at the deadline: an answer was not sent or not begun, or
+    /// a request arrived while the connection was being closed. If queued bytes are lost, the peer sees a RST.
     DrainTimeout {
-        /// The time that was allowed.
+        /// The time that [`drain`](crate::Reactor::drain) was given.
         limit: Duration,
     },
-    /// It was to be opened outward, and none of its addresses could be connected to; so it never was, and
-    /// [`on_connect_failed`](crate::Handler::on_connect_failed) learns it instead of `on_close`.
+    /// An outward connection was not opened, because none of its addresses could be connected to. The handler receives
+    /// this in [`on_connect_failed`](crate::Handler::on_connect_failed), not in `on_close`.
     NotConnected(ConnectError),
-    /// There were as many connections as there may be, and this one had been silent the longest: see
-    /// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest).
+    /// [`max_connections`](crate::Config::max_connections) was reached, and this connection had received nothing for
+    /// the longest time: see [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest).
     Evicted,
-    /// The reactor stopped. If queued bytes were lost by it, the peer sees a RST.
+    /// The reactor stopped. If queued bytes are lost, the peer sees a RST.
     Stopped,
 }
 
 impl CloseReason {
-    /// Whether the reactor has closed the connection in order, and neither of its ends: a request may cross
-    /// with that.
+    /// Whether the reactor closed the connection in order, and neither the peer nor the handler did. A request of the
+    /// peer may arrive after such a close.
     pub(crate) fn is_of_reactor(&self) -> bool {
         matches!(
             self,
@@ -119,7 +117,7 @@ impl CloseReason {
         )
     }
 
-    /// Whether nothing went wrong: such a reason gives way to a failure that comes after it.
+    /// Whether nothing went wrong. A later failure replaces such a reason.
     pub(crate) fn is_orderly(&self) -> bool {
         matches!(self, Self::PeerFinished | Self::Closed | Self::MaxAge { .. } | Self::Drained)
     }
@@ -135,26 +133,34 @@ impl fmt::Display for CloseReason {
             Self::Panic(message) => write!(f, "the handler panicked: {}", Escaped(message)),
             Self::Io(error) => write!(f, "the connection failed: {error}"),
             Self::InputOverflow { limit } => {
-                write!(f, "the handler left more than {limit} bytes of input untaken")
+                write!(f, "the handler left more than {limit} bytes of input unread")
             }
             Self::OutboxOverflow { limit } => {
-                write!(f, "more was sent than its peer reads: over {limit} bytes were queued")
+                write!(
+                    f,
+                    "the handler sends faster than the peer reads: over {limit} bytes were queued"
+                )
             }
             Self::Shed { budget } => {
-                write!(f, "the memory budget of {budget} bytes was used up, and it stalled")
+                write!(
+                    f,
+                    "the connection stalled while the memory budget of {budget} bytes was used up"
+                )
             }
-            Self::FirstByteTimeout { limit } => write!(f, "not a byte came within {limit:?}"),
-            Self::IdleTimeout { limit } => write!(f, "nothing came for {limit:?}"),
+            Self::FirstByteTimeout { limit } => write!(f, "no byte arrived within {limit:?}"),
+            Self::IdleTimeout { limit } => write!(f, "the peer sent nothing for {limit:?}"),
             Self::WriteTimeout { limit } => {
-                write!(f, "the peer took nothing of what was queued for {limit:?}")
+                write!(f, "the peer read none of the queued bytes for {limit:?}")
             }
-            Self::MaxAge { limit } => write!(f, "it had reached the age of {limit:?}"),
-            Self::Drained => f.write_str("the server drains, and nothing was left to do"),
+            Self::MaxAge { limit } => {
+                write!(f, "the connection reached its maximum age of {limit:?}")
+            }
+            Self::Drained => f.write_str("the server drained, and the connection was idle"),
             Self::DrainTimeout { limit } => {
-                write!(f, "it was still busy when the server had drained for {limit:?}")
+                write!(f, "the connection was still busy when the drain timed out after {limit:?}")
             }
-            Self::NotConnected(error) => write!(f, "it could not be opened: {error}"),
-            Self::Evicted => f.write_str("it had to make room for another"),
+            Self::NotConnected(error) => write!(f, "cannot connect: {error}"),
+            Self::Evicted => f.write_str("evicted to make room for a new connection"),
             Self::Stopped => f.write_str("the reactor stopped"),
         }
     }
@@ -188,10 +194,7 @@ mod tests {
         let reason = CloseReason::Io(io::ErrorKind::ConnectionReset.into());
         assert_eq!(shown(reason, true), "the connection failed: connection reset");
         let reason = CloseReason::NotConnected(ConnectError::new(Vec::new(), 2));
-        assert_eq!(
-            shown(reason, true),
-            "it could not be opened: no time to try any of 2 addresses"
-        );
+        assert_eq!(shown(reason, true), "cannot connect: no time to try any of 2 addresses");
         assert_eq!(shown(CloseReason::Closed, false), "closed by the handler");
     }
 
@@ -201,6 +204,6 @@ mod tests {
         let outer = CloseReason::Handler(Box::new(inner));
         let expected = "the handler failed: the handler failed: no disk";
         assert_eq!(outer.to_string(), expected);
-        assert_eq!(OneLine(&outer).to_string(), expected, "and nothing is shown twice");
+        assert_eq!(OneLine(&outer).to_string(), expected, "no cause is shown twice");
     }
 }

@@ -1,4 +1,4 @@
-//! What a reactor may be told.
+//! The settings of a reactor.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use crate::error::Error;
 
 const KIB: usize = 1024;
 
-/// The bits of an IPv6 address that count as one address: what a provider gives to one customer at least (RFC 6177).
+/// How many leading bits of an IPv6 address count as one address. A provider gives each customer at least such a
+/// network (RFC 6177).
 const IPV6_PREFIX: u8 = 64;
 
-/// How many descriptors are left for what is not a connection.
+/// How many descriptors are left for other things than connections.
 const RESERVED: usize = 64;
 
-/// How many more each further reactor takes: for its event queue, and to be woken.
+/// How many more descriptors each further reactor takes: its event queue and its waker.
 const REACTOR: usize = 2;
 
 pub(crate) const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
@@ -30,7 +31,8 @@ const ONLY_OF_CONNECTIONS: &str = "a listener cannot override settings of the wh
      max_connections, first_byte_timeout, idle_timeout, write_timeout, linger_timeout, max_age, max_input, high_water, \
      low_water and queue_limit, and set the others in the reactor's Config";
 
-/// The settings of a reactor: a builder, checked when the [`Reactor`](crate::Reactor) is made.
+/// The settings of a reactor. A builder: each setter returns the changed settings. They are checked when the
+/// [`Reactor`](crate::Reactor) is made.
 ///
 /// # Examples
 /// ```
@@ -65,7 +67,7 @@ pub struct Config {
     accept_rate: Option<(u32, u32)>,
 }
 
-/// What becomes of newcomers when there are as many connections as there may be.
+/// What happens to new connections when [`max_connections`](Config::max_connections) is reached.
 ///
 /// # Examples
 /// ```
@@ -79,20 +81,21 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// They stay in the kernel's backlog until there is room. It costs the reactor nothing, and when
-    /// the backlog is full the kernel has them try again.
+    /// New connections stay in the kernel's backlog until there is room. This costs the reactor nothing. When the
+    /// backlog is full, the kernel makes the clients try again.
     Wait,
-    /// They are accepted and closed at once.
+    /// New connections are accepted and closed at once.
     Reject {
-        /// Sent before, if not empty. Only as much as the kernel takes at once, and a client that has
-        /// sent something already may not see it.
+        /// Sent before the close, if not empty. Only the bytes that the kernel takes at once are sent. A client that
+        /// has already sent something may not receive them.
         last_words: Vec<u8>,
     },
-    /// They are served, and for each the connection from which nothing has come for the longest time
-    /// ends, with [`CloseReason::Evicted`](crate::CloseReason::Evicted). It costs 8 bytes a connection.
+    /// New connections are served. For each, the connection that has received nothing for the longest time ends with
+    /// [`CloseReason::Evicted`](crate::CloseReason::Evicted). This costs 8 bytes a connection.
     ///
-    /// A newcomer counts as one of whom something has just come, so a flood of them drives out residents
-    /// that are quiet meanwhile: limit it by address or by rate.
+    /// A new connection counts as one that has just received something. So a flood of new connections evicts
+    /// established ones that are quiet meanwhile. Limit the flood with [`max_per_ip`](Config::max_per_ip) or
+    /// [`accept_rate`](Config::accept_rate).
     EvictIdlest,
 }
 
@@ -103,7 +106,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults, as each setter names them.
+    /// All settings at their defaults. Each setter names its default.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -136,185 +139,184 @@ impl Config {
         self
     }
 
-    /// The most input that may wait for a handler that does not take it, in bytes. Default 64 KiB.
+    /// The limit of unread input of a connection, in bytes. Default 64 KiB. At least 1.
     ///
-    /// It bounds a message. If a handler waits for the end of a longer one, the connection ends:
-    /// [`take_line`](crate::Input::take_line) and the other framings fail with a [`FrameError`](crate::FrameError);
-    /// without them the reason is [`CloseReason::InputOverflow`](crate::CloseReason::InputOverflow). (A longer
-    /// message without framing is delivered if one read brings all of it, as nothing waits then.)
+    /// It bounds the length of a message. If a handler waits for the end of a longer message, the connection ends.
+    /// [`take_line`](crate::Input::take_line) and the other framings fail with a [`FrameError`](crate::FrameError).
+    /// Without framing the reason is [`CloseReason::InputOverflow`](crate::CloseReason::InputOverflow). A longer
+    /// message without framing is still delivered if a single read returns all of it, because nothing has to wait then.
     ///
-    /// A connection keeps what is left untaken in a buffer of up to four times that size. It holds nothing when all
-    /// is taken.
+    /// Unread input is kept in a buffer of up to four times this size. There is no buffer when the handler has taken
+    /// everything.
     #[must_use]
     pub const fn max_input(mut self, bytes: usize) -> Self {
         self.max_input = Setting::to(bytes);
         self
     }
 
-    /// Above this many queued bytes the reactor stops reading from the connection, so that a peer
-    /// which does not read its answers is not asked for more. Default 32 KiB.
+    /// The high-water mark of a connection's queue, in bytes. Above it the reactor stops reading from the connection: a
+    /// peer that does not read its answers cannot ask for more. Default 32 KiB. At least 1.
     ///
-    /// A connection with nothing queued is read from 64 KiB at a time, and one with something queued no
-    /// more than what is missing to this mark (but 4 KiB at least). So one whose answers are as long as the
-    /// questions holds about this much when its peer does not read.
+    /// A connection with an empty queue is read 64 KiB at a time. Otherwise a read is limited to the bytes that are
+    /// missing to this mark, and to 4 KiB at least. So if answers are as long as requests, a connection whose peer does
+    /// not read holds about this many bytes.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
         self.high_water = Setting::to(bytes);
         self
     }
 
-    /// Once the queue of a paused connection has fallen to this many bytes, reading goes on and
-    /// [`on_low_water`](crate::Handler::on_low_water) is called. Default a quarter of `high_water`, and
-    /// at most that.
+    /// The low-water mark, in bytes. When the queue of a connection that was above high water has fallen to this size,
+    /// the connection is read from again and [`on_low_water`](crate::Handler::on_low_water) is called. Default a
+    /// quarter of [`high_water`](Self::high_water). At most `high_water`.
     #[must_use]
     pub const fn low_water(mut self, bytes: usize) -> Self {
         self.low_water = Some(bytes);
         self
     }
 
-    /// A connection for which more than this many bytes are queued is sent no more. Default 16 MiB, or four
-    /// times `high_water` if that is more. At least `high_water`.
+    /// The limit of a connection's queue, in bytes. Default 16 MiB, or four times [`high_water`](Self::high_water) if
+    /// that is more. At least `high_water`.
     ///
-    /// If more is sent to it, [`send`](crate::Conn::send) ends the connection with
-    /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow). No input is offered above high
-    /// water, so this concerns what is sent for other reasons: by timers, by other connections, by other
-    /// threads, or by a callback that sends without end. [`try_send`](crate::Conn::try_send) refuses what
-    /// would go over the limit.
+    /// If more than this is queued already, [`send`](crate::Conn::send) ends the connection with
+    /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow). [`try_send`](crate::Conn::try_send) refuses
+    /// bytes that would exceed the limit. Above high water the handler gets no input, so only other senders reach it:
+    /// timers, other connections, other threads, or a callback that sends without end.
     ///
-    /// What is sent at once is taken whole, so that an answer may be longer than the limit. Bytes that the
-    /// kernel was not offered yet are not held against the peer: a callback may send 16 MiB before it returns,
-    /// however small the limit is. So a connection holds this much or those 16 MiB, and the last message.
+    /// A single call of `send` is queued whole, so an answer may be longer than the limit. Bytes that the kernel was
+    /// not offered yet do not count: a callback may send 16 MiB before it returns, even if the limit is lower. So a
+    /// connection holds at most the larger of this limit and 16 MiB, and the last message.
     #[must_use]
     pub const fn queue_limit(mut self, bytes: usize) -> Self {
         self.queue_limit = Some(bytes);
         self
     }
 
-    /// The memory budget: how many bytes may wait in all queues of all reactors of a server together. They are
-    /// output that the kernel has not taken, and input that handlers have left. Default 256 MiB. Set it to half
-    /// of what the process may use, as the buffers are larger than the bytes in them.
+    /// The memory budget: how many bytes may wait in all queues of all reactors of a server together. Both output that
+    /// the kernel has not taken and unread input count. Default 256 MiB. At least 1. Set it to half of the memory that
+    /// the process may use, because buffers are larger than the bytes in them.
     ///
-    /// The limits of each connection do not bound what a hundred thousand hold. This does, in three steps:
+    /// The limits of single connections do not bound a hundred thousand connections. This budget does, in three steps:
     ///
-    /// 1. From three quarters of the budget on, until half of it is left, high water is an eighth of
-    ///    [`high_water`](Self::high_water), and low water is 0. A connection with more queued is not read from
-    ///    until all is sent. Connections are read from 4 KiB at a time.
-    /// 2. While the budget is used up no callback is run that can send: connections, newcomers, timers and
-    ///    messages of other threads wait for room, in their order. So the budget is exceeded by the output of
-    ///    one callback for each reactor at most. (The callbacks that tell of an end are not held back:
-    ///    [`on_close`](crate::Handler::on_close), [`on_connect_failed`](crate::Handler::on_connect_failed).)
-    ///    Input stops being read already when it is half of the budget: what paused connections have left counts,
-    ///    too.
-    /// 3. While something waits for room, connections end that stall, with
-    ///    [`CloseReason::Shed`](crate::CloseReason::Shed): first those whose end gives back the most memory, until
-    ///    an eighth of the budget is free. A connection stalls if its peer has taken nothing of what is queued for it, or
-    ///    sent nothing more of an unfinished message, for 15 seconds, or for a quarter of
-    ///    [`write_timeout`](Self::write_timeout) if that is less. With each time that connections were shed
-    ///    in short order this is halved, down to 2 seconds. A peer that takes some of its bytes within
-    ///    this time is never reset for memory.
+    /// 1. Memory pressure. It begins when three quarters of the budget are used, and ends when half is used. Meanwhile
+    ///    the high-water mark is an eighth of [`high_water`](Self::high_water), and the low-water mark is 0: a
+    ///    connection that was above high water is read from again when its queue is empty. Reads are limited to 4 KiB.
+    /// 2. The budget is used up. No callback that can send is called: connections, new connections, timers and messages
+    ///    from other threads wait for room, in their order. So the budget is exceeded by the output of at most one
+    ///    callback for each reactor. Callbacks that report an end are still called:
+    ///    [`on_closing`](crate::Handler::on_closing), [`on_close`](crate::Handler::on_close) and [`on_connect_failed`](crate::Handler::on_connect_failed). Reading
+    ///    stops earlier, when input is half of the budget. The unread input of paused connections counts too.
+    /// 3. Something waits for room. Then stalled connections end with [`CloseReason::Shed`](crate::CloseReason::Shed),
+    ///    those first whose end gives back the most memory, until an eighth of the budget is free. A connection is stalled if, for 15 seconds or
+    ///    for a quarter of [`write_timeout`](Self::write_timeout) if that is less, its peer has read none of its queued
+    ///    bytes or has sent nothing more of an unfinished message. Each time that connections are shed in short order
+    ///    halves this time, down to 2 seconds. A peer that reads some of its bytes within this time is never reset for
+    ///    memory.
     ///
     /// A body that several connections [share](crate::Conn::send_bytes) counts once for each reactor.
     ///
-    /// [`try_send`](crate::Conn::try_send) refuses while the budget is used up.
+    /// While the budget is used up, [`try_send`](crate::Conn::try_send) refuses.
     #[must_use]
     pub const fn queue_budget(mut self, bytes: usize) -> Self {
         self.queue_budget = bytes;
         self
     }
 
-    /// How many messages from other threads may wait; more are refused, and come back to their senders
-    /// ([`Handle::post`](crate::Handle::post)). Default 16,384. At least 1.
+    /// How many messages from other threads may wait for a reactor. More are refused and returned to the sender: see
+    /// [`Handle::post`](crate::Handle::post). Default 16,384. At least 1.
     ///
-    /// Each costs what its closure holds, and 24 bytes. The bytes that wait in them to be sent, by
-    /// [`Handle::send`](crate::Handle::send), are bounded by [`queue_budget`](Self::queue_budget).
+    /// A message takes 24 bytes and the size of its closure. [`queue_budget`](Self::queue_budget) bounds the bytes that
+    /// wait in messages of [`Handle::send`](crate::Handle::send).
     #[must_use]
     pub const fn mailbox_limit(mut self, messages: usize) -> Self {
         self.mailbox_limit = messages;
         self
     }
 
-    /// A turn that takes longer is counted ([`Stats::slow_turns`](crate::Stats::slow_turns)) and warned of,
-    /// at most once a second, with the connection that was served longest: most often its callback has
-    /// blocked, and everybody has waited. `None` for never. Default 100 ms.
+    /// The duration above which a turn counts as slow. `None` for never. Default 100 ms.
+    ///
+    /// A slow turn is counted in [`Stats::slow_turns`](crate::Stats::slow_turns) and logged as a warning, at most once
+    /// a second. The warning names the connection that took the longest. The usual cause is a callback that blocks: all
+    /// other connections wait meanwhile.
     #[must_use]
     pub const fn slow_turn(mut self, time: Option<Duration>) -> Self {
         self.slow_turn = time;
         self
     }
 
-    /// While the reactor drains, a connection is closed when nothing is left to do for it and nothing has come from
-    /// it for this time: what its peer had sent before it knew may still be on its way. Default 250 ms, a
-    /// round trip to the other side of the world. See [`Reactor::drain`](crate::Reactor::drain).
+    /// While the reactor drains, a connection is closed when it has no work left and nothing has arrived from its peer
+    /// for this time. Default 250 ms, a round trip to the other side of the world: a request that the peer has sent
+    /// before it could notice the drain may still arrive. See [`Reactor::drain`](crate::Reactor::drain).
     #[must_use]
     pub const fn drain_quiet(mut self, time: Duration) -> Self {
         self.drain_quiet = time;
         self
     }
 
-    /// For how long the server [drains](crate::Reactor::drain) when its last listener has died; then `run` returns
-    /// [`Error::ListenersLost`]. `None`: it goes on without listeners. Default
-    /// `None`, because a reactor may have connections to [open](crate::Reactor::connect), or may be told by a
-    /// [`Handle`](crate::Handle) to listen again ([`resume`](crate::Reactor::resume)). Set it where a supervisor
-    /// starts the process anew: a server that nobody can reach is best replaced.
+    /// For how long the server [drains](crate::Reactor::drain) after its last listener has died. Then `run` returns
+    /// [`Error::ListenersLost`]. `None`: the server continues without listeners. Default `None`, because such a reactor
+    /// may still [connect](crate::Reactor::connect), or listen again when a [`Handle`](crate::Handle)
+    /// [resumes](crate::Reactor::resume) it. Set it if a supervisor restarts the process: a server that cannot be
+    /// reached should be replaced.
     ///
-    /// A listener dies if its socket is shut down or closed under the reactor, by another part of the program
-    /// or by a sandbox. [`Stats::listeners_lost`](crate::Stats::listeners_lost) counts it, and the log tells of
-    /// it. A reactor of its own for which nothing else can happen ends in any case: it has no connection, no
-    /// timer, and no `Handle` exists.
+    /// A listener dies if another part of the program or a sandbox shuts its socket down or closes it.
+    /// [`Stats::listeners_lost`](crate::Stats::listeners_lost) counts such listeners, and an error is logged. A reactor
+    /// that runs alone ends in any case when nothing else can happen: it has no connection and no timer, and no
+    /// `Handle` exists.
     #[must_use]
     pub const fn drain_without_listeners(mut self, timeout: Option<Duration>) -> Self {
         self.drain_without_listeners = timeout;
         self
     }
 
-    /// How soon a newcomer has to send its first byte, or end with
-    /// [`CloseReason::FirstByteTimeout`](crate::CloseReason::FirstByteTimeout); `None` for as late as it
-    /// likes. Default `None`, because in many protocols the server speaks first, or alone. Set it where
-    /// clients speak first: it frees the places of those who only connect, long before
-    /// [`idle_timeout`](Self::idle_timeout).
+    /// How long a new connection may wait before its first byte arrives. Then it is closed with
+    /// [`CloseReason::FirstByteTimeout`](crate::CloseReason::FirstByteTimeout). `None` for no limit. Default `None`,
+    /// because in many protocols the server speaks first, or alone. Set it if clients speak first: it ends connections
+    /// that never send anything long before [`idle_timeout`](Self::idle_timeout) does.
     ///
-    /// This and the other deadlines are kept to two milliseconds and what a turn takes, and come no more
-    /// than 10 ms early. Input that is there is read before they are judged, and a turn that took long
-    /// counts for nobody, so a process that was suspended or a callback that blocked do not punish peers.
+    /// All deadlines have the same precision: they are at most 10 ms early, and at most 2 ms and one turn late. Input
+    /// that has arrived is read before a deadline is judged, and the time of a slow turn does not count. So a suspended
+    /// process or a callback that blocks does not end connections.
     #[must_use]
     pub const fn first_byte_timeout(mut self, time: Option<Duration>) -> Self {
         self.first_byte_timeout = Setting::to(time);
         self
     }
 
-    /// How long nothing may come from a peer before its connection is closed with
-    /// [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout); `None` for ever. Default an hour:
-    /// more than people pause in, and soon enough that peers which vanished without a word do not add
-    /// up.
+    /// How long a peer may send nothing. Then its connection is closed with
+    /// [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout). `None` for no limit. Default one hour: longer
+    /// than the pauses of people, and short enough that connections of vanished peers do not add up.
     ///
-    /// Only bytes that come in count: what is sent to a peer says nothing about whether it is there. For
-    /// protocols in which clients just listen there is [`keep_alive`](crate::Conn::keep_alive), or `None`.
-    /// While a connection is paused, or bytes of its peer wait to be read, silence is not held against it.
+    /// Only received bytes restart the deadline, because sending does not show that the peer is there. If clients of a
+    /// protocol only listen, call [`Conn::keep_alive`](crate::Conn::keep_alive) or set `None`. The deadline does not
+    /// run while the connection is paused, or while bytes that have arrived wait to be read.
     #[must_use]
     pub const fn idle_timeout(mut self, time: Option<Duration>) -> Self {
         self.idle_timeout = Setting::to(time);
         self
     }
 
-    /// How long the kernel may take none of the bytes that are queued for a peer before its connection is
-    /// reset with [`CloseReason::WriteTimeout`](crate::CloseReason::WriteTimeout); `None` for ever. Default
-    /// one minute.
+    /// How long the kernel may take none of the bytes that are queued for a peer. Then the connection is reset with
+    /// [`CloseReason::WriteTimeout`](crate::CloseReason::WriteTimeout). `None` for no limit. Default one minute.
     ///
-    /// Any byte counts, so a peer may read slowly. One that takes less than a segment in this time may
-    /// count as not reading (RFC 9293, section 3.8.6.2.2: a window is not opened by small amounts).
+    /// Each byte that the kernel takes restarts the deadline, so a peer may read slowly. A peer that reads less than a
+    /// TCP segment within this time may count as one that reads nothing, because a receiver does not announce small
+    /// windows (RFC 9293, section 3.8.6.2.2).
     #[must_use]
     pub const fn write_timeout(mut self, time: Option<Duration>) -> Self {
         self.write_timeout = Setting::to(time);
         self
     }
 
-    /// After what time a connection is closed in order, with
-    /// [`CloseReason::MaxAge`](crate::CloseReason::MaxAge), or up to a tenth before, so that those which
-    /// came together do not all come again together; `None` for never. Default `None`: whoever
-    /// has a conversation would not understand. Set it where clients come again by themselves and load is
-    /// to spread over servers that were added.
+    /// The maximum age of a connection. Then it is closed in order, with
+    /// [`CloseReason::MaxAge`](crate::CloseReason::MaxAge). `None` for no limit. Default `None`, because a close in the
+    /// middle of a conversation surprises clients. Set it if clients reconnect by themselves, so that load moves to
+    /// servers that were added.
     ///
-    /// What is queued then is still sent, for as long as the peer takes some of it within each
+    /// Each connection is closed up to a tenth of the time earlier, so that connections that were opened together do
+    /// not reconnect together.
+    ///
+    /// The queued bytes are still sent, if the peer takes some of them within each
     /// [`write_timeout`](Self::write_timeout).
     #[must_use]
     pub const fn max_age(mut self, time: Option<Duration>) -> Self {
@@ -322,38 +324,38 @@ impl Config {
         self
     }
 
-    /// How long a closed connection waits for the peer's FIN after its own. Default 5 s.
+    /// How long a closed connection waits for the FIN of the peer after its own FIN. Default 5 s.
     ///
-    /// Closing a socket at once can destroy the last answer on its way, if the peer is still sending
-    /// (RFC 2525, section 2.17); so the reactor reads on and throws away, until the peer has finished
-    /// or this time has passed. The connection holds its slot and its descriptor meanwhile.
+    /// If a socket is closed while its peer still sends, the last answer can be destroyed on its way (RFC 2525, section
+    /// 2.17). So the reactor reads and discards input until the peer finishes or this time is over. Meanwhile the
+    /// connection keeps its slot and its descriptor.
     ///
-    /// So long a handler has, too, to resume a connection that it has paused and that its peer has reset:
-    /// then it gets what the peer had sent before.
+    /// This time has a second use. If the peer resets a paused connection, the handler has this long to resume it and
+    /// to receive the bytes that had arrived before.
     #[must_use]
     pub const fn linger_timeout(mut self, time: Duration) -> Self {
         self.linger_timeout = Setting::to(time);
         self
     }
 
-    /// How many connections there may be, those that linger included. Exact. Default: as many as the limit of
-    /// open files allows.
+    /// The limit of connections, lingering ones included. Exact. Default: as many as the limit of open files allows. At
+    /// least 1.
     ///
-    /// That is the limit at the time when the reactor is made or reconfigured (`RLIMIT_NOFILE`, getrlimit(2)),
-    /// less 64 for listeners, logs and the like and 2 for each further reactor, or half of it, if that is
-    /// more. A greater number is lowered to it with a warning in the log: beyond it `accept` would fail, and
-    /// [`overflow`](Self::overflow) would never act.
-    /// [`config_in_force`](crate::Context::config_in_force) tells the number in force. On a system without
-    /// such a limit there is no limit by default.
+    /// The limit of open files (`RLIMIT_NOFILE`, getrlimit(2)) is read when the reactor is made or reconfigured. 64
+    /// descriptors are reserved for listeners, logs and the like, and 2 for each further reactor, but never more than
+    /// half of the limit. A `max_connections` above the rest is lowered to it, and a warning is logged: otherwise
+    /// `accept` would fail before [`overflow`](Self::overflow) takes effect.
+    /// [`config_in_force`](crate::Context::config_in_force) returns the limit in force. A system without a limit of
+    /// open files has no default limit.
     ///
-    /// What a connection costs: 116 bytes and the handler's state while it is idle.
+    /// An idle connection takes 116 bytes and the handler's state.
     #[must_use]
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
     }
 
-    /// What becomes of newcomers when there are [`max_connections`](Self::max_connections). Default
+    /// What happens to new connections when [`max_connections`](Self::max_connections) is reached. Default
     /// [`Overflow::Wait`].
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
@@ -361,27 +363,27 @@ impl Config {
         self
     }
 
-    /// How many connections one IPv4 address, or one IPv6 network, may hold; `None` for no limit. Default
-    /// `None`, because behind a proxy or a NAT many clients have one address. Set it where clients reach
-    /// the server themselves, against one that would take all places. Newcomers above it are reset.
+    /// The limit of connections from one IPv4 address, or from one IPv6 network of 64 bits. Further ones are reset.
+    /// `None` for no limit. Default `None`, because many clients behind a proxy or a NAT share one address. Set it if
+    /// clients reach the server directly, so that one client cannot take all connections. At least 1.
     ///
-    /// It costs some 25 bytes for each IPv4 address that is connected, and three times that for an IPv6 network.
+    /// It takes about 25 bytes for each connected IPv4 address, and about 75 bytes for each IPv6 network.
     #[must_use]
     pub const fn max_per_ip(mut self, connections: Option<u32>) -> Self {
         self.max_per_ip = connections;
         self
     }
 
-    /// How many connections are let in a second, and how many at once after a quiet time. Default: no
-    /// limit, because whoever restarts in front of many clients meets them all at once. Set it where
-    /// opening a connection costs the handler much. Newcomers above it are reset. Both at least 1.
+    /// The limit of new connections: `per_second` on average, and `burst` at once after a quiet time. Further ones are
+    /// reset. Default no limit, because all clients reconnect at once when a server restarts. Set it if opening a
+    /// connection is expensive for the handler. Both at least 1.
     #[must_use]
     pub const fn accept_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.accept_rate = Some((per_second, burst));
         self
     }
 
-    /// The same, with what was not set filled in.
+    /// These settings with the unset ones filled in.
     pub(crate) fn in_force(&self, most_connections: usize) -> Self {
         let conn = self.conn_settings();
         Self {
@@ -399,10 +401,10 @@ impl Config {
         }
     }
 
-    /// The settings of a connection, with the default where nothing was set.
+    /// The settings of a connection, with the defaults filled in.
     pub(crate) fn conn_settings(&self) -> ConnSettings {
         let high_water = self.high_water.or(DEFAULT_HIGH_WATER);
-        // A listener's own settings may contradict a later `reconfigure`: then high water decides.
+        // The overrides of a listener may contradict a later `reconfigure`. Then high water takes precedence.
         let low_water = self.low_water.unwrap_or(high_water / 4).min(high_water);
         let queue_limit = self.queue_limit_bytes(high_water).max(high_water);
         ConnSettings {
@@ -418,7 +420,7 @@ impl Config {
         }
     }
 
-    /// These settings, but for those of a connection that a listener overrides.
+    /// These settings, with the settings of connections that a listener overrides.
     pub(crate) fn overridden_by(&self, overrides: &Self) -> Self {
         Self {
             max_input: overrides.max_input.or_else(self.max_input),
@@ -434,12 +436,12 @@ impl Config {
         }
     }
 
-    /// How many connections were asked for, if that was set.
+    /// The `max_connections` that was set, if any.
     pub(crate) fn asked_connections(&self) -> Option<usize> {
         self.max_connections
     }
 
-    /// Checks what a listener overrides of these settings, and the two together.
+    /// Checks the overrides of a listener, alone and together with these settings.
     pub(crate) fn validate_overrides(&self, overrides: &Self) -> Result<(), Error> {
         if overrides.without_overridable() != Self::new() {
             return Err(Error::Config(ONLY_OF_CONNECTIONS.to_owned()));
@@ -448,7 +450,7 @@ impl Config {
         Self { max_connections, ..self.overridden_by(overrides) }.validate()
     }
 
-    /// What a listener cannot override.
+    /// These settings, less all that a listener can override.
     fn without_overridable(&self) -> Self {
         Self {
             max_input: Setting::UNSET,
@@ -465,7 +467,7 @@ impl Config {
         }
     }
 
-    /// The limits on newcomers of so many reactors, if the system allows so many descriptors.
+    /// The limits of admission for this many reactors, if the system allows this many descriptors.
     pub(crate) fn admission(&self, descriptors: Option<usize>, reactors: usize) -> Limits {
         let reserved = RESERVED + REACTOR * (reactors - 1);
         let most = descriptors.map_or(usize::MAX, |most| most - reserved.min(most / 2)).max(1);
@@ -482,25 +484,26 @@ impl Config {
         }
     }
 
-    /// Says so if there cannot be as many connections as these settings ask for.
+    /// Logs a warning if there cannot be as many connections as these settings ask for.
     pub(crate) fn warn_if_lowered(&self, limits: &Limits, descriptors: Option<usize>) {
         if let (Some(asked), Some(files)) = (self.max_connections, descriptors)
             && limits.connections < asked
         {
             log::warn!(
-                "max_connections is lowered from {asked} to {}, as the limit of open files is {files}: \
-                 raise that (ulimit -n, LimitNOFILE= of systemd), or ask for fewer",
+                "max_connections is lowered from {asked} to {}: the limit of open files is {files}; raise that limit \
+                 (ulimit -n, or LimitNOFILE= of systemd), or lower max_connections",
                 limits.connections
             );
         }
     }
 
-    /// How many bytes the mailbox of one of so many reactors takes: together no more than the queues may hold.
+    /// How many bytes the mailbox of one of this many reactors takes. All mailboxes together take no more than the
+    /// queues may hold.
     pub(crate) fn mailbox_budget(&self, reactors: usize) -> usize {
         (self.queue_budget / reactors).max(1)
     }
 
-    /// Whether the idlest may have to go.
+    /// Whether new connections may evict idle ones.
     pub(crate) fn evicts(&self) -> bool {
         self.overflow == Overflow::EvictIdlest
     }
@@ -522,28 +525,30 @@ impl Config {
         let high = self.high_water.or(DEFAULT_HIGH_WATER);
         let (low, limit) = (self.low_water.unwrap_or(high / 4), self.queue_limit_bytes(high));
         let problem = if low > high {
-            format!("low_water ({low}) is above high_water ({high})")
+            format!("low_water ({low}) is above high_water ({high}): lower it, or raise high_water")
         } else if high > limit {
-            format!("high_water ({high}) is above queue_limit ({limit})")
+            format!(
+                "high_water ({high}) is above queue_limit ({limit}): lower it, or raise queue_limit"
+            )
         } else if high == 0 {
-            "high_water is 0: nothing could ever be sent".to_owned()
+            "high_water is 0: set it to at least 1 byte".to_owned()
         } else if self.max_input == Setting::to(0) {
-            "max_input is 0: nothing could ever be received".to_owned()
+            "max_input is 0: set it to at least 1 byte".to_owned()
         } else if self.queue_budget == 0 {
-            "queue_budget is 0: nothing could ever be queued".to_owned()
+            "queue_budget is 0: set it to at least 1 byte".to_owned()
         } else if self.mailbox_limit == 0 {
-            "mailbox_limit is 0: no message could ever be sent".to_owned()
+            "mailbox_limit is 0: set it to at least 1 message".to_owned()
         } else if let Some((name, _)) = self.budgets.named().iter().find(|(_, most)| *most == 0) {
-            format!("{name} is 0: nothing could ever be done")
+            format!("{name} is 0: set it to at least 1")
         } else if let Some((name, _)) = self.times().iter().find(|(_, time)| *time == NO_TIME) {
-            format!("{name} is 0: everybody would be closed at once")
+            format!("{name} is 0: set a longer time, or None for no limit")
         } else if self.max_connections == Some(0) {
-            "max_connections is 0: nobody could ever be served".to_owned()
+            "max_connections is 0: set it to at least 1".to_owned()
         } else if self.max_per_ip == Some(0) {
-            "max_per_ip is 0: nobody could ever be served".to_owned()
+            "max_per_ip is 0: set it to at least 1, or None for no limit".to_owned()
         } else if self.accept_rate.is_some_and(|(per_second, burst)| per_second == 0 || burst == 0)
         {
-            "accept_rate has a 0: nobody could ever be accepted".to_owned()
+            "accept_rate has a 0: set per_second and burst to at least 1".to_owned()
         } else {
             return Ok(());
         };

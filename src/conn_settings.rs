@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::deadlines::{Timeouts, millis};
 
-/// A setting of [`Config`](crate::Config) that may be unset: then the default holds, or what is set elsewhere.
+/// A setting of [`Config`](crate::Config) that may be unset. Then the default applies, or the setting of the reactor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Setting<T>(Option<T>);
 
@@ -34,8 +34,8 @@ impl<T: fmt::Debug> fmt::Debug for Setting<T> {
     }
 }
 
-/// The limits and deadlines of a connection: what its listener overrides, and else what the reactor's
-/// [`Config`](crate::Config) says. `low_water <= high_water <= queue_limit`.
+/// The limits and deadlines of a connection: those of its listener's overrides, otherwise those of the reactor's
+/// [`Config`](crate::Config). `low_water <= high_water <= queue_limit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnSettings {
     pub(crate) max_input: usize,

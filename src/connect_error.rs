@@ -1,9 +1,9 @@
-//! Why nobody could be connected to.
+//! Why no address could be connected to.
 
 use std::net::SocketAddr;
 use std::{error, fmt, io};
 
-/// Why none of the addresses that were given could be connected to, as part of
+/// Why none of the addresses could be connected to, as part of
 /// [`CloseReason::NotConnected`](crate::CloseReason::NotConnected).
 ///
 /// # Examples
@@ -23,7 +23,7 @@ pub struct ConnectError {
     untried: usize,
 }
 
-/// One address that could not be connected to, and why, as part of a [`ConnectError`].
+/// An address that could not be connected to, and the cause, as part of a [`ConnectError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -32,7 +32,8 @@ pub struct Attempt {
     /// The system call that failed: `socket`, `setsockopt`, `bind` (to the source address), `connect` or
     /// `register`.
     pub step: &'static str,
-    /// What the system said. [`TimedOut`](io::ErrorKind::TimedOut) if the time for this address was over.
+    /// The error of the system call. [`TimedOut`](io::ErrorKind::TimedOut) if the address did not answer within its
+    /// share of the [timeout](crate::ConnectOptions::timeout).
     pub source: io::Error,
 }
 
@@ -41,13 +42,13 @@ impl ConnectError {
         Self { attempts, untried }
     }
 
-    /// The addresses that were tried, in order, each with its cause. None if there was no address, or no time.
+    /// The addresses that were tried, in order, each with its cause. Empty if there was no address, or no time.
     #[must_use]
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }
 
-    /// How many addresses were left when the time was over.
+    /// How many addresses were not tried, because the time was over.
     #[must_use]
     pub fn untried(&self) -> usize {
         self.untried
@@ -96,7 +97,7 @@ mod tests {
             "192.0.2.1:1: connect failed: connection refused, 192.0.2.1:2: connect failed: connection \
              refused, and no time for 3 more"
         );
-        let nobody = ConnectError::new(Vec::new(), 0);
-        assert_eq!(nobody.to_string(), "there is no address to connect to");
+        let none = ConnectError::new(Vec::new(), 0);
+        assert_eq!(none.to_string(), "there is no address to connect to");
     }
 }

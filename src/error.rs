@@ -1,4 +1,4 @@
-//! What can go wrong with a reactor as a whole.
+//! Failures of a reactor as a whole.
 
 use std::net::SocketAddr;
 use std::{error, fmt, io};
@@ -10,13 +10,13 @@ use crate::refusal::CallError;
 use crate::report::Report;
 use crate::result::BoxError;
 
-/// Why a reactor could not be made, could not listen, or could not go on.
+/// Why a reactor could not be made, could not listen, or could not continue.
 ///
-/// Trouble with one connection never shows up here: it ends that connection, with a
+/// A failure of one connection is never such an error. It ends that connection, with a
 /// [`CloseReason`](crate::CloseReason).
 ///
-/// [`Display`](fmt::Display) shows the whole of it on one line, the cause included, as with every error of this
-/// crate. [`source`](error::Error::source) gives the cause to code that looks at it.
+/// [`Display`](fmt::Display) shows the error and its cause on one line, as for every error of this crate.
+/// [`source`](error::Error::source) returns the cause to code that needs its type.
 ///
 /// # Examples
 /// ```
@@ -25,57 +25,56 @@ use crate::result::BoxError;
 /// let refused = Reactor::new(Config::new().high_water(10).low_water(20), Echo);
 /// let error = refused.unwrap_err();
 /// assert!(matches!(error, Error::Config(_)));
-/// assert_eq!(error.to_string(), "low_water (20) is above high_water (10)");
+/// assert_eq!(error.to_string(), "low_water (20) is above high_water (10): lower it, or raise high_water");
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller's fault: two settings contradict each other, or one makes no sense. The text says
-    /// which.
+    /// The caller's fault: two settings contradict each other, or one has a value that cannot work. The text names it.
     Config(String),
-    /// The caller's fault, or the resolver's: the name gave no address.
+    /// The caller's or the resolver's fault: the name has no address.
     Resolve(io::Error),
     /// The system refused to listen on an address.
     Listen {
-        /// The address that was asked for.
+        /// The address that the caller named.
         addr: Addr,
         /// The system call that failed: `socket`, `setsockopt`, `bind`, `listen` or `register`.
         step: &'static str,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// The system refused what every reactor needs: an epoll or kqueue instance and its waker.
+    /// The system refused an event queue (epoll or kqueue) with its waker, or a thread.
     Setup(io::Error),
     /// The caller's fault: the reactor has stopped or drains, and cannot listen or connect any more.
     Stopped,
-    /// The caller's fault: a turn was to be made inside of a turn, from a callback or a posted closure.
+    /// The caller's fault: `turn` or `run` was called inside of a turn, from a callback or a posted closure.
     InTurn,
-    /// A reactor did not do what it was asked from another thread.
+    /// A reactor did not carry out a call from another thread.
     Call(CallError),
-    /// One of the reactors of a [`Server`](crate::Server) has failed, and the others were stopped for it.
+    /// A reactor of a [`Server`](crate::Server) failed. The others were stopped.
     Reactor {
-        /// Its number.
+        /// The index of the reactor.
         index: usize,
-        /// Why: another `Error`, or what its thread has panicked with.
+        /// The cause: another `Error`, or the message of a panic of its thread.
         source: BoxError,
     },
-    /// Waiting for events failed. The reactor cannot go on.
+    /// Waiting for events failed. The reactor cannot continue.
     Poll(io::Error),
-    /// The last listener has died: its socket was shut down or closed under the reactor. The reactor has
-    /// drained for that (see [`drain_without_listeners`](crate::Config::drain_without_listeners)), or nothing
-    /// else could have happened: there was no connection, no timer and no [`Handle`](crate::Handle).
+    /// The last listener died: its socket was shut down or closed under the reactor. The reactor has drained because of
+    /// that (see [`drain_without_listeners`](crate::Config::drain_without_listeners)). Or it ended because nothing else
+    /// could happen: there was no connection, no timer and no [`Handle`](crate::Handle).
     ListenersLost {
-        /// Where it listened.
+        /// The address of that listener.
         addr: Addr,
-        /// What `accept` said.
+        /// The error of `accept`.
         source: io::Error,
-        /// How the connections fared.
+        /// How the connections ended.
         report: Report,
     },
 }
 
 impl Error {
-    /// The system refused to listen.
+    /// The system refused to listen on an address.
     pub(crate) fn refused(addr: SocketAddr, error: StepError) -> Self {
         Self::Listen { addr: addr.into(), step: error.step, source: error.source }
     }
@@ -91,18 +90,22 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(what) => f.write_str(what),
-            Self::Resolve(error) => write!(f, "the address could not be resolved: {error}"),
+            Self::Resolve(error) => write!(f, "cannot resolve the address: {error}"),
             Self::Listen { addr, step, source } => {
                 write!(f, "cannot listen on {addr}: {step} failed: {source}")
             }
-            Self::Stopped => f.write_str("the reactor has been stopped, or drains"),
+            Self::Stopped => f.write_str(
+                "the reactor has stopped or drains: it cannot listen or connect any more",
+            ),
             Self::Call(error) => error.fmt(f),
-            Self::InTurn => f.write_str("a turn cannot be made inside of a turn"),
+            Self::InTurn => {
+                f.write_str("the reactor is in a turn: call turn and run outside of callbacks")
+            }
             Self::Reactor { index, source } => {
-                write!(f, "reactor {index} has failed: {}", OneLine(&**source))
+                write!(f, "reactor {index} failed: {}", OneLine(&**source))
             }
             Self::Setup(error) => {
-                write!(f, "the system's event queue could not be made: {error}")
+                write!(f, "cannot make an event queue or a thread: {error}")
             }
             Self::Poll(error) => write!(f, "waiting for events failed: {error}"),
             Self::ListenersLost { addr, source, report } => {

@@ -1,4 +1,4 @@
-//! What the fuzzer drives of the parts that are not public: a script of bytes against a model.
+//! Entry points of the fuzzer to private parts. Each compares a script of bytes with a model.
 
 use crate::core::kept::Kept;
 use crate::core::outbox::Outbox;
@@ -6,15 +6,15 @@ use crate::core::shared_bodies::SharedBodies;
 use crate::framing::reference::{Kind, Reference};
 use crate::input::Input;
 
-/// Two bytes a step: one that says what, one that says how much.
+/// Two bytes a step: the action, and its size.
 fn steps(script: &[u8]) -> impl Iterator<Item = (u8, usize)> {
     script.chunks_exact(2).map(|step| (step[0], usize::from(step[1])))
 }
 
-/// Pushes and consumes; the order of a plain queue must be kept, and each shared body released.
+/// Pushes and consumes bytes. The outbox must keep them in order, and release each shared body.
 ///
 /// # Panics
-/// If it is not: that is a finding.
+/// If it does not: that is a finding.
 pub fn outbox(script: &[u8]) {
     let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
     let mut model: Vec<u8> = Vec::new();
@@ -39,15 +39,15 @@ pub fn outbox(script: &[u8]) {
     }
 }
 
-/// Bytes trickle in and a handler takes as it likes, frames included; it must see the plain stream, and what a
-/// plain decoder finds in it.
+/// Bytes arrive in pieces and a handler takes them in many ways, frames included. It must see the stream unchanged, and
+/// the frames that a plain decoder finds in it.
 ///
 /// # Panics
 /// If it does not: that is a finding.
 pub fn input(script: &[u8]) {
     const DELIMITERS: [&[u8]; 3] = [b"\0", b"\x01\0", b"\0\0\x01"];
     const MAX: usize = 5_000;
-    /// Line endings, lengths that fit and lengths that do not.
+    /// Line endings, valid lengths and lengths that are too large.
     const BYTES: [u8; 8] = [0, 1, b'\n', b'\r', 0x82, 0xff, 3, 0x7f];
     let mut kept = Kept::default();
     let mut model: Vec<u8> = Vec::new();

@@ -1,4 +1,4 @@
-//! The business logic: what a user of this crate writes.
+//! The callbacks of a server.
 
 use crate::close_reason::CloseReason;
 use crate::conn::Conn;
@@ -8,29 +8,45 @@ use crate::input::Input;
 use crate::result::BoxError;
 use crate::timer_key::TimerKey;
 
-/// The business logic of a server.
+/// The callbacks of a server.
 ///
-/// One handler serves all connections of a reactor, on the reactor's thread. It needs no locks. It must not block, because
-/// no other connection is served meanwhile. A callback acts on its connection through [`Conn`]; the reactor does what it
-/// asks for when the callback has returned.
+/// One handler serves all connections of a reactor, on the reactor's thread. It needs no locks. It must not block,
+/// because no other connection is served meanwhile. A callback acts on its connection through [`Conn`], which records
+/// what the callback asks for. The reactor does it when the callback has returned.
 ///
 /// # Order of the callbacks
 /// For each connection:
 /// 1. `on_open`, once.
-/// 2. `on_data`, `on_low_water`, `on_timer` and `on_shutdown`, as events come; `on_eof`, at most once.
+/// 2. `on_data`, `on_low_water`, `on_timer` and `on_shutdown`, whenever they are due. `on_eof` at most once, when the
+///    peer has finished.
 /// 3. `on_closing`, at most once, if the library closes the connection in order.
-/// 4. `on_close`, once. It is the last.
+/// 4. `on_close`, once. It is the last call.
 ///
-/// After the handler has closed or aborted a connection, only `on_close` follows.
+/// If `on_open` returns an error or panics, no other callback follows. After a callback has returned an error or
+/// panicked, or has closed or aborted the connection, only `on_close` follows. Calls for different connections may come
+/// in any order, but never two at the same time.
+///
+/// For the reactor itself: `on_start`, once, before all others; `on_tick` and `on_connect_failed`, whenever they are
+/// due; `on_stop`, once, after all others.
 ///
 /// # What a handler can rely on
-/// - A handler that takes one message a call and returns is right, however messages are cut into packets, and however
-///   slowly the peer reads: see [`on_data`](Self::on_data).
-/// - While the [memory budget](crate::Config::queue_budget) is used up, no callback that can send is called.
-/// - Unread input is never forgotten: it is offered again after any other callback of the connection.
-/// - A callback that fails or panics ends its own connection and no other. A panic in a callback that belongs to no
-///   connection (`on_connect_failed`, `on_start`, `on_tick`, `on_stop`) ends nothing. The handler is called again after a
-///   panic, so its own fields should be in order then. (A program with `panic = "abort"` ends.)
+/// - One message a call is enough. `on_data` takes one message and returns, and is called again while there are more.
+///   This is right however the network cuts messages into packets, and however slowly the peer reads: see
+///   [`on_data`](Self::on_data).
+/// - Backpressure comes before the callback. While more than [`high_water`](crate::Config::high_water) bytes are queued
+///   for the peer, `on_data` is not called. While the [memory budget](crate::Config::queue_budget) is used up, no
+///   callback that can send is called.
+/// - Unread input is never forgotten. Input that `on_data` leaves is kept, and offered again after any other callback
+///   of the connection.
+/// - Silence counts only while the peer can be heard. The idle deadline does not run while the reactor does not read
+///   from the connection: above high water, while it is [paused](Conn::pause), or while the memory budget is used up.
+/// - There is a last word. Before the library closes a connection in order, `on_closing` may still send.
+/// - A failure ends one connection. An error or a panic in a callback ends the connection of that callback and no
+///   other. A panic in a callback without a connection (`on_connect_failed`, `on_start`, `on_tick`, `on_stop`) ends
+///   nothing.
+///
+/// The handler is called again after a panic, so a callback should leave the handler's fields valid even if it panics.
+/// If the program is built with `panic = "abort"`, a panic ends it.
 ///
 /// # Examples
 /// A server that adds up numbers, one a line, for each connection:
@@ -64,29 +80,34 @@ use crate::timer_key::TimerKey;
 /// # }
 /// ```
 pub trait Handler: 'static {
-    /// The data that the handler keeps for each connection. It lives in the reactor's table, without an allocation.
+    /// The data that the handler keeps for each connection. It is stored in the reactor's table, without an allocation
+    /// of its own.
     type State: 'static;
 
-    /// A connection is open: a listener has accepted it, or it was [opened outward](crate::Reactor::connect).
-    /// [`Conn::direction`] tells. Returns the state of the connection.
+    /// A connection is open: a listener has accepted it, or the reactor has [opened](crate::Reactor::connect) it.
+    /// [`Conn::direction`] tells which. Returns the state of the connection.
     ///
     /// # Errors
-    /// An error refuses the connection: what the callback has sent goes out, then it closes. There is no state, so
-    /// `on_close` is not called.
+    /// An error refuses the connection: bytes that the callback has queued are sent, then the connection closes. There
+    /// is no state, so `on_close` is not called.
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<Self::State, BoxError>;
 
-    /// Bytes have arrived. `input` has them, behind those that were not taken before.
+    /// Bytes have arrived. `input` has all unread bytes: older ones that earlier calls have left, then the new ones.
     ///
-    /// The handler takes one message and returns. It is called again while it took something and left
-    /// something, the connection is below high water and not [paused](Conn::pause), and the
-    /// [memory budget](crate::Config::queue_budget) has room. What these calls send goes out together. So a peer that
-    /// asks faster than it reads the answers is held back, whatever their size.
+    /// The handler takes one message and returns. It is called again at once as long as all of these are true:
+    /// - it has taken something and has left something,
+    /// - the connection is not above [high water](crate::Config::high_water) and not [paused](Conn::pause),
+    /// - the [memory budget](crate::Config::queue_budget) has room.
     ///
-    /// A handler that takes all messages in a loop of its own works too, if the answers to one read
-    /// stay within the [`queue_limit`](crate::Config::queue_limit).
+    /// The output of all these calls is sent together. A peer that asks faster than it reads the answers is held back,
+    /// however large they are.
     ///
-    /// If the handler takes nothing, it is called when more bytes have arrived. It is also called once after any other
-    /// callback of this connection, and after [`resume`](Conn::resume), because it may be able to use its input then.
+    /// A handler may also take all messages in a loop of its own, if the answers to one read stay within the
+    /// [`queue_limit`](crate::Config::queue_limit).
+    ///
+    /// If the handler takes nothing, it is called again when more bytes have arrived. It is also called once after any
+    /// other callback of this connection and after [`resume`](Conn::resume), because it may be able to use the input
+    /// then.
     ///
     /// # Errors
     /// An error closes the connection with [`CloseReason::Handler`]. What was sent before goes out. The error is logged at
@@ -98,12 +119,13 @@ pub trait Handler: 'static {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError>;
 
-    /// The peer has finished sending. It may still read. `input` has the bytes that were not taken.
+    /// The peer has finished sending (FIN). It may still read. `input` has the unread bytes.
     ///
-    /// By default this closes the connection, which sends all that is queued first. A handler whose answer comes
-    /// later, from a timer or another thread, [pauses](Conn::pause) its connection meanwhile: then this is called after
-    /// it has resumed. Or it overrides this callback, and closes the connection later. Input that this callback leaves is
-    /// offered again by [`on_data`](Self::on_data), after this and after any later callback.
+    /// By default the connection is closed, after all queued bytes are sent. A handler whose answer comes later, from a
+    /// timer or another thread, has two choices. It can [pause](Conn::pause) the connection until the answer is sent:
+    /// then `on_eof` is called after [`resume`](Conn::resume). Or it can implement this callback without a close, and
+    /// close the connection later. Input that this callback leaves is offered again by [`on_data`](Self::on_data),
+    /// after this callback and after any later one.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -118,11 +140,11 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The queue has fallen to low water, after it was above high water or
-    /// [`is_above_high_water`](Conn::is_above_high_water) has returned true. There is room again. Bytes that the kernel
-    /// takes as soon as a callback returns do not count as queued.
+    /// The queue has fallen to [low water](crate::Config::low_water). There is room again. Called if the queue was
+    /// above high water after a callback, or if [`is_above_high_water`](Conn::is_above_high_water) has returned true.
+    /// Bytes that the kernel takes as soon as the callback returns never count as queued.
     ///
-    /// Called at most once a turn. So a handler may produce without end from here, if it stops whenever
+    /// Called at most once a turn. So a handler may produce output without end from here, if it stops whenever
     /// [`is_above_high_water`](Conn::is_above_high_water) returns true.
     ///
     /// # Errors
@@ -136,7 +158,8 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// A timer of this connection is due: [`Conn::set_timer`]. Not called after the handler has closed the connection.
+    /// A timer of this connection is due: see [`Conn::set_timer`]. Not called after the handler has closed the
+    /// connection.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -150,12 +173,13 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The reactor has begun to [`drain`](crate::Reactor::drain). A handler can tell the peer, or close the connection at
-    /// once. Called once for each open connection.
+    /// The reactor has begun to [drain](crate::Reactor::drain). Called once for each open connection. The handler may
+    /// tell the peer, or close the connection at once.
     ///
-    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A timer
-    /// that is set does not count as work. A handler whose answer comes later, from a timer or another thread,
-    /// [pauses](Conn::pause) its connection: a paused connection is not quiet, and stays until the deadline.
+    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A timer that
+    /// is set does not count as work. A handler whose answer comes later, from a timer or another thread,
+    /// [pauses](Conn::pause) the connection: a paused connection does not count as quiet, and stays open until the
+    /// deadline of the drain.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -168,12 +192,13 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The library is about to close this connection in order, for this reason: idle, too old, no first byte, a message that
-    /// is too long, a drain. It is the place for last words, which are still sent.
+    /// The library is about to close this connection in order, for this reason: it was idle, it is too old, its first
+    /// byte did not arrive, a message is too long, or the reactor drains. This is the place for last words. They are
+    /// still sent.
     ///
-    /// Called at most once. Only [`on_close`](Self::on_close) follows. Not called if the handler closes the connection
-    /// itself, if the peer ends it, or if it is cut off. Like `on_close` it also runs while the
-    /// [memory budget](crate::Config::queue_budget) is used up, so last words should be few.
+    /// Called at most once. Only [`on_close`](Self::on_close) follows. Not called if the handler closes the connection,
+    /// if the peer ends it, or if it is reset. Like `on_close`, it is called even while the [memory
+    /// budget](crate::Config::queue_budget) is used up, so last words should be short.
     ///
     /// # Errors
     /// An error is logged, and changes nothing: the connection closes in any case.
@@ -198,50 +223,51 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The connection has ended. Called exactly once for each `on_open` that returned a state.
+    /// The connection has ended. Called exactly once for each `on_open` that has returned a state, as the last
+    /// callback.
     ///
-    /// The socket is closed: bytes that are sent to `conn` are discarded. Its addresses and its traffic
-    /// ([`Conn::info`]) are there, and so is its [`reactor`](Conn::reactor).
+    /// The socket is closed: bytes that are sent to `conn` are discarded. Its addresses, its traffic ([`Conn::info`])
+    /// and its [`reactor`](Conn::reactor) are still available.
     ///
-    /// For a connection that was closed from this side, this is called when its peer has finished too, or after the
-    /// [`linger_timeout`](crate::Config::linger_timeout), and not as soon as all is sent. Only then it is known
-    /// whether the peer has reset the connection, or has lost a request that came too late.
+    /// If the connection was closed from this side, this is not called as soon as all bytes are sent, but when the peer
+    /// has finished too, or after [`linger_timeout`](crate::Config::linger_timeout). Only then is it known whether the
+    /// peer has reset the connection, or whether a request arrived too late.
     fn on_close(&mut self, conn: &mut Conn<'_>, state: Self::State, reason: &CloseReason) {
         let _ = (conn, state, reason);
     }
 
-    /// An outward connection was not opened: no address could be connected to
-    /// ([`CloseReason::NotConnected`]), or it was given up before ([`Closed`](CloseReason::Closed),
-    /// [`Stopped`](CloseReason::Stopped) …). For each id that [`connect`](crate::Reactor::connect) has returned, exactly
-    /// one of this and `on_open` is called, and never inside of `connect`.
+    /// An outward connection was not opened. Either no address could be connected to ([`CloseReason::NotConnected`]),
+    /// or the attempt was given up ([`Closed`](CloseReason::Closed), [`Stopped`](CloseReason::Stopped) and others). For
+    /// each id that [`connect`](crate::Reactor::connect) has returned, exactly one of `on_connect_failed` and `on_open`
+    /// is called, and never inside of `connect`.
     ///
-    /// A handler that connects again from here does so in the next turn. It is better to wait
-    /// ([`Context::set_timer`]), and not to try if the reactor is about to stop.
+    /// If the handler connects again from here, the attempt is made in the next turn. It is better to wait, with
+    /// [`Context::set_timer`], and not to try again if the reactor is about to stop.
     fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
         let _ = (reactor, id, reason);
     }
 
-    /// The first turn of the reactor begins. A handler can set timers of the reactor here. Each reactor of a
+    /// The first turn of the reactor begins. The handler may set timers of the reactor here. Each reactor of a
     /// [`Server`](crate::Server) calls its own handler.
     fn on_start(&mut self, reactor: &mut Context<'_>) {
         let _ = reactor;
     }
 
-    /// A timer of the reactor itself is due: [`Context::set_timer`]. A timer is due once; a periodic one sets itself
-    /// again here.
+    /// A timer of the reactor itself is due: see [`Context::set_timer`]. A timer is due once. For a periodic timer, set
+    /// it again here.
     fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
         let _ = (reactor, key);
     }
 
-    /// The reactor has stopped, and `on_close` was called for all its connections. Called once, last of all, if
-    /// `on_start` was.
+    /// The reactor has stopped, and `on_close` was called for all its connections. Called once, as the last callback,
+    /// if `on_start` was called.
     fn on_stop(&mut self, reactor: &mut Context<'_>) {
         let _ = reactor;
     }
 }
 
 /// A `Box<dyn Handler<State = S>>` is a handler whose type is known at run time only.
-/// [`Handle::replace`](crate::Handle::replace) can replace it by one of another type.
+/// [`Handle::replace`](crate::Handle::replace) can replace it by a handler of another type.
 impl<H: Handler + ?Sized> Handler for Box<H> {
     type State = H::State;
 

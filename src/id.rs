@@ -1,24 +1,23 @@
-//! The name of a connection.
+//! The id of a connection.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sync::{Mutex, PoisonError};
 
-/// Names one connection for the life of the process.
+/// Identifies one connection for the life of the process.
 ///
-/// No other connection gets the same id: not the next one in its slot of the table, and not one of another
-/// server in the process. An id that outlives its connection names nothing, and so does an id at a server that
-/// did not give it: what is asked of such an id is an error.
+/// No other connection gets the same id: neither the next connection in the same slot of the table, nor a connection of
+/// another server in the process. After the connection has ended, its id refers to nothing. An operation on such an id,
+/// or on an id of another server, fails.
 ///
-/// [`Display`](fmt::Display) shows the number of the reactor in this process and, behind it, how many
-/// connections that reactor had counted: `#2/7` is the seventh connection of the reactor number 2. The number 0
-/// is left out, so a server that is alone shows `#7`. Reactors are numbered in the order in which they are made; a
-/// [`Server`](crate::Server) takes as many numbers as it has reactors.
-/// [`Handle::reactor_of`](crate::Handle::reactor_of) tells which reactor of a server serves the connection.
+/// [`Display`](fmt::Display) shows the number of the reactor and the number of the connection: `#2/7` is the seventh
+/// connection of the reactor number 2 of this process. The reactor number 0 is left out, so a single server shows `#7`.
+/// Reactors are numbered in the order in which they are made. A [`Server`](crate::Server) takes as many numbers as it
+/// has reactors. [`Handle::reactor_of`](crate::Handle::reactor_of) returns the index of the reactor in its server.
 ///
-/// Numbers repeat after 2^31 reactors in one process, and no sooner. In a simulated network an id is unique
-/// among the worlds that exist at the same time on a thread: so a seed gives the same ids in every run.
+/// Numbers repeat after 2^31 reactors in one process. In a simulated network, an id is unique among the worlds that
+/// exist at the same time on a thread, so that a seed gives the same ids in every run.
 ///
 /// # Examples
 /// ```
@@ -31,7 +30,7 @@ use crate::sync::{Mutex, PoisonError};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
-    /// The upper half is the number of the reactor, the lower half counts its connections from 1. So one
+    /// The upper half is the number of the reactor. The lower half counts its connections from 1. So a single
     /// comparison tells the connections of all reactors apart.
     pub(crate) serial: u64,
     pub(crate) slot: u32,
@@ -40,37 +39,37 @@ pub struct ConnId {
 /// How many bits of a serial number count connections.
 const COUNTER: u32 = 32;
 
-/// Set in the numbers that simulated reactors have: they are drawn apart, and must not equal those of others.
+/// Set in the numbers of simulated reactors: they are assigned separately, and must differ from the other numbers.
 pub(crate) const SIMULATED: u32 = 1 << 31;
 
 /// The number of the next reactor in this process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Takes so many numbers in a row, which no other server of this process has.
+/// Takes this many consecutive numbers, which no other server of this process has.
 pub(crate) fn draw_numbers(reactors: usize) -> u32 {
     let count = u32::try_from(reactors).expect("a server has at most 65,536 reactors");
     NEXT.fetch_add(count, Ordering::Relaxed) & !SIMULATED // it only has to be unique
 }
 
-/// What stands before the first serial number of a reactor with this number.
+/// The serial number before the first one of the reactor with this number.
 pub(crate) fn serials_of(number: u32) -> u64 {
     u64::from(number) << COUNTER
 }
 
 impl ConnId {
-    /// The number of the reactor that gave it, in this process.
+    /// The number, in this process, of the reactor that assigned this id.
     pub(crate) fn number(self) -> u32 {
         (self.serial >> COUNTER) as u32
     }
 
-    /// What an event carries of the serial number, to tell a slot's tenants apart: how many connections the
-    /// reactor had counted. It repeats after 2^32 connections, but an event is never older than a turn.
+    /// The part of the serial number that an event carries, to tell successive connections in a slot apart: the lower
+    /// half. It repeats after 2^32 connections, but an event is never older than a turn.
     #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
     pub(crate) fn tag(self) -> u32 {
         self.serial as u32
     }
 
-    /// Whether its reactor needs another number for the next one.
+    /// Whether the reactor needs another number for its next connection.
     pub(crate) fn is_last_of_its_number(self) -> bool {
         self.tag() == u32::MAX
     }
@@ -86,13 +85,13 @@ impl fmt::Display for ConnId {
     }
 }
 
-/// Which numbers the reactors of a server have.
+/// The numbers of the reactors of a server.
 #[derive(Debug)]
 pub(crate) struct Numbers {
-    /// That of the first reactor; the others have the following ones.
+    /// The number of the first reactor. The others have the following numbers.
     first: u32,
     reactors: usize,
-    /// Drawn later, and by which reactor: after 2^32 connections it needs another number.
+    /// Further numbers, each with the index of its reactor: a reactor needs another number after 2^32 connections.
     further: Mutex<Vec<(u32, usize)>>,
 }
 
@@ -101,20 +100,20 @@ impl Numbers {
         Self { first, reactors, further: Mutex::default() }
     }
 
-    /// The number that a reactor begins with.
+    /// The first number of a reactor.
     pub(crate) fn of(&self, reactor: usize) -> u32 {
         self.first
             .wrapping_add(u32::try_from(reactor).expect("a server has at most 65,536 reactors"))
     }
 
-    /// Another number for a reactor that has used its own up.
+    /// Takes another number for a reactor that has used up its last one.
     pub(crate) fn another(&self, reactor: usize) -> u32 {
         let number = draw_numbers(1);
         self.further.lock().unwrap_or_else(PoisonError::into_inner).push((number, reactor));
         number
     }
 
-    /// The reactor of this server that gave an id; `None` if another server did.
+    /// The index of the reactor of this server that assigned an id. `None` if another server did.
     pub(crate) fn reactor_of(&self, id: ConnId) -> Option<usize> {
         let place = id.number().wrapping_sub(self.first) as usize;
         if place < self.reactors {

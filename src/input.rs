@@ -6,12 +6,12 @@ use crate::core::search::Search;
 
 /// The unread bytes of a connection, in the order in which the peer sent them.
 ///
-/// A handler takes what it can use. The rest is kept and stands before the bytes of the next call, up to
-/// [`max_input`](crate::Config::max_input). What is taken borrows from the connection's buffer, not from this struct,
-/// so several pieces can be held at once.
+/// A handler takes the bytes that it can use. The others are kept for the next call, up to
+/// [`max_input`](crate::Config::max_input) bytes. The slices that are taken borrow from the connection's buffer, not
+/// from this struct, so a handler can hold several at once.
 ///
 /// # Examples
-/// A handler of lines takes one a call, and leaves an unfinished one:
+/// A handler of lines takes one line a call, and leaves an unfinished line:
 /// ```
 /// use readyloop::{Conn, Input, Result};
 ///
@@ -24,7 +24,7 @@ use crate::core::search::Search;
 ///     Ok(())
 /// }
 /// ```
-/// A handler of messages with their length in front:
+/// A handler of messages with a length prefix:
 /// ```
 /// use readyloop::{Conn, Input, LengthPrefix, Result};
 ///
@@ -35,17 +35,17 @@ use crate::core::search::Search;
 ///     Ok(())
 /// }
 /// ```
-/// [`Framer`](crate::Framer) shows a framing of a protocol's own.
+/// [`Framer`](crate::Framer) shows a custom framing.
 pub struct Input<'a> {
     bytes: &'a [u8],
     search: Search,
-    /// The longest frame that can be waited for.
+    /// The longest frame that a framing may wait for, in bytes.
     max: usize,
 }
 
 impl<'a> Input<'a> {
-    /// An input of these bytes, to try a parser without a connection. Its [`max_input`](Self::max_input) is
-    /// unlimited, so only the framing's own bound makes a frame too long.
+    /// An input with these bytes, to test a parser without a connection. Its [`max_input`](Self::max_input) is
+    /// unlimited, so only the limit of the framing applies.
     ///
     /// # Examples
     /// ```
@@ -65,32 +65,32 @@ impl<'a> Input<'a> {
         self.search
     }
 
-    /// The longest frame that can be waited for, in bytes: the [`max_input`](crate::Config::max_input) of the
-    /// connection. A [`Framer`](crate::Framer) refuses a longer one as soon as it knows its length.
+    /// The longest frame that a framing may wait for, in bytes: [`max_input`](crate::Config::max_input) of the
+    /// connection. A [`Framer`](crate::Framer) refuses a longer frame as soon as it knows the length.
     #[must_use]
     pub fn max_input(&self) -> usize {
         self.max
     }
 
-    /// How many bytes are at hand.
+    /// How many bytes are unread.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether everything has been taken.
+    /// Whether all bytes have been taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// All bytes at hand, without taking them.
+    /// Returns all unread bytes and takes none.
     #[must_use]
     pub fn peek(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Takes everything.
+    /// Takes all bytes.
     ///
     /// # Examples
     /// ```
@@ -99,10 +99,10 @@ impl<'a> Input<'a> {
     /// assert!(input.is_empty());
     /// ```
     pub fn take(&mut self) -> &'a [u8] {
-        mem::take(&mut self.bytes) // nothing is left to search, so the search need not follow
+        mem::take(&mut self.bytes) // no unread byte is left, so the search need not be updated
     }
 
-    /// Takes `count` bytes, or nothing if there are fewer.
+    /// Takes `count` bytes. Takes nothing and returns `None` if there are fewer.
     ///
     /// # Examples
     /// ```
@@ -115,7 +115,7 @@ impl<'a> Input<'a> {
         (count <= self.bytes.len()).then(|| self.split(count))
     }
 
-    /// Takes `count` bytes, or all if there are fewer.
+    /// Takes `count` bytes, or all bytes if there are fewer.
     ///
     /// # Examples
     /// ```
@@ -128,11 +128,11 @@ impl<'a> Input<'a> {
         self.split(count.min(self.bytes.len()))
     }
 
-    /// Takes the bytes before the first `delimiter`, and the delimiter itself, which is not part of
-    /// what is returned. Takes nothing if there is none.
+    /// Takes the bytes before the first `delimiter`, and the delimiter itself. Returns the bytes before it. Takes
+    /// nothing and returns `None` if there is no delimiter.
     ///
-    /// What was searched in vain is not searched again when more bytes have come, so a line costs
-    /// the same however it trickles in.
+    /// Bytes that were searched without success are not searched again when more arrive. So the cost of a line does not
+    /// depend on how slowly it arrives.
     ///
     /// # Panics
     /// If `delimiter` is empty.
@@ -146,14 +146,15 @@ impl<'a> Input<'a> {
     /// assert_eq!(input.peek(), b"thr");
     /// ```
     pub fn take_until(&mut self, delimiter: &[u8]) -> Option<&'a [u8]> {
-        assert!(!delimiter.is_empty(), "a delimiter has at least one byte");
+        assert!(!delimiter.is_empty(), "take_until: the delimiter is empty");
         let at = self.find(delimiter)?;
         let found = self.split(at);
         self.split(delimiter.len());
         Some(found)
     }
 
-    /// The position of the first `delimiter`, which is not empty. What was searched in vain is not searched again.
+    /// The position of the first `delimiter`, which must not be empty. Bytes that were searched before are not searched
+    /// again.
     pub(crate) fn find(&mut self, delimiter: &[u8]) -> Option<usize> {
         self.search.find(self.bytes, delimiter)
     }

@@ -1,26 +1,26 @@
 //! A generalized TCP server: the library owns everything about connections, you write the business logic.
 //!
-//! One poll-driven [`Reactor`] holds the listeners and every connection. It accepts on readiness, passes what it reads to
-//! the callbacks of a [`Handler`], and sends what they queue. There is no async runtime, no thread for each connection,
-//! and no buffer for an idle connection.
+//! One poll-driven [`Reactor`] holds the listeners and all connections. It accepts on readiness, passes input to the
+//! callbacks of a [`Handler`], and sends the output that they queue. There is no async runtime, no thread for each
+//! connection, and no buffer for an idle connection.
 //!
-//! The whole echo server:
+//! A complete echo server:
 //! ```no_run
 //! # fn main() -> Result<(), readyloop::Error> {
 //! readyloop::serve("127.0.0.1:7000", |conn, input| conn.send(input.take()))
 //! # }
 //! ```
 //! Where to go from here:
-//! - [`Handler`] is the trait that a server implements; [`services::Echo`] is one of a few lines.
-//! - [`Conn`], [`Input`] and [`Context`] are what callbacks work with; [`Line`], [`LengthPrefix`] and [`Framer`] take
-//!   messages apart.
+//! - A server implements the trait [`Handler`]; [`services::Echo`] is a short example.
+//! - Its callbacks work with [`Conn`], [`Input`] and [`Context`]; [`Line`], [`LengthPrefix`] and [`Framer`] split input
+//!   into messages.
 //! - [`Config`] and [`ListenOptions`] are the settings.
 //! - [`Server`] runs several reactors, and [`Handle`] reaches a server from other threads.
 //! - [`for_erlang`] compares with `gen_tcp`, `gen_server`, supervisors and ranch.
 //!
 //! # Errors
-//! An error shows all of itself with `Display`, on one line: what failed, a colon, and its cause. Control characters in
-//! the texts of handlers are escaped. `source` returns the cause to code that needs its type. A program that prints the
+//! `Display` shows an error and its cause on one line: what failed, a colon, and the cause. Control characters in the
+//! texts of handlers are escaped. `source` returns the cause to code that needs its type. A program that prints the
 //! sources too prints each cause twice.
 //!
 //! # Features

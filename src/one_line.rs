@@ -1,12 +1,12 @@
-//! Texts of others, on one line.
+//! Foreign texts on one line.
 //!
-//! Each error of this crate shows the whole of it with `Display`, on one line: what has failed and, behind a colon,
-//! what caused it. Nothing else needs to follow `source` to print one.
+//! `Display` of each error of this crate shows the error and its cause on one line: what failed, a colon, and the
+//! cause. To print an error, nothing needs to follow `source`.
 
 use std::error::Error;
 use std::fmt::{self, Display, Write};
 
-/// A text of others: what would break the line, command the terminal or turn the reading direction around is
+/// A foreign text. Characters that would break the line, control the terminal or reverse the reading direction are
 /// escaped.
 #[derive(Debug)]
 pub(crate) struct Escaped<T>(pub(crate) T);
@@ -17,8 +17,8 @@ impl<T: Display> Display for Escaped<T> {
     }
 }
 
-/// An error of others and its causes. Some errors show their cause by themselves: a cause with which the line ends
-/// already is not shown again.
+/// A foreign error and its causes. Some errors show their cause themselves: a cause is left out if the line already
+/// ends with it.
 #[derive(Debug)]
 pub(crate) struct OneLine<'a>(pub(crate) &'a dyn Error);
 
@@ -55,8 +55,8 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Control characters; the separators of lines and paragraphs; what changes the direction of what follows (Unicode
-/// Standard Annex 9).
+/// Control characters, separators of lines and paragraphs, and characters that change the direction of the following
+/// text (Unicode Standard Annex 9).
 fn is_dangerous(character: char) -> bool {
     let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}' | '\u{61c}')
@@ -66,7 +66,7 @@ fn is_dangerous(character: char) -> bool {
 mod tests {
     use super::*;
 
-    /// What it shows, and what caused it.
+    /// An error with its text and its cause.
     #[derive(Debug)]
     struct Told(&'static str, Option<Box<Self>>);
 

@@ -1,11 +1,11 @@
-//! Why another thread did not get what it wanted of a reactor.
+//! Why a reactor did not do what another thread asked for.
 
 use std::error;
 use std::fmt;
 
 use crate::one_line::Escaped;
 
-/// Why a reactor takes no message.
+/// Why a reactor refuses a message.
 ///
 /// # Examples
 /// ```
@@ -17,41 +17,41 @@ use crate::one_line::Escaped;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Its mailbox is full: see [`mailbox_limit`](crate::Config::mailbox_limit). It helps to wait.
+    /// The reactor's mailbox is full: see [`mailbox_limit`](crate::Config::mailbox_limit). Try again later.
     Full,
-    /// It has stopped.
+    /// The reactor has stopped.
     Stopped,
-    /// The caller's fault: the id names a connection of another server.
+    /// The caller's fault: the id belongs to a connection of another server.
     OtherServer,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "the reactor's mailbox is full",
+            Self::Full => "the reactor's mailbox is full: try again later, or raise mailbox_limit",
             Self::Stopped => "the reactor has stopped",
-            Self::OtherServer => "the id names a connection of another server",
+            Self::OtherServer => "the id belongs to a connection of another server",
         })
     }
 }
 
 impl error::Error for Refusal {}
 
-/// What a reactor did not take, and why.
+/// A message that a reactor refused, and why.
 ///
 /// # Examples
 /// ```
 /// # use readyloop::{Bytes, ConnId, Handle};
-/// /// Returns what has to be tried again.
+/// /// Returns the bytes if they have to be sent again.
 /// fn send(handle: &Handle, id: ConnId, bytes: Bytes) -> Option<Bytes> {
 ///     handle.send(id, bytes).err().map(|refused| refused.returned)
 /// }
 /// ```
 #[non_exhaustive]
 pub struct Refused<T> {
-    /// The closure, or the bytes, as they were.
+    /// The closure or the bytes, unchanged.
     pub returned: T,
-    /// Why it was refused.
+    /// The reason.
     pub why: Refusal,
 }
 
@@ -78,7 +78,7 @@ impl<T> error::Error for Refused<T> {}
 /// fn open(handle: &Handle) -> Option<usize> {
 ///     match handle.connections(Duration::from_secs(1)) {
 ///         Ok(all) => Some(all.len()),
-///         Err(CallError::Refused(_)) => None, // it is not there any more, or has too much to do
+///         Err(CallError::Refused(_)) => None, // stopped, or its mailbox is full
 ///         Err(error) => panic!("{error}"),
 ///     }
 /// }
@@ -86,15 +86,15 @@ impl<T> error::Error for Refused<T> {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The reactor did not take it.
+    /// The reactor refused the message.
     Refused(Refusal),
-    /// The answer did not come in time.
+    /// The answer did not arrive in time.
     TimedOut,
-    /// The closure has ended without one: it has panicked (the log has the message), or its reactor has
-    /// failed or was dropped before it ran.
+    /// The closure ended without an answer: it panicked (the log has the message), or its reactor failed or was dropped
+    /// before it ran.
     NoAnswer,
-    /// The caller's fault: the call came from a callback or a posted closure of the same server, which would
-    /// have waited for itself. What is needed is at hand there.
+    /// The caller's fault: a callback or a posted closure of the same server called it, and would have waited for
+    /// itself. Use the [`Context`](crate::Context) there.
     OwnThread,
 }
 
@@ -115,15 +115,19 @@ impl fmt::Display for CallError {
         match self {
             Self::Refused(why) => why.fmt(f),
             Self::TimedOut => f.write_str("the reactor did not answer in time"),
-            Self::NoAnswer => f.write_str("what was called has panicked, or was never run"),
-            Self::OwnThread => f.write_str("a reactor was called from its own thread"),
+            Self::NoAnswer => {
+                f.write_str("the closure panicked, or its reactor ended before it ran")
+            }
+            Self::OwnThread => {
+                f.write_str("the call came from the reactor's own thread: use the Context there")
+            }
         }
     }
 }
 
 impl error::Error for CallError {}
 
-/// Why the handlers were not replaced. The old ones go on.
+/// Why the handlers were not replaced. The old handlers continue.
 ///
 /// # Examples
 /// ```
@@ -138,12 +142,12 @@ impl error::Error for CallError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplaceError {
-    /// A reactor could not be reached, or not in time.
+    /// A reactor did not take the call, or did not answer in time.
     Call(CallError),
-    /// `new` or `migrate` has panicked, with this message.
+    /// `new` or `migrate` panicked with this message.
     Panicked(String),
-    /// The caller's fault: the server's handler is of another type than the new one. Make the server with a
-    /// `Box<dyn Handler<State = S>>` to change from one type to another.
+    /// The caller's fault: the type of the new handler differs from that of the server's handler. To change between
+    /// types, make the server with a `Box<dyn Handler<State = S>>`.
     OtherType,
 }
 
@@ -158,11 +162,11 @@ impl fmt::Display for ReplaceError {
         match self {
             Self::Call(error) => error.fmt(f),
             Self::OtherType => {
-                f.write_str("the handler was not replaced: the new one is of another type")
+                f.write_str("the handler was not replaced: the new handler has another type")
             }
             Self::Panicked(message) => {
                 let message = Escaped(message);
-                write!(f, "the new handler or the migration of a state panicked: {message}")
+                write!(f, "the handler was not replaced: new or migrate panicked: {message}")
             }
         }
     }

@@ -1,9 +1,8 @@
-//! How it ended.
+//! How connections ended.
 
 use std::fmt;
 
-/// How the connections fared that were there when a reactor, or all of a server, began to drain or was
-/// stopped.
+/// How the connections ended that were open when a reactor or a server began to drain or was stopped.
 ///
 /// # Examples
 /// ```
@@ -21,13 +20,12 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Connections that were closed in order, or that their peers have ended, as with a reset.
+    /// Connections that were closed in order, or that their peers ended, for instance with a reset.
     pub finished: u64,
-    /// Connections whose peers may have lost something: those that were open at a stop, that were busy at the
-    /// deadline of a drain, that ended with bytes queued, or that were asked for something when the reactor
-    /// had closed them.
+    /// Connections whose peers may have lost something: they were open at a stop, they were busy at the deadline of a
+    /// drain, they ended with bytes queued, or a request arrived after the reactor had closed them.
     pub cut: u64,
-    /// Bytes that were queued for them and that nobody has got.
+    /// Queued bytes that were lost.
     pub unsent: u64,
 }
 

@@ -1,9 +1,9 @@
-//! What callbacks return.
+//! The result of a callback.
 
-/// Any error, as a callback may return it.
+/// Any error that a callback may return.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a callback returns. Any error converts with `?`, and so do texts: `Err("no such user")?`.
+/// The result of a callback. Any error converts with `?`, and so does a text: `Err("no such user")?`.
 ///
 /// # Examples
 /// ```

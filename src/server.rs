@@ -1,4 +1,4 @@
-//! A reactor on every core.
+//! A reactor on each core.
 
 use std::any::Any;
 use std::fmt;
@@ -22,17 +22,18 @@ use crate::result::BoxError;
 
 type Stream = <Os as Net>::Stream;
 
-/// Several reactors that serve together, each on a thread of its own with a handler of its own.
+/// Several reactors that serve together. Each runs on a thread of its own, with a handler of its own.
 ///
-/// The first one accepts, and gives each newcomer to the reactor with the fewest connections: so the load is
-/// even and every limit exact, which `SO_REUSEPORT` does not give, as the kernel spreads by a hash. A
-/// connection stays with its reactor. [`Config`] speaks of all of them together; of the
-/// [`queue_budget`](Config::queue_budget) each has an equal part, and of the connections that
-/// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest) looks at, each tells of its idlest once a turn. A reactor
-/// that is blocked by a callback gets no newcomers meanwhile, unless the others can take none.
+/// The first reactor accepts. It passes each new connection to the reactor with the fewest connections, where the
+/// connection stays. So the load is even and every limit is exact. `SO_REUSEPORT` gives neither, because the kernel
+/// spreads connections by a hash. A reactor that a callback blocks gets no new connections meanwhile, unless all
+/// reactors are blocked.
 ///
-/// Handlers share nothing unless they are made to: each is made by the reactor's thread and stays there. They
-/// reach each other's connections by a [`Handle`].
+/// [`Config`] applies to all reactors together. Each has an equal part of the [`queue_budget`](Config::queue_budget).
+/// For [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest), each reactor names its idlest connection once a turn.
+///
+/// Handlers share nothing by default: each is made on the thread of its reactor and stays there. They reach connections
+/// of other reactors with a [`Handle`].
 ///
 /// # Examples
 /// ```no_run
@@ -56,12 +57,12 @@ pub struct Server<H: Handler> {
 }
 
 impl<H: Handler> Server<H> {
-    /// Makes a server of so many reactors. `make` is called for each handler, with the number of its reactor:
-    /// for the first here, for the others on their threads when they run.
+    /// Makes a server with this many reactors. `make` is called once for each reactor with its index, and returns the
+    /// handler: for the first reactor here, for the others on their threads when they run.
     ///
     /// # Errors
-    /// [`Error::Config`] if settings contradict each other or there is to be no reactor or more than 65,536;
-    /// [`Error::Setup`] if the system gives no event queue, most often for want of descriptors.
+    /// [`Error::Config`] if settings contradict each other, or if `reactors` is not from 1 to 65,536. [`Error::Setup`]
+    /// if the system refuses an event queue, most often for lack of descriptors.
     pub fn new(
         config: Config,
         reactors: usize,
@@ -69,13 +70,15 @@ impl<H: Handler> Server<H> {
     ) -> Result<Self, Error> {
         config.validate()?;
         if !(1..=1 << 16).contains(&reactors) {
-            return Err(Error::Config(format!("{reactors} reactors: not from 1 to 65,536")));
+            return Err(Error::Config(format!(
+                "cannot make {reactors} reactors: a server has from 1 to 65,536"
+            )));
         }
         let nets: Result<Vec<_>, _> = (0..reactors).map(|_| Os::new()).collect();
         let mut nets = nets.map_err(Error::Setup)?;
         let group = Group::new(&config, &nets, draw_numbers(reactors));
         let others = nets.split_off(1);
-        let net = nets.pop().expect("there is at least one");
+        let net = nets.pop().expect("a server has at least one reactor");
         let arrivals = Arc::new(Arrivals::new(reactors));
         let shared = (Arc::clone(&group), Arc::clone(&arrivals));
         let first = Reactor::member(shared.0, shared.1, 0, net, config, make(0));
@@ -114,19 +117,18 @@ impl<H: Handler> Server<H> {
         self.first.listen_from_std(listener, options)
     }
 
-    /// A handle to all reactors.
+    /// Returns a handle to all reactors.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.first.handle()
     }
 
-    /// Serves until all reactors have drained or were stopped, as [`Reactor::run`] does: the first on this
-    /// thread, each other on one of its own. Returns how all connections fared.
+    /// Serves until all reactors have drained or were stopped, as [`Reactor::run`] does. The first reactor runs on this
+    /// thread, each other on one of its own. Returns how all connections ended.
     ///
     /// # Errors
-    /// [`Error::Reactor`] if one fails, or its handler's making panics; the others are stopped then.
-    /// [`Error::Setup`] if the system gives no thread; [`Error::ListenersLost`] if they have ended because the
-    /// last listener has died.
+    /// [`Error::Reactor`] if a reactor fails or if `make` panics. Then the others are stopped. [`Error::Setup`] if the
+    /// system refuses a thread. [`Error::ListenersLost`] if the server ended because its last listener died.
     pub fn run(mut self) -> Result<Report, Error> {
         let config = self.first.config().clone();
         let others: Vec<_> = (1..).zip(std::mem::take(&mut self.others)).collect();
@@ -194,7 +196,7 @@ impl<H: Handler> Member<H> {
     }
 }
 
-/// Whatever makes one reactor fail, all end, and nobody waits for this one.
+/// Runs one reactor. If it fails for any reason, all reactors end, and no other waits for it.
 fn contained(
     index: usize,
     group: &Group,
@@ -206,8 +208,8 @@ fn contained(
         Err(payload) => Err(describe(payload)),
     };
     if let Err(error) = &result {
-        log::error!("reactor {index} has failed, so all stop: {}", OneLine(&**error));
-        group.stop(); // first of all
+        log::error!("reactor {index} failed, all reactors stop: {}", OneLine(&**error));
+        group.stop(); // before anything else, so that no other reactor waits for this one
         group.remotes[index].discard();
         arrivals.discard(index);
     }
@@ -219,7 +221,7 @@ fn describe(payload: Box<dyn Any + Send>) -> BoxError {
 }
 
 impl<H: Handler> Drop for Server<H> {
-    /// What was posted to reactors that never ran is dropped; nothing more is taken in.
+    /// Discards messages and connections for reactors that never ran. Nothing more is taken.
     fn drop(&mut self) {
         self.group.remotes.iter().for_each(Remote::discard);
         (0..self.group.remotes.len()).for_each(|index| self.arrivals.discard(index));

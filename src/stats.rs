@@ -1,6 +1,6 @@
-//! What is counted, for one connection and for the whole reactor.
+//! Counters of a connection and of a reactor.
 
-/// The traffic of one connection.
+/// The traffic of one connection, or of all connections of a reactor.
 ///
 /// # Examples
 /// ```
@@ -13,13 +13,13 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Bytes that the peer sent and the kernel handed over.
+    /// Bytes that were received from the peer.
     pub bytes_in: u64,
-    /// Bytes that the kernel took for the peer.
+    /// Bytes that the kernel has taken for the peer.
     pub bytes_out: u64,
-    /// System calls that brought bytes in.
+    /// System calls that have returned bytes.
     pub reads: u64,
-    /// System calls that took bytes out.
+    /// System calls that have sent bytes.
     pub writes: u64,
 }
 
@@ -35,12 +35,12 @@ impl Counters {
     }
 }
 
-/// What a reactor has done since it was made. Every field only grows, but for
-/// [`open`](Self::open) and [`waiting_bytes`](Self::waiting_bytes).
+/// What a reactor has counted since it was made. Only [`open`](Self::open) and [`waiting_bytes`](Self::waiting_bytes)
+/// can decrease.
 ///
-/// At the end of every turn, `accepted + dialled = open + closed + unregistered + refused_full +
-/// refused_per_ip + refused_rate`. With several reactors that holds for their sum, but for those connections that are on their
-/// way from the one which accepted them to the one that will serve them.
+/// At the end of each turn, `accepted + dialled = open + closed + unregistered + refused_full + refused_per_ip +
+/// refused_rate`. For a [`Server`](crate::Server) this is true for the sum over its reactors, except for connections
+/// that are on their way from the reactor that has accepted them to the reactor that will serve them.
 ///
 /// # Examples
 /// ```
@@ -59,66 +59,66 @@ impl Counters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections that hold a slot now, those that flush or linger or are being opened included.
+    /// Open connections, including those that flush, linger or are being opened.
     pub open: u64,
-    /// Connections that `accept` returned.
+    /// Connections that `accept` has returned.
     pub accepted: u64,
-    /// Connections whose slot was given back, and those that were on their way from one reactor to another
-    /// when that stopped.
+    /// Connections that have ended and given their slot back. Also connections that were on their way between two
+    /// reactors when the server stopped.
     pub closed: u64,
-    /// Connections that `on_open` refused, by an error or a panic. They count as closed too.
+    /// Connections that `on_open` has refused, with an error or a panic. They count as closed too.
     pub refused: u64,
-    /// Connections that were dropped at once, because the system would not watch them
-    /// (`epoll_ctl` failed: see `max_user_watches` in epoll(7)).
+    /// Accepted connections that were reset at once, because the system refused to watch them (`epoll_ctl` failed: see
+    /// `max_user_watches` in epoll(7)).
     pub unregistered: u64,
-    /// Newcomers that were turned away as there were [`max_connections`](crate::Config::max_connections).
+    /// New connections that were refused because [`max_connections`](crate::Config::max_connections) was reached.
     pub refused_full: u64,
-    /// Newcomers that were turned away as their address held
-    /// [`max_per_ip`](crate::Config::max_per_ip) connections.
+    /// New connections that were refused because their address had reached [`max_per_ip`](crate::Config::max_per_ip).
     pub refused_per_ip: u64,
-    /// Newcomers that were turned away by the [`accept_rate`](crate::Config::accept_rate).
+    /// New connections that were refused because of [`accept_rate`](crate::Config::accept_rate).
     pub refused_rate: u64,
-    /// Connections that had to make room for others. They count as closed too.
+    /// Connections that were evicted: see [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest). They count as closed
+    /// too.
     pub evicted: u64,
-    /// Connections that ended because the [`queue_budget`](crate::Config::queue_budget) was exceeded.
-    /// They count as closed too.
+    /// Connections that ended because the [`queue_budget`](crate::Config::queue_budget) was used up. They count as
+    /// closed too.
     pub shed: u64,
-    /// How often a deadline has ended a connection, or its waiting for the end.
+    /// How many connections each deadline has ended.
     pub expired: Expired,
-    /// How often a budget has made somebody wait for the next turn.
+    /// How often each budget was used up while there was more work.
     pub exhausted: Exhausted,
-    /// Calls of `accept` that failed, but not for lack of descriptors or memory: ECONNABORTED, EPERM and others.
-    /// After some of them in a row the acceptor pauses. The error does not tell whether a connection was lost
-    /// by it: some remove one from the backlog, and some do not.
+    /// Calls of `accept` that failed, except for lack of descriptors or memory: ECONNABORTED, EPERM and others. After
+    /// several failures in a row the reactor stops accepting for up to 200 ms. The error does not tell whether a
+    /// connection was lost: some errors remove one from the backlog, some do not.
     pub accepts_failed: u64,
-    /// Calls of `accept` that failed for lack of descriptors or memory, and made the acceptor pause.
+    /// Calls of `accept` that failed for lack of descriptors or memory. After each the reactor stops accepting for up
+    /// to 200 ms.
     pub accepts_starved: u64,
-    /// Listeners that died. See [`drain_without_listeners`](crate::Config::drain_without_listeners).
+    /// Listeners that have died. See [`drain_without_listeners`](crate::Config::drain_without_listeners).
     pub listeners_lost: u64,
-    /// Callbacks that panicked.
+    /// Callbacks that have panicked.
     pub panics: u64,
-    /// The traffic of all connections, the closed ones included.
+    /// The traffic of all connections, closed ones included.
     pub traffic: Counters,
-    /// Bytes that wait now: output that the kernel has not taken, and input that handlers have left. A body that
-    /// several connections [share](crate::Conn::send_bytes) counts once for each reactor.
+    /// Bytes that wait now: output that the kernel has not taken, and unread input. A body that several connections
+    /// [share](crate::Conn::send_bytes) counts once for each reactor.
     pub waiting_bytes: u64,
-    /// Connections that were to be opened outward, by [`connect`](crate::Reactor::connect) and the like.
+    /// Outward connections that were begun, with [`connect`](crate::Reactor::connect) and the like.
     pub dialled: u64,
-    /// Those of them that came to nothing; [`on_connect_failed`](crate::Handler::on_connect_failed) was told
-    /// of each. They count as closed too.
+    /// Outward connections that failed. [`on_connect_failed`](crate::Handler::on_connect_failed) was called for each.
+    /// They count as closed too.
     pub not_connected: u64,
-    /// Timers that came, of connections and of the reactor itself.
+    /// Timers that were due, of connections and of the reactor itself.
     pub timers_fired: u64,
-    /// Messages from other threads that were seen to: posts, calls, and what is sent by a
-    /// [`Handle`](crate::Handle).
+    /// Messages from other threads that were handled: posts, calls and sends of a [`Handle`](crate::Handle).
     pub messages: u64,
-    /// Turns that took longer than [`slow_turn`](crate::Config::slow_turn), so that everybody waited.
+    /// Turns that took longer than [`slow_turn`](crate::Config::slow_turn).
     pub slow_turns: u64,
-    /// Turns of the loop.
+    /// Turns of the reactor.
     pub turns: u64,
 }
 
-/// How often each deadline was missed, as part of [`Stats`].
+/// How many connections each deadline has ended, as part of [`Stats`].
 ///
 /// # Examples
 /// ```
@@ -131,56 +131,57 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Expired {
-    /// By [`first_byte_timeout`](crate::Config::first_byte_timeout).
+    /// Connections that [`first_byte_timeout`](crate::Config::first_byte_timeout) has ended.
     pub first_byte: u64,
-    /// By [`idle_timeout`](crate::Config::idle_timeout).
+    /// Connections that [`idle_timeout`](crate::Config::idle_timeout) has ended.
     pub idle: u64,
-    /// By [`write_timeout`](crate::Config::write_timeout).
+    /// Connections that [`write_timeout`](crate::Config::write_timeout) has ended.
     pub write: u64,
-    /// By [`linger_timeout`](crate::Config::linger_timeout): the peer had everything, but did not finish.
+    /// Connections that [`linger_timeout`](crate::Config::linger_timeout) has ended: everything was sent, but the peer
+    /// did not finish.
     pub linger: u64,
-    /// By [`max_age`](crate::Config::max_age).
+    /// Connections that [`max_age`](crate::Config::max_age) has ended.
     pub age: u64,
 }
 
-/// How often each budget ran out while there was more to do, as part of [`Stats`]. That is no fault: it
-/// is what keeps one from holding up all others. A figure that grows with nearly every turn says that
-/// the budget is small for the load.
+/// How often each budget was used up while there was more work, as part of [`Stats`]. This is not a fault: a budget
+/// keeps one connection from delaying all others. If a number grows in nearly every turn, that budget is small for the
+/// load.
 ///
 /// # Examples
 /// ```
 /// # fn report(stats: &readyloop::Stats) {
 /// let share = stats.exhausted.reads as f64 / stats.turns as f64;
-/// println!("in one of {:.0} turns somebody had more to say", 1.0 / share);
+/// println!("in one of {:.0} turns a connection had more to read", 1.0 / share);
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exhausted {
-    /// The [`read`](crate::Budgets::read) of a connection.
+    /// The [`read`](crate::Budgets::read) budget of a connection.
     pub reads: u64,
-    /// The [`write`](crate::Budgets::write) of a connection.
+    /// The [`write`](crate::Budgets::write) budget of a connection.
     pub writes: u64,
-    /// The [`calls`](crate::Budgets::calls) of a connection.
+    /// The [`calls`](crate::Budgets::calls) budget of a connection.
     pub calls: u64,
-    /// The [`accepts`](crate::Budgets::accepts) of a listener.
+    /// The [`accepts`](crate::Budgets::accepts) budget of a listener.
     pub accepts: u64,
-    /// The [`connects`](crate::Budgets::connects) of the reactor.
+    /// The [`connects`](crate::Budgets::connects) budget of the reactor.
     pub connects: u64,
-    /// The [`timers`](crate::Budgets::timers) of the reactor.
+    /// The [`timers`](crate::Budgets::timers) budget of the reactor.
     pub timers: u64,
-    /// The [`messages`](crate::Budgets::messages) of the reactor.
+    /// The [`messages`](crate::Budgets::messages) budget of the reactor.
     pub messages: u64,
 }
 
-/// How many figures [`Stats`] has.
+/// How many numbers [`Stats`] has.
 pub(crate) const FIGURES: usize = 37;
 
-/// So many of them change with every turn that serves somebody: the traffic, and the number of turns.
+/// How many of them change in every turn that has work: the traffic, and the number of turns.
 const BUSY: usize = 5;
 
-/// All figures of some [`Stats`] in one order, the busy ones last, borrowed as is said or copied: what is published to other
-/// threads and what is added up goes by this list.
+/// All numbers of a [`Stats`] in one order, the busy ones last. The second argument is `&mut` to borrow them, or empty
+/// to copy them. Publishing and adding up use this list.
 macro_rules! figures {
     ($stats:ident $($borrowed:tt)*) => {
         [
@@ -234,7 +235,7 @@ impl Stats {
         figures!(self)
     }
 
-    /// The last of the [`numbers`](Self::numbers), beginning with the one at this place.
+    /// The busy part of the [`numbers`](Self::numbers), and the index where it begins.
     pub(crate) fn busy_numbers(&self) -> (usize, [u64; BUSY]) {
         let Counters { bytes_in, bytes_out, reads, writes } = self.traffic;
         (FIGURES - BUSY, [bytes_in, bytes_out, reads, writes, self.turns])
@@ -248,7 +249,7 @@ impl Stats {
         stats
     }
 
-    /// Adds what another reactor has counted.
+    /// Adds the numbers of another reactor.
     pub(crate) fn add(&mut self, mut other: Self) {
         for (figure, more) in self.figures().into_iter().zip(other.figures()) {
             *figure += *more;
@@ -256,8 +257,8 @@ impl Stats {
     }
 }
 
-/// Stats that are being counted. It knows whether more than the busy figures has changed: to publish
-/// all of them with every turn would cost a good part of it.
+/// The [`Stats`] of a running reactor. It remembers whether anything but the busy numbers has changed: to publish all
+/// numbers in every turn would cost a good part of the turn.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     stats: Stats,
@@ -269,7 +270,7 @@ impl Tally {
         &self.stats
     }
 
-    /// To count what does not happen with every turn.
+    /// The stats, to count what does not happen in every turn.
     pub(crate) fn count(&mut self) -> &mut Stats {
         self.has_news = true;
         &mut self.stats
@@ -287,7 +288,7 @@ impl Tally {
         self.stats.turns += 1;
     }
 
-    /// Whether anything else was counted since this was asked last.
+    /// Whether anything but the busy numbers was counted since the last call.
     pub(crate) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.has_news)
     }
@@ -302,9 +303,9 @@ mod tests {
         assert_eq!(size_of::<Stats>(), FIGURES * size_of::<u64>());
         let numbers = std::array::from_fn(|index| index as u64 + 1);
         let mut stats = Stats::from_numbers(numbers);
-        assert_eq!(stats.numbers(), numbers, "none is listed twice");
+        assert_eq!(stats.numbers(), numbers, "no number is listed twice");
         let (first, busy) = stats.busy_numbers();
-        assert_eq!(numbers[first..], busy, "they are the last ones, in the same order");
+        assert_eq!(numbers[first..], busy, "the busy numbers are the last, in the same order");
         stats.add(stats);
         assert_eq!(stats.numbers(), numbers.map(|number| 2 * number));
     }

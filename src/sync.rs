@@ -1,4 +1,4 @@
-//! What threads share, in one place: the model checker in `loom/` puts its own in its stead.
+//! All primitives that threads share, in one place. The model checker in `loom/` replaces them by its own.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};

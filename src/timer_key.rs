@@ -1,6 +1,6 @@
 //! Names of timers.
 
-/// The name of a timer: any number that the handler chooses.
+/// Tells the timers of a connection, or of a reactor, apart. The number has no other meaning.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! What a callback reaches of its reactor.
+//! The parts of a reactor that a callback can reach.
 
 use std::any::Any;
 
@@ -7,7 +7,7 @@ use crate::id::ConnId;
 use crate::net::Socket;
 use crate::table::{Entry, Table};
 
-/// What [`Conn`](crate::Conn) and [`Context`](crate::Context) borrow from a reactor.
+/// The part of a reactor that [`Conn`](crate::Conn) and [`Context`](crate::Context) borrow.
 pub(crate) struct View<'a> {
     pub(crate) table: &'a mut Table,
     pub(crate) owned: &'a mut (dyn Owned + 'a),
@@ -15,14 +15,14 @@ pub(crate) struct View<'a> {
     pub(crate) current: Option<ConnId>,
 }
 
-/// What belongs to the program: its handler, the state of each connection and its socket. What the callback at hand has
-/// borrowed is not there.
+/// The program's side of the table: the handler, and the state and the socket of each connection. A part that the
+/// running callback has borrowed is missing.
 pub(crate) trait Owned {
     fn state(&mut self, slot: u32) -> Option<&mut dyn Any>;
 
     fn socket(&self, slot: u32) -> Option<&dyn Socket>;
 
-    /// Calls a closure once with the handler and all that is there beside it, if the handler is there.
+    /// Calls a closure once with the handler and the other parts, if the handler is there.
     fn with_handler(&mut self, act: &mut dyn FnMut(&mut dyn Any, &mut dyn Owned));
 }
 
@@ -31,7 +31,7 @@ impl View<'_> {
         View { table: self.table, owned: self.owned, current: self.current }
     }
 
-    /// All that is known of a connection.
+    /// Everything that is known of a connection.
     pub(crate) fn info(&self, id: ConnId, entry: &Entry) -> ConnInfo {
         let listener = self.table.listener_of(entry);
         ConnInfo {
@@ -55,7 +55,7 @@ impl View<'_> {
         }
         how(entry);
         if Some(id) != self.current {
-            self.table.list_if_busy(id); // after its own callback the reactor looks by itself
+            self.table.list_if_busy(id); // after its own callback the reactor checks anyway
         }
     }
 

@@ -1,11 +1,11 @@
-//! Buffers whose memory goes back to the system when they are dropped.
+//! Buffers whose memory returns to the system when they are dropped.
 //!
-//! What waits for slow peers is allocated in one order and freed in another. No common allocator gives such memory
-//! back: of 240 MiB that had waited for 6,000 peers, glibc kept all when they had gone, mimalloc 138 MiB and jemalloc
-//! 119 MiB. glibc gives back what it has mapped on its own, but it stops to map blocks of a size once one of them was
-//! freed. So each block from [`SMALLEST_MAPPED`] on is a mapping of its own here, whatever the allocator is.
+//! Bytes for slow peers are allocated in one order and freed in another. No common allocator returns such memory: of
+//! 240 MiB that had waited for 6,000 peers, glibc kept all when the peers had gone, mimalloc 138 MiB and jemalloc 119
+//! MiB. glibc returns its mapped blocks, but it stops mapping blocks of a size once one of them was freed. So here each
+//! block from [`SMALLEST_MAPPED`] on is a mapping of its own, with any allocator.
 //!
-//! A system call for each block, and a page fault for each of its pages, would make slow peers dear. So a few
+//! A system call for each block, and a page fault for each of its pages, would make slow peers expensive. So a few
 //! blocks are kept for the next connection that needs one: see [`most_spare`].
 
 use std::ops::Deref;
@@ -19,17 +19,18 @@ pub(crate) const SMALLEST_MAPPED: usize = 4 * 1024;
 /// Mapped blocks up to this size are kept for reuse.
 const LARGEST_REUSED: usize = 64 * 1024;
 
-/// Sizes of blocks that are reused: each power of two.
+/// How many sizes of blocks are reused: each power of two.
 const SIZES: usize = (LARGEST_REUSED / SMALLEST_MAPPED).ilog2() as usize + 1;
 
-/// How many blocks are mapped at most. Further ones come from the allocator: Linux allows 65,530 mappings, and does
-/// not unmap what would leave more.
+/// The limit of mapped blocks. Further blocks come from the allocator: Linux allows 65,530 mappings, and refuses to
+/// unmap a part of one if more would be left.
 const MOST_MAPPED: usize = 32 * 1024;
 
-/// How many free blocks of a size are kept while so many are in use.
+/// How many free blocks of a size are kept while this many are in use.
 ///
-/// A new page costs more than to copy into it, so a queue of 1 MiB that fills and drains takes 30 times as long with
-/// new blocks. Those that are kept when none is in use are enough for queues of 4 MiB, and 5 MiB over all sizes.
+/// A new page costs more than copying into it: a queue of 1 MiB that fills and drains takes 30 times as long with new
+/// blocks. The blocks that are kept while none is in use are enough for queues of 4 MiB. They take 5 MiB over all
+/// sizes.
 fn most_spare(bytes: usize, used: usize) -> usize {
     let always = if bytes == LARGEST_REUSED { 64 } else { 16 };
     always + used / 2
@@ -43,7 +44,7 @@ pub(crate) enum Block {
 }
 
 impl Block {
-    /// A block for at least so many bytes.
+    /// A block for at least this many bytes.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         match Mapping::new(bytes) {
             Some(mapping) => Self::Mapped { mapping, len: 0 },
@@ -58,7 +59,7 @@ impl Block {
         }
     }
 
-    /// Appends as many of these bytes as there is room for, and returns the others.
+    /// Appends as many bytes as fit, and returns the others.
     pub(crate) fn fill<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let (fits, rest) = bytes.split_at(bytes.len().min(self.capacity() - self.len()));
         match self {
@@ -101,7 +102,7 @@ impl Deref for Block {
     }
 }
 
-/// Memory that is mapped on its own. Its bytes may be those of an earlier use.
+/// Memory that is mapped on its own. It may contain bytes of an earlier use.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     /// `None` only while it is dropped.
@@ -109,7 +110,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// `None` if the block is too small, or if there are too many, or if the system refuses.
+    /// `None` if the block is too small, if there are too many mappings, or if the system refuses.
     fn new(bytes: usize) -> Option<Self> {
         if bytes < SMALLEST_MAPPED {
             return None;
@@ -152,7 +153,7 @@ struct Pool {
     mapped: usize,
 }
 
-/// The mapped blocks of one size that is reused.
+/// The mapped blocks of one reusable size.
 struct OfSize {
     used: usize,
     spare: Vec<MmapMut>,
@@ -163,12 +164,12 @@ enum Source {
     System,
 }
 
-/// One for all reactors: what one of them gives back another one can use. An echo takes nothing from it.
+/// One pool for all reactors: a block that one reactor returns can serve another. An echo does not use it.
 static POOL: Mutex<Pool> =
     Mutex::new(Pool { sizes: [const { OfSize { used: 0, spare: Vec::new() } }; SIZES], mapped: 0 });
 
 fn pool() -> MutexGuard<'static, Pool> {
-    // Nothing panics while it is held.
+    // Nothing panics while the lock is held.
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -178,7 +179,7 @@ impl Pool {
         self.sizes.get_mut(index)
     }
 
-    /// One more is used. `None` if there are too many.
+    /// Counts one more block as used. `None` if there are too many.
     fn begin(&mut self, bytes: usize) -> Option<Source> {
         if let Some(size) = self.of(bytes)
             && let Some(map) = size.spare.pop()
@@ -196,7 +197,7 @@ impl Pool {
         Some(Source::System)
     }
 
-    /// One less is used, and it is not mapped.
+    /// Counts one block less as used. It is not mapped any more.
     fn end(&mut self, bytes: usize) {
         self.mapped -= 1;
         if let Some(size) = self.of(bytes) {
@@ -204,7 +205,7 @@ impl Pool {
         }
     }
 
-    /// One less is used. Returns what is to be unmapped.
+    /// Counts one block less as used. Returns the blocks to unmap.
     fn put_back(&mut self, map: MmapMut) -> Vec<MmapMut> {
         let bytes = map.len();
         let unmapped = match self.of(bytes) {

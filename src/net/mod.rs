@@ -1,7 +1,7 @@
-//! The seam to the operating system: all that a reactor needs of it, the clock included.
+//! The interface to the operating system: everything that a reactor needs from it, including the clock.
 //!
-//! The reactor is generic over [`Net`] and names no socket type of its own, so that the same code
-//! runs on the kernel's network ([`Os`]) and on one that lives in memory.
+//! The reactor is generic over [`Net`] and names no socket type, so that the same code runs on the kernel's network
+//! ([`Os`]) and on a network in memory.
 
 mod options;
 mod os;
@@ -16,10 +16,10 @@ pub use options::{ConnectOptions, ListenOptions};
 pub(crate) use os::Os;
 
 mod sealed {
-    /// Keeps [`Net`](super::Net) to this crate, so that it can grow.
+    /// Seals [`Net`](super::Net): only this crate implements it, so methods can be added.
     pub trait Sealed {}
 
-    /// What a connected socket can be asked and told, whatever its network is.
+    /// The operations on a connected socket that do not depend on its network.
     pub trait Socket {
         fn local_addr(&self) -> super::io::Result<super::SocketAddr>;
 
@@ -32,42 +32,41 @@ pub(crate) use sealed::Socket;
 
 /// A network and its clock.
 ///
-/// Everything here returns at once, [`poll`](Self::poll) aside. The calls fail as the system calls
-/// of the same name do, [`ErrorKind::WouldBlock`](io::ErrorKind::WouldBlock) and
-/// [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted) included.
+/// All methods except [`poll`](Self::poll) return at once. They fail like the system calls of the same name, also with
+/// [`ErrorKind::WouldBlock`](io::ErrorKind::WouldBlock) and [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted).
 ///
-/// This trait is sealed: it is here so that a reactor's type can be named, not to be implemented.
+/// This trait is sealed. It is public only so that the type of a reactor can be named.
 pub trait Net: sealed::Sealed {
-    /// A socket that listens.
+    /// A listening socket.
     type Listener;
-    /// A socket that is connected.
+    /// A connected socket.
     type Stream: sealed::Socket;
 
-    /// Whether a read or write that moved less than it was asked to has used up the readiness, and
-    /// an edge follows when there is more. True for epoll (epoll(7), question 9) and kqueue; elsewhere
-    /// mio promises it only after `WouldBlock`.
+    /// Whether a read or write of fewer bytes than requested has used up the readiness. Then an edge follows when there
+    /// is more. True for epoll (epoll(7), question 9) and kqueue. On other systems mio promises an edge only after
+    /// `WouldBlock`.
     fn partial_means_blocked(&self) -> bool;
 
-    /// The time now. Monotonic.
+    /// The current time. Monotonic.
     fn now(&self) -> Instant;
 
-    /// How many descriptors the process may have open, if there is a limit.
+    /// How many descriptors the process may have open. `None` if there is no limit.
     fn descriptor_limit(&self) -> Option<usize>;
 
-    /// What wakes [`poll`](Self::poll) from another thread.
+    /// Returns the waker, which wakes [`poll`](Self::poll) from another thread.
     fn waker(&self) -> std::sync::Arc<dyn Wake>;
 
-    /// Waits for events and appends them; for ever if `timeout` is `None`. Readiness is told by
-    /// edges: once, when it begins. Returns whether these are all that there are now.
+    /// Waits for events and appends them to `events`: for at most `timeout`, or without limit if it is `None`.
+    /// Readiness is reported by edges: once, when it begins. Returns whether all pending events were reported.
     ///
     /// # Errors
     /// As epoll_wait(2).
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool>;
 
-    /// Listens on an address, and says which: port 0 lets the system choose.
+    /// Listens on an address and returns it. With port 0 the system chooses the port.
     ///
     /// # Errors
-    /// The system call that failed, and how.
+    /// The system call that failed, and its error.
     fn listen(
         &mut self,
         addr: SocketAddr,
@@ -75,76 +74,76 @@ pub trait Net: sealed::Sealed {
         token: Token,
     ) -> Result<(Self::Listener, SocketAddr), StepError>;
 
-    /// Takes one connection out of the listener's queue. It is not yet watched.
+    /// Takes one connection from the backlog of a listener. It is not registered yet.
     ///
     /// # Errors
     /// As accept(2).
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
 
-    /// Begins to connect to an address. It is not yet watched.
+    /// Begins to connect to an address. The connection is not registered yet.
     ///
     /// # Errors
-    /// The system call that failed, and how. That the connection is under way is none.
+    /// The system call that failed, and its error. A connection that is in progress is not an error.
     fn connect(
         &mut self,
         addr: SocketAddr,
         options: &ConnectOptions,
     ) -> Result<Self::Stream, StepError>;
 
-    /// Whether a connection that was begun is there now. To be asked after an event.
+    /// Whether a connection in progress is established. Called after an event.
     ///
     /// # Errors
-    /// As connect(2): why there will be none.
+    /// As connect(2): why the connection failed.
     fn is_connected(&mut self, stream: &mut Self::Stream) -> io::Result<bool>;
 
-    /// Has events for this stream reported under this token, both directions, until it is closed.
+    /// Registers a connection under a token, for events of both directions, until it is closed.
     ///
     /// # Errors
     /// As epoll_ctl(2).
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
-    /// Reads what has arrived. 0 means that the peer has finished.
+    /// Reads bytes that have arrived. 0 means that the peer has finished.
     ///
     /// # Errors
     /// As recv(2).
     fn read(&mut self, stream: &mut Self::Stream, into: &mut [u8]) -> io::Result<usize>;
 
-    /// Sends as much as the kernel takes, in one system call. `slices` is not empty.
+    /// Sends as many bytes as the kernel takes, in one system call. `slices` is not empty.
     ///
     /// # Errors
     /// As send(2).
     fn write(&mut self, stream: &mut Self::Stream, slices: &[io::IoSlice<'_>])
     -> io::Result<usize>;
 
-    /// The error that is pending on the socket, which is taken away by asking (`SO_ERROR`, socket(7)).
+    /// Returns and clears the pending error of the socket (`SO_ERROR`, socket(7)).
     ///
     /// # Errors
     /// As getsockopt(2).
     fn take_error(&mut self, stream: &mut Self::Stream) -> io::Result<Option<io::Error>>;
 
-    /// Sends a FIN; reading goes on.
+    /// Sends a FIN. Reading is still possible.
     ///
     /// # Errors
     /// As shutdown(2).
     fn shutdown_write(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
 
-    /// Closes the socket; what the kernel holds of it is still sent.
+    /// Closes the socket. The kernel still sends the bytes that it has taken.
     fn close(&mut self, stream: Self::Stream);
 
-    /// Closes the socket and sends a RST; what the kernel holds is thrown away.
+    /// Closes the socket and sends a RST. Bytes that the kernel has taken are discarded.
     fn reset(&mut self, stream: Self::Stream);
 }
 
-/// Wakes a [`Net::poll`] that waits, or makes the next one return at once.
+/// Wakes a waiting [`Net::poll`], or makes the next one return at once.
 pub trait Wake: Send + Sync {
     /// Wakes it.
     ///
     /// # Errors
-    /// As the system's means to do so, write(2) on an eventfd for Linux.
+    /// As the system call, on Linux write(2) on an eventfd.
     fn wake(&self) -> io::Result<()>;
 }
 
-/// Whom an event is about.
+/// The socket that an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The listener with this index.
@@ -153,33 +152,33 @@ pub enum Token {
     Conn {
         /// The slot.
         slot: u32,
-        /// Tells the slot's tenants apart.
+        /// Tells successive connections in the slot apart.
         tag: u32,
     },
 }
 
-/// An edge: a hint to try, never a proof. Only what read and write return is believed.
+/// An edge. It is a hint, not a proof: only the results of read and write are relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whom it is about.
+    /// The socket that it is about.
     pub token: Token,
-    /// A read may bring something: bytes, the end, or an error.
+    /// A read may return bytes, the end, or an error.
     pub readable: bool,
-    /// A write may be taken, or fail for good.
+    /// A write may take bytes, or fail for good.
     pub writable: bool,
-    /// Something stands behind the bytes that a short read returns: a FIN, a reset, an urgent mark
-    /// (at which recv(2) stops).
+    /// Something follows the bytes that a short read returns: a FIN, a reset, or an urgent mark, at which recv(2)
+    /// stops.
     pub more_follows: bool,
-    /// Both directions are down, or an error is pending. Then it is readable and writable too.
+    /// Both directions are shut down, or an error is pending. Then `readable` and `writable` are set too.
     pub hung_up: bool,
 }
 
-/// Which of several system calls failed.
+/// The error of one of several system calls.
 #[derive(Debug)]
 pub struct StepError {
-    /// The system call.
+    /// The name of the system call.
     pub step: &'static str,
-    /// What it said.
+    /// Its error.
     pub source: io::Error,
 }
 

@@ -1,12 +1,12 @@
-//! What a socket is told before it listens or connects.
+//! Options of sockets.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::Config;
 
-/// How to listen. What it sets, it sets once on the listener: Linux lets accepted sockets inherit
-/// it, so it costs no system call a connection.
+/// Options of a listener. They are set once on the listening socket. On Linux accepted sockets inherit them, so they
+/// cost no system call for a connection.
 ///
 /// # Examples
 /// ```
@@ -38,7 +38,7 @@ impl Default for ListenOptions {
 }
 
 impl ListenOptions {
-    /// The defaults, as each setter names them.
+    /// All options at their defaults. Each setter names its default.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -52,8 +52,8 @@ impl ListenOptions {
         }
     }
 
-    /// How many connections the kernel holds ready for `accept`. Default 1024. The kernel lowers it
-    /// to its own limit in silence (listen(2): `/proc/sys/net/core/somaxconn`).
+    /// How many connections the kernel holds ready for `accept`. Default 1024. The kernel silently lowers a larger
+    /// number to its own limit (listen(2): `/proc/sys/net/core/somaxconn`).
     #[must_use]
     pub const fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
@@ -64,44 +64,44 @@ impl ListenOptions {
         usize::try_from(self.backlog).unwrap_or(usize::MAX)
     }
 
-    /// Whether other sockets that say so too may listen on the same port (`SO_REUSEPORT`, socket(7)); the
-    /// kernel gives each newcomer to one of them by a hash of its address. Default false. For several
-    /// processes on one port; the reactors of a [`Server`](crate::Server) need it not. Where the system does
-    /// not know it, it changes nothing.
+    /// Whether other sockets with this option may listen on the same port (`SO_REUSEPORT`, socket(7)). The kernel then
+    /// passes each new connection to one of the listeners, by a hash of its address. Default false. It serves several
+    /// processes on one port. The reactors of a [`Server`](crate::Server) do not need it. It has no effect on systems
+    /// without `SO_REUSEPORT`.
     #[must_use]
     pub const fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
         self
     }
 
-    /// Whether a listener on an IPv6 wildcard leaves IPv4 alone (`IPV6_V6ONLY`, ipv6(7)). Default
-    /// false: `[::]:7000` takes both, and then `0.0.0.0:7000` is in use. To listen on both, with two listeners,
-    /// set it to true.
+    /// Whether a listener on an IPv6 wildcard address accepts IPv6 only (`IPV6_V6ONLY`, ipv6(7)). Default false:
+    /// `[::]:7000` accepts both, and `0.0.0.0:7000` is then in use. Set it to listen on both addresses with two
+    /// listeners.
     #[must_use]
     pub const fn only_v6(mut self, only: bool) -> Self {
         self.only_v6 = only;
         self
     }
 
-    /// Whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true: what a callback
-    /// sends is gathered already, so waiting for more gains nothing.
+    /// Whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true: the output of a callback is sent
+    /// together anyway, so a delay gains nothing.
     #[must_use]
     pub const fn no_delay(mut self, no_delay: bool) -> Self {
         self.no_delay = no_delay;
         self
     }
 
-    /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE` and
-    /// `TCP_KEEPIDLE`, tcp(7)); `None` for never. Default `None`. Rounded down to seconds, at least 1 and at most
-    /// 32,767 (9 hours), which is the most that Linux takes (`MAX_TCP_KEEPIDLE`); a longer time counts as that.
+    /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE` and `TCP_KEEPIDLE`,
+    /// tcp(7)). `None` for never. Default `None`. Rounded down to seconds, and limited to the range that Linux accepts:
+    /// from 1 to 32,767 seconds, or 9 hours (`MAX_TCP_KEEPIDLE`).
     #[must_use]
     pub const fn keep_alive(mut self, after: Option<Duration>) -> Self {
         self.keep_alive = after;
         self
     }
 
-    /// A number of your own, by which a handler tells listeners apart: it reads it with
-    /// [`Conn::listener_tag`](crate::Conn::listener_tag). Default 0. Several listeners may have the same one.
+    /// A number of the caller's choice, to tell listeners apart: a handler reads it with
+    /// [`Conn::listener_tag`](crate::Conn::listener_tag). Default 0. Several listeners may have the same tag.
     ///
     /// # Examples
     /// ```
@@ -128,29 +128,29 @@ impl ListenOptions {
         self
     }
 
-    /// Other deadlines and limits for the connections of this listener than for those of the reactor. Default
-    /// none: `Config::new()`.
+    /// Deadlines and limits for the connections of this listener, in place of the reactor's. Default none:
+    /// `Config::new()`.
     ///
-    /// What this `Config` sets overrides the reactor's, also if it is set to the default. What it does not set
-    /// follows the reactor's, at once also when that is [reconfigured](crate::Reactor::reconfigure). These can be
-    /// overridden:
+    /// A setting that is set in this `Config` overrides the reactor's setting, even if it is set to its default. An
+    /// unset setting follows the reactor's, and continues to follow it when the reactor is
+    /// [reconfigured](crate::Reactor::reconfigure). These settings can be overridden:
     /// - [`first_byte_timeout`](Config::first_byte_timeout), [`idle_timeout`](Config::idle_timeout),
     ///   [`write_timeout`](Config::write_timeout), [`linger_timeout`](Config::linger_timeout),
-    ///   [`max_age`](Config::max_age)
+    ///   [`max_age`](Config::max_age).
     /// - [`max_input`](Config::max_input), [`high_water`](Config::high_water), [`low_water`](Config::low_water),
-    ///   [`queue_limit`](Config::queue_limit). If the reactor is reconfigured so that they contradict each other,
-    ///   `high_water` holds: a higher `low_water` counts as that, and so does a lower `queue_limit`.
-    /// - [`max_connections`](Config::max_connections): how many connections that came by this listener there may
-    ///   be, within the limit of the reactor. Exact. Newcomers above it wait in the backlog of this listener,
-    ///   whatever [`overflow`](Config::overflow) says.
+    ///   [`queue_limit`](Config::queue_limit). If a later `reconfigure` makes them contradict each other, `high_water`
+    ///   takes precedence: a higher `low_water` is lowered to it, and a lower `queue_limit` is raised to it.
+    /// - [`max_connections`](Config::max_connections): the limit of connections from this listener, within the limit of
+    ///   the reactor. Exact. Further connections wait in the backlog of this listener, whatever
+    ///   [`overflow`](Config::overflow) says.
     ///
-    /// [`listen_with`](crate::Reactor::listen_with) fails with [`Error::Config`](crate::Error::Config) if another
-    /// setting differs from its default, or if the settings contradict each other or those of the reactor.
+    /// [`listen_with`](crate::Reactor::listen_with) fails with [`Error::Config`](crate::Error::Config) if any other
+    /// setting differs from its default, or if the settings contradict each other or the reactor's.
     ///
-    /// An echo costs the same whether its listener overrides settings or not.
+    /// Overrides do not make an echo more expensive.
     ///
     /// # Examples
-    /// Operators may be silent for as long as they like, and do not take the places of clients:
+    /// Operators on the second listener have no idle deadline, and at most ten connections:
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
     /// use std::time::Duration;
@@ -171,7 +171,7 @@ impl ListenOptions {
     }
 }
 
-/// How to connect to somebody.
+/// Options of an outward connection.
 ///
 /// # Examples
 /// ```
@@ -200,24 +200,26 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// The defaults, as each setter names them.
+    /// All options at their defaults. Each setter names its default.
     #[must_use]
     pub const fn new() -> Self {
         Self { timeout: Duration::from_secs(10), source: None, no_delay: true, keep_alive: None }
     }
 
-    /// How long it may take, over all addresses. Default 10 s. Each address that is tried gets an equal share
-    /// of what is left, so that one that never answers leaves time for the others.
+    /// The time for connecting, over all addresses. Default 10 s. Each address that is tried gets an equal share of the
+    /// time that is left, so that an address that never answers leaves time for the others.
     #[must_use]
     pub const fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
-    /// From which address, one of this machine's. Default `None`: the system chooses. With port 0 it chooses
-    /// the port. A source has some 28,000 ports to call from, whomever it calls (ip(7),
-    /// `ip_local_port_range`); who needs more connections needs more sources. A port that is named cannot be used
-    /// again while an earlier connection from it is in TIME_WAIT.
+    /// The local address to connect from. Default `None`: the system chooses. With port 0 the system chooses the port
+    /// only.
+    ///
+    /// One source address has about 28,000 ports for outward connections, over all destinations (ip(7),
+    /// `ip_local_port_range`). For more connections, use several source addresses. A source with a fixed port cannot be
+    /// used again while an earlier connection from it is in TIME_WAIT.
     #[must_use]
     pub const fn source(mut self, addr: Option<SocketAddr>) -> Self {
         self.source = addr;
@@ -231,8 +233,8 @@ impl ConnectOptions {
         self
     }
 
-    /// After how much silence the kernel probes whether the peer is still there, as
-    /// [`ListenOptions::keep_alive`]. Default `None`.
+    /// After how much silence the kernel probes whether the peer is still there: see [`ListenOptions::keep_alive`].
+    /// Default `None`.
     #[must_use]
     pub const fn keep_alive(mut self, after: Option<Duration>) -> Self {
         self.keep_alive = after;

@@ -1,4 +1,4 @@
-//! The kernel's network, by mio.
+//! The kernel's network, through mio.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};
@@ -16,17 +16,17 @@ use super::{ConnectOptions, Event, ListenOptions, Net, StepError, Token, Wake, s
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("readyloop needs a 64-bit target: an event's token holds a slot and its tag");
 
-/// How many events one `epoll_wait` can bring; more wait for the next.
+/// How many events one `epoll_wait` can return. Further events are returned by the next one.
 const EVENTS: usize = 1024;
 
-/// Reported as no event: it only ends the wait.
+/// Not reported as an event. It only ends the wait.
 const WAKER: mio::Token = mio::Token(usize::MAX);
 
-/// Slots from here on stand for listeners. No table has so many connections.
+/// Slot numbers from here on denote listeners. No table has so many connections.
 const FIRST_LISTENER: u32 = u32::MAX - u16::MAX as u32 - 1;
 
-/// What Linux takes for `TCP_KEEPIDLE`: from 1 to `MAX_TCP_KEEPIDLE` seconds (`include/net/tcp.h`). Beyond that
-/// setsockopt(2) fails with EINVAL.
+/// The range that Linux accepts for `TCP_KEEPIDLE`: from 1 to `MAX_TCP_KEEPIDLE` seconds (`include/net/tcp.h`). Outside
+/// it setsockopt(2) fails with EINVAL.
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
 const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(32_767);
 
@@ -47,22 +47,22 @@ impl Os {
         Ok(Self { poll, events: Events::with_capacity(EVENTS), waker })
     }
 
-    /// The address of a socket that was made elsewhere. The error says why it is of no use.
+    /// The address of a socket that was made elsewhere. The error says why it cannot be used.
     pub(crate) fn addr_of_listener(listener: &net::TcpListener) -> Result<SocketAddr, String> {
-        // Kernels without this option tell when `accept` is called.
+        // On kernels without this option `accept` fails.
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
         if !SockRef::from(listener).is_listener().unwrap_or(false) {
             let addr = listener.local_addr().map_or_else(|_| "?".to_owned(), |it| it.to_string());
             return Err(format!(
-                "the inherited socket on {addr} does not listen: call listen(2) on it before it is handed over"
+                "the inherited socket on {addr} does not listen: call listen(2) on it before passing it on"
             ));
         }
         listener.local_addr().map_err(|error| {
-            format!("the inherited socket is none of TCP: getsockname failed: {error}")
+            format!("the inherited socket is not a TCP socket: getsockname failed: {error}")
         })
     }
 
-    /// Accepts from a socket that was made elsewhere and listens.
+    /// Accepts connections from a listening socket that was made elsewhere.
     pub(crate) fn adopt(
         &mut self,
         listener: net::TcpListener,
@@ -134,7 +134,7 @@ impl Net for Os {
         Instant::now()
     }
 
-    /// The soft limit, of getrlimit(2): it needs no `/proc`.
+    /// The soft limit of getrlimit(2). It does not need `/proc`.
     fn descriptor_limit(&self) -> Option<usize> {
         #[cfg(unix)]
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -178,7 +178,7 @@ impl Net for Os {
     }
 
     /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for non-blocking
-    /// 2. `setsockopt`: `TCP_NODELAY`, and if asked for `SO_KEEPALIVE` and `TCP_KEEPIDLE`
+    /// 2. `setsockopt`: `TCP_NODELAY`, and on request `SO_KEEPALIVE` and `TCP_KEEPIDLE`
     /// 3. `bind`, if a source is given
     /// 4. `connect`
     fn connect(
@@ -203,8 +203,8 @@ impl Net for Os {
             return Err(error);
         }
         match stream.peer_addr() {
-            // A port of this machine that nobody listens on may be given to the very socket that calls it,
-            // and TCP lets it meet itself (RFC 9293, 3.5, simultaneous open).
+            // If no socket listens on a local port, the system may assign that port to the connecting socket itself.
+            // TCP then connects the socket to itself (RFC 9293, 3.5, simultaneous open).
             Ok(peer) if stream.local_addr()? == peer => Err(ErrorKind::ConnectionRefused.into()),
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
@@ -236,13 +236,13 @@ impl Net for Os {
     }
 
     fn close(&mut self, stream: TcpStream) {
-        // close(2) takes the descriptor out of epoll too: one system call, not two.
+        // close(2) also removes the descriptor from epoll: one system call, not two.
         drop(stream);
     }
 
     fn reset(&mut self, stream: TcpStream) {
-        // A linger time of zero makes close(2) send a RST (RFC 1122, 4.2.2.13, and socket(7)). If it
-        // is refused the socket is dead already.
+        // A linger time of zero makes close(2) send a RST (RFC 1122, 4.2.2.13, and socket(7)). If setting it fails,
+        // the socket is dead already.
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         drop(stream);
     }
@@ -254,8 +254,8 @@ impl Wake for Waker {
     }
 }
 
-/// `sendmsg` instead of `writev`, which cannot be told to raise no SIGPIPE: a Rust program ignores that
-/// signal, but a program of another language that this library is part of may not.
+/// `sendmsg` instead of `writev`, which cannot suppress SIGPIPE. A Rust program ignores that signal, but a program in
+/// another language that uses this library may not.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn send_many(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     const MSG_NOSIGNAL: i32 = 0x4000;
@@ -267,9 +267,8 @@ fn send_many(mut stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize
     stream.write_vectored(slices)
 }
 
-/// Both directions at once: with edges that costs no later `epoll_ctl`, and pausing is only a flag.
-/// Urgent data is watched for too, because recv(2) stops at its mark, so that a short read behind
-/// which bytes wait looks like an empty socket.
+/// Both directions at once. With edges this needs no later `epoll_ctl`, and pausing is only a flag. Urgent data is
+/// watched too, because recv(2) stops at its mark: a short read before the mark looks like an empty socket.
 fn interest() -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -289,12 +288,12 @@ fn translate(event: &mio::event::Event) -> Event {
     }
 }
 
-/// A socket that has an address and its options, and does not listen yet:
+/// A socket with its options and its address, which does not listen yet:
 ///
 /// 1. `socket`, with `SOCK_CLOEXEC`
 /// 2. `fcntl` for non-blocking
-/// 3. `setsockopt`: `IPV6_V6ONLY`, `SO_REUSEADDR`, `TCP_NODELAY`, and if asked for `SO_REUSEPORT`,
-///    `SO_KEEPALIVE` and `TCP_KEEPIDLE`
+/// 3. `setsockopt`: `IPV6_V6ONLY`, `SO_REUSEADDR`, `TCP_NODELAY`, and on request `SO_REUSEPORT`, `SO_KEEPALIVE` and
+///    `TCP_KEEPIDLE`
 /// 4. `bind`
 fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> Result<Socket, StepError> {
     let socket = new_socket(addr)?;
@@ -305,12 +304,12 @@ fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> Result<Socket, Ste
 
 fn set_options(socket: &Socket, addr: SocketAddr, options: &ListenOptions) -> io::Result<()> {
     if addr.is_ipv6() {
-        // Said either way: the system's default can be changed (net.ipv6.bindv6only).
+        // Set in both cases, because the system's default can be changed (net.ipv6.bindv6only).
         socket.set_only_v6(options.only_v6)?;
     }
-    // On Windows SO_REUSEADDR would let another program take the port over.
+    // On Windows SO_REUSEADDR would let another program take over the port.
     #[cfg(unix)]
-    // A server that was killed can start again at once, though connections are in TIME_WAIT (socket(7)).
+    // A killed server can restart at once, although connections are in TIME_WAIT (socket(7)).
     socket.set_reuse_address(true)?;
     #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
     if options.reuse_port {
@@ -340,8 +339,8 @@ fn new_socket(addr: SocketAddr) -> Result<Socket, StepError> {
     Ok(socket)
 }
 
-/// Whether connect(2) goes on by itself: a signal does not end it either. On UNIX EAGAIN is something else, a
-/// lack of memory.
+/// Whether connect(2) continues in the background. A signal does not end it either. On Unix EAGAIN means something
+/// else: a lack of memory.
 fn is_under_way(error: &io::Error) -> bool {
     #[cfg(unix)]
     let goes_on = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::INPROGRESS);
@@ -362,7 +361,7 @@ fn pack(token: Token) -> mio::Token {
     mio::Token((tag as usize) << 32 | slot as usize)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "takes apart what pack has put together")]
+#[expect(clippy::cast_possible_truncation, reason = "the inverse of pack")]
 fn unpack(token: mio::Token) -> Token {
     let (slot, tag) = (token.0 as u32, (token.0 >> 32) as u32);
     match slot.checked_sub(FIRST_LISTENER) {
@@ -415,7 +414,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn keep_alive_times_that_linux_does_not_take_are_brought_to_those_that_it_does() {
+    fn keep_alive_times_that_linux_refuses_are_brought_into_its_range() {
         let os = &mut Os::new().unwrap();
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         for (asked, set) in [

@@ -1,8 +1,8 @@
 use crate::{BoxError, Conn, Handler, Input};
 
-/// Sends back all that it gets ([RFC 862](https://www.rfc-editor.org/rfc/rfc862)).
+/// Sends back everything that it receives ([RFC 862](https://www.rfc-editor.org/rfc/rfc862)).
 ///
-/// A client that has finished sending gets the rest of its bytes, then a FIN.
+/// When a client finishes sending, it receives the rest of its bytes and then a FIN.
 ///
 /// # Examples
 /// ```no_run

@@ -1,4 +1,4 @@
-//! Handlers that are ready to use.
+//! Ready-made handlers.
 
 mod echo;
 

@@ -79,18 +79,22 @@ fn assert_polite(peer: &Peer, heard: &RefCell<Vec<String>>, reason: &str) {
 fn a_connection_that_the_library_closes_has_its_last_words_whatever_the_reason() {
     let quiet = |_: &mut Conn<'_>| Ok(());
     let cases: [(Config, Act, &str); 5] = [
-        (Config::new().idle_timeout(Some(SECOND)), |_, _| {}, "nothing came for 1s"),
-        (Config::new().first_byte_timeout(Some(SECOND)), |_, _| {}, "not a byte came within 1s"),
-        (Config::new().max_age(Some(SECOND)), |_, _| {}, "it had reached the age of 1s"),
+        (Config::new().idle_timeout(Some(SECOND)), |_, _| {}, "the peer sent nothing for 1s"),
+        (Config::new().first_byte_timeout(Some(SECOND)), |_, _| {}, "no byte arrived within 1s"),
+        (
+            Config::new().max_age(Some(SECOND)),
+            |_, _| {},
+            "the connection reached its maximum age of 1s",
+        ),
         (
             Config::new().max_input(100),
             |_, peer| assert!(peer.send(&[b'x'; 200])),
-            "the handler left more than 100 bytes of input untaken",
+            "the handler left more than 100 bytes of input unread",
         ),
         (
             Config::new(),
             |world, _| world.handle().drain(5 * SECOND),
-            "the server drains, and nothing was left to do",
+            "the server drained, and the connection was idle",
         ),
     ];
     for (config, act, reason) in cases {
@@ -130,7 +134,7 @@ fn the_reason_stays_though_the_handler_closes_or_fails_in_its_last_words() {
     for also in acts {
         let (mut world, peer, heard) = start(Config::new().idle_timeout(Some(SECOND)), also);
         let _ = world.run_for(9 * SECOND);
-        assert_polite(&peer, &heard, "nothing came for 1s");
+        assert_polite(&peer, &heard, "the peer sent nothing for 1s");
     }
 }
 

@@ -132,11 +132,9 @@ fn addresses_are_tried_in_turn_and_only_the_last_failure_is_one() {
     let _ = world.run_for(11 * SECOND);
     assert_eq!(
         diary.take(),
-        [
-            "#2 failed: it could not be opened: 10.0.0.1:7: connect failed: Network is unreachable (os \
+        ["#2 failed: cannot connect: 10.0.0.1:7: connect failed: Network is unreachable (os \
           error 101), 10.0.0.2:7: connect failed: Connection refused (os error 111), 10.0.0.3:7: \
-          connect failed: timed out"
-        ]
+          connect failed: timed out"]
     );
     assert_eq!(world.open_sockets(), 1);
     let _ = world.run_for(200 * SECOND);
@@ -168,8 +166,8 @@ fn with_no_address_or_no_time_it_fails_but_not_at_once() {
     assert_eq!(
         diary.take(),
         [
-            "#1 failed: it could not be opened: there is no address to connect to",
-            "#2 failed: it could not be opened: no time to try any of 1 addresses"
+            "#1 failed: cannot connect: there is no address to connect to",
+            "#2 failed: cannot connect: no time to try any of 1 addresses"
         ]
     );
     assert_eq!(world.stats().open, 0);
@@ -461,8 +459,8 @@ fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
         diary.take(),
         [
             "#2 open out 10.0.0.2",
-            "#2 close: the server drains, and nothing was left to do",
-            "#1 failed: it was still busy when the server had drained for 3s"
+            "#2 close: the server drained, and the connection was idle",
+            "#1 failed: the connection was still busy when the drain timed out after 3s"
         ]
     );
     let report = world.report().unwrap();

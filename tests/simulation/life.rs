@@ -553,9 +553,9 @@ fn draining_tells_each_once_closes_who_is_quiet_and_waits_for_who_is_not() {
         "drain #1",
         "drain #2",
         "drain #3",
-        "close #1: the server drains, and nothing was left to do",
-        "close #2: the server drains, and nothing was left to do",
-        "close #3: it was still busy when the server had drained for 30s",
+        "close #1: the server drained, and the connection was idle",
+        "close #2: the server drained, and the connection was idle",
+        "close #3: the connection was still busy when the drain timed out after 30s",
     ];
     assert_eq!(*lines.borrow(), expected);
 }

@@ -152,13 +152,13 @@ fn assert_deadline(set: fn(Config, Duration) -> Config, act: fn(&Peer), expected
 #[test]
 fn a_listeners_first_byte_deadline_is_its_own() {
     let set = |config: Config, time| config.first_byte_timeout(Some(time));
-    assert_deadline(set, |_| {}, "not a byte came");
+    assert_deadline(set, |_| {}, "no byte arrived");
 }
 
 #[test]
 fn a_listeners_idle_deadline_is_its_own() {
     let set = |config: Config, time| config.idle_timeout(Some(time));
-    assert_deadline(set, |peer| assert!(peer.send(b"x\n")), "nothing came");
+    assert_deadline(set, |peer| assert!(peer.send(b"x\n")), "the peer sent nothing");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_listeners_write_deadline_is_its_own() {
         peer.read(Reading::Never);
         peer.send(b"flood\n");
     };
-    assert_deadline(set, stall, "took nothing");
+    assert_deadline(set, stall, "read none of the queued bytes");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_newcomer_that_says_nothing_ends_by_the_first_byte_deadline_and_one_that_spe
     assert_eq!(world.stats().open, 2);
     assert!(world.run_for(60 * SECOND).is_continue());
     assert_eq!((silent.ending(), speaking.ending()), (Some(Ending::Fin), None));
-    assert_eq!(ends.reasons(), ["not a byte came within 10s"]);
+    assert_eq!(ends.reasons(), ["no byte arrived within 10s"]);
     assert_eq!(world.stats().expired.first_byte, 1);
 }
 
@@ -114,7 +114,7 @@ fn an_idle_deadline_counts_from_the_last_byte() {
     assert!(world.run_for(60 * SECOND).is_continue());
     peer.close();
     assert!(world.run_until_still().is_continue());
-    assert_eq!(ends.reasons(), ["nothing came for 30s"]);
+    assert_eq!(ends.reasons(), ["the peer sent nothing for 30s"]);
     assert_about(ends.ages()[0], 9 * 20 * SECOND + 30 * SECOND + 5 * SECOND); // it lingers, too
 }
 
@@ -163,7 +163,7 @@ fn row_21_a_peer_that_is_gone_without_a_word_is_gone_by_its_deadline() {
     assert!(world.run_for(100 * SECOND).is_continue());
     assert_eq!(
         ends.reasons(),
-        ["the peer took nothing of what was queued for 20s", "nothing came for 60s"]
+        ["the peer read none of the queued bytes for 20s", "the peer sent nothing for 60s"]
     );
     assert_about(ends.ages()[0], 20 * SECOND);
     assert_about(ends.ages()[1], 65 * SECOND); // its FIN is not answered, so it lingers
@@ -199,7 +199,11 @@ fn row_22_those_who_trickle_a_byte_now_and_then_are_gone_by_their_age() {
         assert!(world.run_for(10 * SECOND).is_continue());
     }
     assert!(peers.iter().all(|peer| peer.ending() == Some(Ending::Fin)));
-    assert!(ends.reasons().iter().all(|reason| reason == "it had reached the age of 100s"));
+    assert!(
+        ends.reasons()
+            .iter()
+            .all(|reason| reason == "the connection reached its maximum age of 100s")
+    );
     let (first, last) = (ends.ages()[0], ends.ages()[499]);
     // They linger for five seconds, too.
     assert!(first < 97 * SECOND && last > 102 * SECOND, "{first:?} to {last:?}: spread");
@@ -244,7 +248,7 @@ fn deadlines_change_while_it_runs() {
     assert!(world.run_for(10 * SECOND).is_continue());
     assert_eq!(world.stats().open, 1, "it still has ten seconds");
     assert!(world.run_for(30 * SECOND).is_continue());
-    assert_eq!(ends.reasons(), ["nothing came for 120s"]);
+    assert_eq!(ends.reasons(), ["the peer sent nothing for 120s"]);
 }
 
 // Memory:

@@ -335,7 +335,7 @@ fn row_08_at_the_cap_the_one_who_was_silent_longest_makes_room() {
     assert_eq!(newcomer.received(), b"hello");
     let endings: Vec<_> = old.iter().map(Peer::ending).collect();
     assert_eq!(endings, [None, Some(Ending::Fin), None]);
-    assert!(diary.borrow().contains(&"close it had to make room for another".to_owned()));
+    assert!(diary.borrow().contains(&"close evicted to make room for a new connection".to_owned()));
     assert_eq!(world.stats().evicted, 1);
 }
 

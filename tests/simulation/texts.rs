@@ -236,7 +236,7 @@ fn a_reason_that_is_printed_names_its_cause() {
     assert_eq!(
         *ends.borrow(),
         [
-            "it could not be opened: 10.0.0.9:9: connect failed: Connection refused (os error 111)",
+            "cannot connect: 10.0.0.9:9: connect failed: Connection refused (os error 111)",
             "the connection failed: Connection reset by peer (os error 104)",
         ]
     );

@@ -178,7 +178,7 @@ fn sockets_that_do_not_listen_are_refused_with_what_is_missing() {
     let addr = bound.local_addr().unwrap().as_socket().unwrap();
     let says = |addr: &str| {
         format!(
-            "the inherited socket on {addr} does not listen: call listen(2) on it before it is handed over"
+            "the inherited socket on {addr} does not listen: call listen(2) on it before passing it on"
         )
     };
     assert_eq!(refusal(bound), says(&addr.to_string()));
@@ -200,7 +200,9 @@ fn sockets_that_do_not_listen_are_refused_with_what_is_missing() {
     let name = format!("readyloop-test-{}", std::process::id());
     let addr = unix::net::SocketAddr::from_abstract_name(name).unwrap();
     let unix = UnixListener::bind_addr(&addr).unwrap();
-    assert!(refusal(unix).starts_with("the inherited socket is none of TCP: getsockname failed: "));
+    assert!(
+        refusal(unix).starts_with("the inherited socket is not a TCP socket: getsockname failed: ")
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The system calls of the server.
+//! The server's system calls.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use super::kernel::{Action, Change, Kernel, LinkId, Listener};
 use super::link::{ServerEnd, Watched};
 
-/// Errors of accept(2) that pass: ECONNABORTED, EPERM, EPROTO, ENOPROTOOPT, ENETDOWN, EHOSTDOWN,
-/// ENONET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EMFILE, ENFILE, ENOMEM, ENOBUFS.
+/// Errors of accept(2) that are not fatal: ECONNABORTED, EPERM, EPROTO, ENOPROTOOPT, ENETDOWN, EHOSTDOWN, ENONET,
+/// EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EMFILE, ENFILE, ENOMEM, ENOBUFS.
 const ACCEPT_ERRORS: [i32; 14] = [103, 1, 71, 92, 100, 112, 64, 113, 101, 110, 24, 23, 12, 105];
 const ENOMEM: i32 = 12;
 const EINVAL: i32 = 22;
@@ -52,7 +52,7 @@ impl Kernel {
         }
     }
 
-    /// Shuts a listener down under its owner: from now on `accept` fails with EINVAL.
+    /// Shuts a listener down under its owner. From now on `accept` fails with EINVAL.
     pub(super) fn break_listener(&mut self, addr: SocketAddr) {
         let due = self.due();
         if let Some(index) = self.listener_at(addr) {
@@ -105,7 +105,7 @@ impl Kernel {
             return Err(io::Error::from_raw_os_error(error));
         }
         self.links[id].watched = Some(watched);
-        self.owe(id, Change::HungUp); // what is so already is told too, armed or not
+        self.owe(id, Change::HungUp); // a new registration reports the current state, armed or not
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl Kernel {
             (self.rng.happens(self.faults.read_blocks), self.rng.happens(self.faults.short_read));
         let link = &mut self.links[id];
         if link.queue.is_empty() {
-            // Behind a FIN the error is only told to who asks for SO_ERROR.
+            // After a FIN only SO_ERROR returns the error.
             if !link.fin_at_server
                 && let Some(error) = link.error.take()
             {

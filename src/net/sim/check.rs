@@ -1,4 +1,4 @@
-//! One test, many seeds.
+//! A test that runs for many seeds.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,17 +16,17 @@ use super::world::World;
 use crate::config::Config;
 use crate::handler::Handler;
 
-/// Runs a test once for each seed, in a network that has other faults each time.
+/// Runs a test once for each seed. Each seed draws other faults for the network.
 ///
-/// [`Run::world`] makes the world, with faults that cost no byte and no connection ([`Faults::harmless`]): so a test can
-/// assert that everything arrives. Whatever else the test draws should come from [`Run::rng`], so that the seed
-/// repeats it.
+/// [`Run::world`] makes the world. Its faults cost no byte and no connection ([`Faults::harmless`]), so a test can
+/// assert that everything arrives. Draw all other random values of the test from [`Run::rng`], so that the seed repeats
+/// them.
 ///
-/// The test fails if it panics, and if a callback of the handler does: see [`World::allow_panics`]. Then the
-/// message names the seed, the faults, the virtual time and how to replay. Two variables of the environment:
+/// The test fails if it panics, or if a callback of the handler panics (see [`World::allow_panics`]). The message names
+/// the seed, the faults, the virtual time and the command for a replay. Two environment variables change the seeds:
 ///
-/// - `READYLOOP_SEED=17` runs that seed alone, and prints the log of the reactor with the virtual time.
-/// - `READYLOOP_SEEDS=100000` runs so many seeds instead, from the first one on.
+/// - `READYLOOP_SEED=17` runs only this seed, and prints the log of the reactor with the virtual time.
+/// - `READYLOOP_SEEDS=100000` runs this many seeds, from the first one of the range on.
 ///
 /// # Panics
 /// If the test fails for a seed.
@@ -52,7 +52,7 @@ use crate::handler::Handler;
 pub fn check(seeds: Range<u64>, mut test: impl FnMut(&mut Run)) {
     let seeds = match (variable("READYLOOP_SEED"), variable("READYLOOP_SEEDS")) {
         (Some(seed), _) => {
-            let _ = print_log(::log::LevelFilter::Trace); // or the test has a logger of its own
+            let _ = print_log(::log::LevelFilter::Trace); // fails if the test has its own logger
             seed..seed.saturating_add(1)
         }
         (None, Some(count)) => seeds.start..seeds.start.saturating_add(count),
@@ -76,7 +76,7 @@ pub struct Run {
     seed: u64,
     rng: Rng,
     faults: Faults,
-    /// Of the worlds that were made, to tell of them if the test fails.
+    /// Those of the worlds that were made, for the message of a failure.
     kernels: Vec<Rc<RefCell<Kernel>>>,
 }
 
@@ -93,18 +93,18 @@ impl Run {
         self.seed
     }
 
-    /// Chance of this seed, for what the test itself draws.
+    /// The random numbers of this seed, for values that the test draws.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
     }
 
-    /// The faults that this seed has drawn. [`World::set_faults`] sets others.
+    /// The faults that this seed has drawn. [`World::set_faults`] replaces them.
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// A world of this seed and with its faults, as [`World::new`] makes it.
+    /// Makes a world with this seed and its faults, as [`World::new`] does.
     ///
     /// # Panics
     /// If settings contradict each other.
@@ -113,10 +113,10 @@ impl Run {
         self.world_of_many(config, 1, |_| handler.take().expect("there is one reactor"))
     }
 
-    /// A world of this seed and with its faults, as [`World::of_many`] makes it.
+    /// Makes a world with this seed and its faults, as [`World::of_many`] does.
     ///
     /// # Panics
-    /// If settings contradict each other, or there is to be no reactor.
+    /// If settings contradict each other, or if `reactors` is 0.
     pub fn world_of_many<H: Handler>(
         &mut self,
         config: Config,
@@ -130,7 +130,7 @@ impl Run {
         world
     }
 
-    /// What a test that fails says.
+    /// The message of a test that fails.
     fn failure(&self, payload: &(dyn Any + Send)) -> String {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());

@@ -1,4 +1,4 @@
-//! Connections that the server opens outward.
+//! Outward connections of the server.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,8 +21,8 @@ const ENETUNREACH: i32 = 101;
 const ENOBUFS: i32 = 105;
 const EHOSTUNREACH: i32 = 113;
 
-/// Errors that come at once, each with the system call that fails by it. Those of bind(2) come last: without a
-/// source address it is not called.
+/// Errors that are returned at once, each with the system call that fails. Those of bind(2) are last, because bind(2)
+/// is only called with a source address.
 const CONNECT_ERRORS: [(&str, i32); 20] = [
     ("socket", EACCES),
     ("socket", EAFNOSUPPORT),
@@ -50,10 +50,10 @@ const OF_BIND: usize = 5;
 const ETIMEDOUT: i32 = 110;
 const ECONNREFUSED: i32 = 111;
 
-/// Where connections come from that have no source address.
+/// The local address of connections without a source address.
 const OWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 254)), 0);
 
-/// A call that nobody answers is given up after this (tcp(7), `tcp_syn_retries`).
+/// A connection attempt without an answer fails after this time, in nanoseconds (tcp(7), `tcp_syn_retries`).
 const NO_ANSWER: u64 = 127_000_000_000;
 
 impl Kernel {
@@ -83,7 +83,7 @@ impl Kernel {
         Ok(id)
     }
 
-    /// What the next call fails with, if it does.
+    /// The error of the next connection attempt, if it fails at once.
     fn connect_error(
         &mut self,
         to: SocketAddr,
@@ -107,13 +107,13 @@ impl Kernel {
 
     pub(super) fn answer(&mut self, id: LinkId) {
         if self.links[id].server != ServerEnd::Calling {
-            return; // nobody waits for it any more
+            return; // the server has closed the socket
         }
         match self.answer_of(self.links[id].peer_addr) {
             Answer::Takes => {
                 self.links[id].server = ServerEnd::Open;
                 self.called.push(id);
-                self.owe(id, Change::HungUp); // whatever is armed
+                self.owe(id, Change::HungUp); // armed or not
                 self.start_to_server(id);
             }
             Answer::Refuses | Answer::IsUnreachable => self.fails(id, ECONNREFUSED),

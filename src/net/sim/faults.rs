@@ -1,10 +1,10 @@
-//! What can go wrong, and how often.
+//! Faults of the simulated network, and how often they happen.
 
 use std::time::Duration;
 
 use super::rng::Rng;
 
-/// How often each fault of the simulated network happens. A chance is a number of 256: 0 is never,
+/// How often each fault of the simulated network happens. Fields of type `u8` are probabilities in 256ths: 0 is never,
 /// 255 nearly always.
 ///
 /// # Examples
@@ -17,59 +17,58 @@ use super::rng::Rng;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
-    /// A read returns part of what is there; the rest arrives a moment later.
+    /// A read returns a part of the available bytes. The rest arrives a moment later.
     pub short_read: u8,
-    /// A write takes part of what fits; there is room again a moment later.
+    /// A write takes a part of the bytes that fit. There is room again a moment later.
     pub short_write: u8,
-    /// A read finds nothing although something is about to be there.
+    /// A read returns `WouldBlock` although bytes are available. They arrive a moment later.
     pub read_blocks: u8,
-    /// A write finds no room although there is about to be some.
+    /// A write returns `WouldBlock` although there is room. There is room again a moment later.
     pub write_blocks: u8,
-    /// `accept` finds nobody although somebody is about to be there.
+    /// `accept` returns `WouldBlock` although a connection waits. It arrives a moment later.
     pub accept_blocks: u8,
-    /// Any call is interrupted by a signal (EINTR).
+    /// A signal interrupts a call (EINTR).
     pub interrupted: u8,
-    /// An event comes for a connection to which nothing has happened.
+    /// An event is delivered for a connection to which nothing has happened.
     pub spurious: u8,
-    /// An event comes twice in a batch.
+    /// An event is delivered twice in a batch.
     pub doubled: u8,
-    /// An event comes late, by up to ten times the latency and 50 ms at most, and so out of order.
+    /// An event is delivered late, by up to ten latencies and at most 50 ms, and so out of order.
     pub delayed: u8,
-    /// An event comes for a socket that was closed before (epoll(7), question 6).
+    /// An event is delivered for a socket that is already closed (epoll(7), question 6).
     pub stale: u8,
-    /// `accept` fails with one of the errors of accept(2), the fatal ones aside.
+    /// `accept` fails with an error of accept(2) that is not fatal.
     pub accept_error: u8,
-    /// A connection outward fails at once, with one of the errors of socket(2), bind(2) (if it has a source
-    /// address) or connect(2).
+    /// An outward connection fails at once, with an error of socket(2), connect(2), or, with a source address, bind(2).
     pub connect_error: u8,
-    /// Registering a socket is refused (ENOSPC, ENOMEM).
+    /// Registering a socket fails (ENOSPC, ENOMEM).
     pub register_refused: u8,
-    /// The process sleeps between two turns, for up to a minute; then it is awake for at least as long. Deadlines
-    /// may have passed for those whose bytes another fault holds up.
+    /// The process sleeps between two turns, for up to a minute. Then it is awake for at least as long. Meanwhile
+    /// deadlines may pass for peers whose bytes are held up by other faults.
     pub time_jump: u8,
-    /// A reading of the monotonic clock is up to 10 ms behind the time, and so may be behind the reading before.
+    /// A reading of the monotonic clock is up to 10 ms behind the time, and possibly behind the previous reading.
     pub clock_behind: u8,
     /// Bytes arrive and peers act between two calls of the reactor, not only while it waits.
     pub meanwhile: u8,
-    /// The most events of connections that one wait brings. At least 1.
+    /// How many events of connections one wait returns at most. At least 1.
     pub batch: usize,
-    /// A RST destroys what its receiver has not read yet.
+    /// A RST destroys the bytes that its receiver has not read yet.
     pub reset_destroys: u8,
-    /// What is sent at once arrives in pieces.
+    /// Bytes that are sent at once arrive in pieces.
     pub split: u8,
-    /// Segments are a few bytes long.
+    /// Whether segments are a few bytes long.
     pub tiny_segments: bool,
-    /// The longest way from one end to the other.
+    /// The maximum latency of one way.
     pub latency: Duration,
-    /// What each socket buffers in each direction, in bytes. At least 1.
+    /// The size of each socket buffer in each direction, in bytes. At least 1.
     pub buffer: usize,
-    /// A partial read or write uses the readiness up, as with epoll and kqueue. If not, only
-    /// `WouldBlock` does, which is all that mio promises on every system.
+    /// Whether a partial read or write uses up the readiness, as with epoll and kqueue. If not, only `WouldBlock` does:
+    /// this is all that mio promises on every system.
     pub partial_means_blocked: bool,
 }
 
 impl Faults {
-    /// A network that does what one expects, with a millisecond of latency.
+    /// No faults, and a latency of one millisecond.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -99,11 +98,11 @@ impl Faults {
         }
     }
 
-    /// A mix that is drawn anew: about half of the faults do not happen at all, the others rarely or
-    /// often, so that rare combinations occur (swarm testing: Groce and others, 2012).
+    /// Draws a new mix of faults. About half of the faults do not happen at all, the others happen rarely or often, so
+    /// that rare combinations occur (swarm testing: Groce and others, 2012).
     ///
-    /// Some of these cost connections or bytes. [`harmless`](Self::harmless) has none of them, so that a test can
-    /// assert that everything arrives. Whatever is drawn, a connection moves some kilobytes a minute.
+    /// Some of the faults cost connections or bytes. [`harmless`](Self::harmless) leaves these out, so that a test can
+    /// assert that everything arrives. In each mix a connection transfers some kilobytes a minute.
     #[must_use]
     pub fn swarm(rng: &mut Rng) -> Self {
         let mut chance = |most: u64| {
@@ -138,17 +137,17 @@ impl Faults {
         .with_progress()
     }
 
-    /// A way takes at most as many milliseconds as it carries bytes: or hours would not be enough for a few
-    /// kilobytes.
+    /// Limits the latency to as many milliseconds as a segment carries bytes. Otherwise hours would not be enough for a
+    /// few kilobytes.
     fn with_progress(self) -> Self {
         let carried = if self.tiny_segments { self.buffer.min(4) } else { self.buffer };
         let most = Duration::from_millis(carried as u64);
         Self { latency: self.latency.min(most), ..self }
     }
 
-    /// A [`swarm`](Self::swarm) without what costs a connection or a byte that arrives otherwise: no socket is
-    /// refused, no connection outward fails by itself, no RST destroys what had arrived, and the process does not
-    /// sleep until deadlines have passed.
+    /// A [`swarm`](Self::swarm) without faults that cost a connection or bytes: registering never fails, no outward
+    /// connection fails by itself, no RST destroys bytes that had arrived, and the process does not sleep past
+    /// deadlines.
     ///
     /// # Examples
     /// ```
@@ -168,8 +167,8 @@ impl Faults {
         }
     }
 
-    /// These, but nothing goes wrong any more: for the end of a test, when all that is owed has to
-    /// arrive. What the network is like stays.
+    /// The same network without faults: for the end of a test, when everything that is owed must arrive. The latency,
+    /// the buffers and the segments stay as they are.
     #[must_use]
     pub fn calmed(&self) -> Self {
         Self {

@@ -1,5 +1,4 @@
-//! The simulated system: time, and the edges that it tells of. Its calls and its wires have files of
-//! their own.
+//! The simulated system: its time and its edges. The system calls and the wires have their own files.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -13,16 +12,16 @@ use super::log::set_time;
 use super::rng::Rng;
 use crate::net::{Event, Token};
 
-/// Names a link for ever: links are never removed.
+/// Identifies a link for ever: links are never removed.
 pub(super) type LinkId = usize;
 
-/// What one turn of the reactor takes, so that time goes on even if it never waits.
+/// The duration of a turn of the reactor, in nanoseconds. So time passes even if the reactor never waits.
 const TURN: u64 = 1_000;
 
-/// How long the process sleeps at most.
+/// How long the process sleeps at most, in nanoseconds.
 const LONGEST_SLEEP: u64 = 60_000_000_000;
 
-/// How far a reading of the clock can be behind the time.
+/// How far a reading of the clock can be behind the time, in nanoseconds.
 const MOST_BEHIND: u64 = 10_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +53,7 @@ pub(super) struct Listener {
     pub(super) edge: Option<u64>,
     pub(super) open: bool,
     pub(super) shut_down: bool,
-    /// What every `accept` fails with, whoever is in the queue.
+    /// The error of every `accept`, whatever the queue contains.
     pub(super) fails: Option<i32>,
 }
 
@@ -62,38 +61,38 @@ pub(super) struct Listener {
 pub(super) struct Kernel {
     /// Nanoseconds since the world began.
     pub(super) now: u64,
-    /// How far the clock that reactors read has stepped back, in nanoseconds.
+    /// How far the reactors' clock has stepped back, in nanoseconds.
     pub(super) stepped_back: u64,
-    /// Until when the process does not sleep again.
+    /// The process does not sleep again before this time.
     awake_until: u64,
-    /// How long the reactor that makes a turn now is busy behind it, in nanoseconds.
+    /// How long the reactor whose turn it is stays busy after the turn, in nanoseconds.
     pub(super) stall: u64,
     pub(super) rng: Rng,
     pub(super) faults: Faults,
     pub(super) links: Vec<Link>,
-    /// A hash over all that has happened, word by word in the manner of FNV-1a.
+    /// A hash over everything that has happened, computed like FNV-1a but word by word.
     pub(super) trace: u64,
     /// How many bytes the server has read and written.
     pub(super) traffic: (u64, u64),
-    /// How often it has called to do so.
+    /// How many calls of read and write the server has made.
     pub(super) calls: (u64, u64),
     /// How many sockets the server may hold, its listeners included.
     pub(super) descriptors: Option<usize>,
-    /// What the next calls of `accept` fail with.
+    /// The errors of the next calls of `accept`.
     pub(super) accept_errors: VecDeque<i32>,
-    /// What the next connections outward fail with.
+    /// The errors of the next outward connections.
     pub(super) connect_errors: VecDeque<(&'static str, i32)>,
-    /// All addresses that were tried.
+    /// All addresses that the server has tried to connect to.
     pub(super) calls_out: Vec<Call>,
     /// How often a reactor has waited.
     pub(super) waits: u64,
-    /// Who is there to be called.
+    /// How each address answers outward connections.
     pub(super) answers: HashMap<SocketAddr, Answer>,
-    /// Those that were, and have taken it.
+    /// The outward connections that were accepted.
     pub(super) called: Vec<LinkId>,
     pub(super) listeners: Vec<Listener>,
     agenda: BinaryHeap<Reverse<(u64, u64, Action)>>,
-    /// Links with an edge owed; may name one twice, or in vain.
+    /// Links with an edge owed. A link may be listed twice, or without one.
     owed: Vec<LinkId>,
     pub(super) stale: Vec<Watched>,
     sequence: u64,
@@ -129,21 +128,21 @@ impl Kernel {
         }
     }
 
-    /// How many sockets the server holds, its listeners aside.
+    /// How many sockets the server holds, without its listeners.
     pub(super) fn open_sockets(&self) -> usize {
         let is_held = |link: &&Link| matches!(link.server, ServerEnd::Open | ServerEnd::Calling);
         self.links.iter().filter(is_held).count()
     }
 
-    /// Whether it may hold no more.
+    /// Whether the server may open no further socket.
     pub(super) fn is_out_of_descriptors(&self) -> bool {
         let listeners = self.listeners.iter().filter(|listener| listener.open).count();
         self.descriptors.is_some_and(|most| self.open_sockets() + listeners >= most)
     }
 
-    /// What a reactor reads of its clock: the time, and how far that is to be put back.
+    /// The current time, and how far a reading of the clock is behind it.
     pub(super) fn read_clock(&mut self) -> (Duration, Duration) {
-        // Where it never happens no chance is drawn: the world goes as it would without.
+        // If the fault is off, no random number is drawn: the run is the same as without this feature.
         let chance = self.faults.clock_behind;
         let is_behind = chance > 0 && self.rng.happens(chance);
         let behind = if is_behind { self.rng.below(MOST_BEHIND) } else { 0 };
@@ -151,12 +150,12 @@ impl Kernel {
         (Duration::from_nanos(self.now), Duration::from_nanos(behind))
     }
 
-    /// The reactor that makes a turn now is busy for so long behind it, while the others go on.
+    /// Keeps the reactor whose turn it is busy for this time after the turn, while the other reactors continue.
     pub(super) fn stall(&mut self, nanos: u64) {
         self.stall = self.stall.saturating_add(nanos);
     }
 
-    /// Adds to the trace.
+    /// Adds an event to the trace.
     pub(super) fn note(&mut self, what: u64, detail: u64) {
         self.mix([what, detail, self.now]);
     }
@@ -180,8 +179,8 @@ impl Kernel {
         1 + self.rng.below(nanos(self.faults.latency))
     }
 
-    /// When something happens next without anybody's doing, if ever: of the edges, only those that are told to
-    /// some reactors.
+    /// When something happens next without an action of the test, if ever. Only edges for the reactors that `counts`
+    /// selects are considered.
     pub(super) fn next_time_of(&self, counts: impl Fn(&Watched) -> bool) -> Option<u64> {
         let agenda = self.agenda.peek().map(|Reverse((at, ..))| *at);
         let links = self.owed.iter().map(|link| &self.links[*link]);
@@ -192,7 +191,7 @@ impl Kernel {
         agenda.into_iter().chain(links).chain(listeners).min()
     }
 
-    /// Whether an edge can be told to this reactor now.
+    /// Whether an edge for this reactor can be delivered now.
     pub(super) fn has_events(&self, by: usize) -> bool {
         let is_due = |edge: Option<u64>| edge.is_some_and(|due| due <= self.now);
         let links = self.owed.iter().map(|link| &self.links[*link]);
@@ -203,7 +202,7 @@ impl Kernel {
                 .any(|listener| listener.open && listener.watched.by == by && is_due(listener.edge))
     }
 
-    /// Lets time pass on the wires and at the peers, step by step, while the server does nothing.
+    /// Lets time pass on the wires and at the peers, step by step. The server does nothing meanwhile.
     pub(super) fn pass(&mut self, until: u64) {
         while let Some(Reverse((at, _, action))) = self.agenda.peek().copied()
             && at <= until
@@ -225,7 +224,7 @@ impl Kernel {
         set_time(self.now);
     }
 
-    /// Something may happen between two calls of the server.
+    /// Lets something happen between two calls of the server, if the faults say so.
     pub(super) fn meanwhile(&mut self) {
         if self.rng.happens(self.faults.meanwhile) {
             let until = self.now.saturating_add(self.latency());
@@ -233,7 +232,7 @@ impl Kernel {
         }
     }
 
-    /// After the network has changed: all that was owed under the old one is owed under the new one.
+    /// Changes the network. Everything that was owed under the old faults is owed under the new ones.
     pub(super) fn set_faults(&mut self, faults: Faults) {
         self.faults = Faults { buffer: faults.buffer.max(1), ..faults };
         for id in 0..self.links.len() {
@@ -245,8 +244,7 @@ impl Kernel {
         }
     }
 
-    /// Owes an edge to whoever watches the link. That it comes is what the kernel promises; when,
-    /// is its own affair.
+    /// Owes an edge to the reactor that watches the link. The kernel promises that the edge is delivered, but not when.
     pub(super) fn owe(&mut self, id: LinkId, change: Change) {
         let due = self.due();
         let link = &mut self.links[id];
@@ -265,14 +263,14 @@ impl Kernel {
         }
     }
 
-    /// When an edge may be told that is owed from now on.
+    /// When an edge that is owed from now on is delivered.
     pub(super) fn due(&mut self) -> u64 {
         let late = self.rng.happens(self.faults.delayed);
         let most = nanos(self.faults.latency).saturating_mul(10).min(50_000_000);
         self.now.saturating_add(if late { self.rng.below(most) } else { 0 })
     }
 
-    /// The wait of the reactor `by`, which somebody may have woken.
+    /// The wait of the reactor `by`. `woken`: another thread has woken it.
     pub(super) fn poll(
         &mut self,
         by: usize,
@@ -314,7 +312,7 @@ impl Kernel {
                     self.pass(deadline);
                     return self.collect(by, events);
                 }
-                (_, None) => panic!("the reactor waits for ever: nothing will happen by itself"),
+                (_, None) => panic!("the reactor waits without a timeout, and no event is pending"),
             }
         }
     }
@@ -331,7 +329,7 @@ impl Kernel {
         }
     }
 
-    /// Moves the edges that are due into the batch, as far as they fit.
+    /// Moves the edges that are due into the batch, as many as fit.
     fn collect(&mut self, by: usize, events: &mut Vec<Event>) {
         let batch = self.faults.batch.max(1);
         for listener in &mut self.listeners {
@@ -357,7 +355,7 @@ impl Kernel {
         self.owed = owed;
     }
 
-    /// Does to a batch what a kernel may do.
+    /// Changes a batch in ways that a kernel may.
     fn disturb(&mut self, by: usize, events: &mut Vec<Event>) {
         if self.rng.happens(self.faults.spurious) && !self.links.is_empty() {
             let id = self.rng.size_below(self.links.len());
@@ -397,7 +395,7 @@ impl Kernel {
     }
 }
 
-/// A time in nanoseconds, which reach for 584 years.
+/// A duration in nanoseconds. The largest is 584 years.
 pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! One simulated connection, both its ends.
+//! A simulated connection with both its ends.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -6,91 +6,89 @@ use std::time::Duration;
 
 use crate::net::{Event, Token};
 
-/// Whom an edge is for.
+/// The receiver of an edge.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
     pub(super) by: usize,
     pub(super) token: Token,
 }
 
-/// How a peer reads what the server sends it.
+/// How a peer reads the bytes of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// As soon as it arrives. The default.
+    /// As soon as they arrive. The default.
     AtOnce,
-    /// At most so many bytes, again and again after so much time.
+    /// A number of bytes at most, at regular intervals.
     Slowly {
-        /// The most it reads at once. 0 is like never.
+        /// How many bytes it reads at once, at most. 0 is the same as [`Never`](Self::Never).
         bytes: usize,
-        /// The time between two reads.
+        /// The interval between two reads.
         every: Duration,
     },
-    /// Not at all; what arrives stays in its socket's buffer until that is full.
+    /// Not at all. Bytes that arrive stay in the peer's socket buffer until it is full.
     Never,
 }
 
-/// What becomes of a connection that the server opens outward, at the address that it calls.
+/// How an address answers an outward connection of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Somebody takes it: a [`Peer`](super::Peer), which
-    /// [`World::called`](super::World::called) lists.
+    /// The connection is accepted. [`World::called`](super::World::called) returns its [`Peer`](super::Peer).
     Takes,
-    /// Nobody listens: ECONNREFUSED. What an address does of which nothing is said.
+    /// The connection is refused: ECONNREFUSED. The default of each address.
     Refuses,
-    /// Nothing is heard of it. After two minutes the system gives up (tcp(7), `tcp_syn_retries`):
-    /// ETIMEDOUT.
+    /// There is no answer. After two minutes the system gives up (tcp(7), `tcp_syn_retries`): ETIMEDOUT.
     KeepsSilent,
-    /// There is no way to it: connect(2) fails at once, with ENETUNREACH.
+    /// There is no route: connect(2) fails at once with ENETUNREACH.
     IsUnreachable,
 }
 
-/// An address that the server has begun to connect to, or has tried to.
+/// An attempt of the server to open an outward connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {
     /// The address.
     pub addr: SocketAddr,
-    /// When, since the world began.
+    /// The time of the attempt, since the world began.
     pub at: Duration,
-    /// The system call that failed at once, if one did, and its error number.
+    /// If a system call failed at once: its name and the error number.
     pub failed: Option<(&'static str, i32)>,
-    /// How often the reactor had waited before, for events or for time to pass. If this is the same for two
-    /// calls of one reactor, it has not waited between them. Only counted in a world with one reactor.
+    /// How often the reactor had waited before, for events or for time to pass. If two attempts have the same number,
+    /// the reactor has not waited between them. Counted only in a world with one reactor.
     pub waits: u64,
 }
 
 /// How a connection has ended for its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It has read everything and the server's FIN.
+    /// The peer has read all bytes and the server's FIN.
     Fin,
-    /// The server has reset it.
+    /// The server has reset the connection.
     Reset,
-    /// Nobody listened, or the backlog was full for two minutes.
+    /// No listener was there, or the backlog was full for two minutes.
     Refused,
-    /// It has closed or reset the connection itself.
+    /// The peer has closed or reset the connection.
     Own,
 }
 
 /// The server's end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerEnd {
-    /// The peer's SYN is on its way.
+    /// The SYN of the peer is on its way.
     Connecting,
-    /// The server's own SYN is.
+    /// The SYN of the server is on its way.
     Calling,
     /// In the listener's backlog.
     Queued,
     /// The server holds the socket.
     Open,
-    /// The server has closed the socket; the kernel still sends what it had taken.
+    /// The server has closed the socket. The kernel still sends the bytes that it has taken.
     Orphan,
-    /// Nothing is left of it.
+    /// The socket does not exist any more.
     Gone,
 }
 
-/// A connection and what is on its way. Bytes move `outgoing` → `queue` to the server and `sending` →
-/// `arrived` → `received` to the peer.
+/// A connection and the bytes on their way. They move `outgoing` → `queue` to the server, and `sending` → `arrived` →
+/// `received` to the peer.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) peer_addr: SocketAddr,
@@ -104,40 +102,40 @@ pub(super) struct Link {
     pub(super) plan: u32,
     /// A FIN follows the outgoing bytes.
     pub(super) peer_finished: bool,
-    /// Whatever reaches the peer now is answered with a RST.
+    /// Bytes that reach the peer now are answered with a RST.
     pub(super) peer_closed: bool,
-    /// It has sent a RST: no FIN follows.
+    /// The peer has sent a RST: no FIN follows.
     pub(super) peer_reset: bool,
-    /// Nothing comes from it or is taken by it any more.
+    /// The peer neither sends nor receives anything any more.
     pub(super) vanished: bool,
     pub(super) fin_at_peer: bool,
     pub(super) ending: Option<Ending>,
 
     pub(super) server: ServerEnd,
-    /// How often its SYN found the backlog full.
+    /// How often the SYN of the peer found the backlog full.
     pub(super) syns: u32,
     pub(super) queue: VecDeque<u8>,
     pub(super) sending: VecDeque<u8>,
-    /// A FIN follows the bytes that are being sent.
+    /// A FIN follows the bytes in `sending`.
     pub(super) server_finished: bool,
     pub(super) fin_at_server: bool,
     pub(super) is_reset: bool,
-    /// `SO_ERROR`: the number that the next call to ask takes away.
+    /// `SO_ERROR`: the error number that the next call returns and clears.
     pub(super) error: Option<i32>,
 
-    /// Which reactor has it watched, and how it wants it called.
+    /// The reactor that watches the link, and the token that it uses.
     pub(super) watched: Option<Watched>,
-    /// When the edge that is owed may be told.
+    /// When the edge that is owed may be delivered.
     pub(super) edge: Option<u64>,
-    /// A read or a write has said `WouldBlock` since the last event.
+    /// A read or a write has returned `WouldBlock` since the last event.
     pub(super) read_armed: bool,
     pub(super) write_armed: bool,
-    /// A write found less room than it wanted: an edge is owed when there is.
+    /// A write found less room than it needed: an edge is owed when there is room.
     pub(super) write_blocked: bool,
 
     pub(super) to_server_scheduled: bool,
     pub(super) to_peer_scheduled: bool,
-    /// By which plan of reading.
+    /// The `plan` of the scheduled read.
     pub(super) reading_scheduled: Option<u32>,
 }
 
@@ -193,8 +191,8 @@ impl Link {
         self.watched.is_some_and(|watched| watched.by == by)
     }
 
-    /// The event that tells how the socket is now, if there is anything to tell: as epoll_wait does,
-    /// it says all that is so, not only what has changed.
+    /// The event that reports the state of the socket, if there is anything to report. Like epoll_wait, it reports the
+    /// whole state, not only the changes.
     pub(super) fn tell(&mut self) -> Option<Event> {
         let token = self.watched?.token;
         if self.server == ServerEnd::Calling && !self.is_reset {

@@ -1,4 +1,4 @@
-//! Log lines with the virtual time, and the texts of panics.
+//! Log lines with the virtual time, and the messages of panics.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 
 thread_local! {
-    /// Of the world in which time has passed last, in nanoseconds.
+    /// The time, in nanoseconds, of the world in which time has passed last.
     static TIME: Cell<Option<u64>> = const { Cell::new(None) };
 
-    /// What a reactor has caught last on this thread.
+    /// The message of the last panic that a reactor has caught on this thread.
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A reactor has caught a panic.
+/// Records a panic that a reactor has caught.
 pub(crate) fn note_panic(message: &str) {
     PANIC.set(message.to_owned());
 }
@@ -22,7 +22,7 @@ pub(super) fn last_panic() -> String {
     PANIC.take()
 }
 
-/// The virtual time of the world that runs on this thread, or ran on it last: for a logger of one's own. `None` if
+/// The virtual time of the world that runs on this thread, or was the last to run. For a logger of your own. `None` if
 /// there was none.
 #[must_use]
 pub fn time_on_this_thread() -> Option<Duration> {
@@ -33,8 +33,8 @@ pub(super) fn set_time(nanos: u64) {
     TIME.set(Some(nanos));
 }
 
-/// Prints the log to standard output from now on, each line with the virtual time: to read what happened in the run
-/// of one seed.
+/// Prints the log to standard output from now on, each line with the virtual time. Use it to see what happened in the
+/// run of a seed.
 ///
 /// # Errors
 /// If the process has a logger already.

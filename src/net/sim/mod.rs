@@ -1,15 +1,15 @@
-//! A network and a clock in memory, where all chance comes from one seed: to test handlers without
-//! sockets, without waiting, and to replay what went wrong.
+//! A simulated network with a virtual clock, to test handlers without sockets and without waiting. All randomness comes
+//! from one seed, so a failure can be replayed.
 //!
-//! The reactor is the same, line for line; only the system beneath it is another. A [`World`] holds a
-//! reactor with a handler of yours, [`Peer`]s dial it, and a test says what they do. Time is virtual:
-//! an hour costs what happens in it.
+//! The reactor is the same code as on a real network. Only the system beneath it is replaced. A [`World`] holds a
+//! reactor with the handler under test. The test makes [`Peer`]s that dial the reactor, and tells them what to do. Time
+//! is virtual: an hour without events costs nothing.
 //!
-//! # How to write such a test
-//! 1. Call [`check()`] with a range of seeds and a test. It runs the test once for each seed.
+//! # How to write a test
+//! 1. Call [`check()`] with a range of seeds and a closure. It runs the closure once for each seed.
 //! 2. Make a world from a configuration and the handler: [`Run::world`].
 //! 3. Listen, dial, send, and let time pass: [`World::run_until_still`], [`World::run_for`].
-//! 4. Look at what the peers got: [`Peer::received`], [`Peer::ending`]. Assert what must hold whatever goes wrong.
+//! 4. Look at what the peers received: [`Peer::received`], [`Peer::ending`]. Assert what must be true under all faults.
 //!
 //! ```
 //! use std::time::Duration;
@@ -17,8 +17,8 @@
 //! use readyloop::sim::{Ending, check};
 //! use readyloop::{Config, from_fn};
 //!
-//! // Short reads, blocked writes, late and doubled events, errors of `accept`: whatever a seed brings, but nothing
-//! // that costs a connection.
+//! // Each seed draws its faults: short reads, blocked writes, late and doubled events, errors of `accept` and others. None
+//! // of them costs a connection.
 //! check(0..100, |run| {
 //!     // Answers each line with its length.
 //!     let handler = from_fn(|conn, input| {
@@ -37,51 +37,50 @@
 //! });
 //! ```
 //!
-//! A panic in a callback fails the test, so a handler may assert too. [`World::allow_panics`] is for tests of
-//! handlers that are to panic.
+//! A panic in a callback fails the test, so a handler may use `assert!` too. To test a handler that panics on purpose,
+//! call [`World::allow_panics`].
 //!
-//! [`Faults::swarm`] has faults that cost connections as well; [`World::set_faults`] sets what a test wants, and
-//! [`World::calm`] ends all trouble. [`Clock`] is for handlers that block.
+//! [`Faults::swarm`] also draws faults that cost connections. [`World::set_faults`] sets the faults of a test's choice,
+//! and [`World::calm`] ends all faults. A [`Clock`] simulates a handler that blocks.
 //!
-//! # How to replay
-//! A test that fails names the seed, and `READYLOOP_SEED=17 cargo test name_of_the_test` runs that one again. The log
-//! of the reactor is printed at trace level, each line with the virtual time: the same seed and the same calls give
-//! the same run. [`World::trace_hash`] proves it. Without [`check()`], [`print_log`] prints the log, and
-//! [`time_on_this_thread`] tells a logger of your own the virtual time.
+//! # How to replay a failure
+//! The message of a failed test names the seed. `READYLOOP_SEED=17 cargo test name_of_the_test` runs this seed again
+//! and prints the log of the reactor at trace level, each line with the virtual time. The same seed and the same calls
+//! give the same run, and the same [`World::trace_hash`]. Without [`check()`], [`print_log`] prints the log.
+//! [`time_on_this_thread`] gives the virtual time to a logger of your own.
 //!
-//! # What is promised
-//! Faults are as bad as a kernel's, and no worse:
-//! - An edge that is owed comes, if late: when bytes, a FIN, a RST or room arrive after a call has said
-//!   `WouldBlock` (epoll(7), "Edge-triggered and level-triggered"), and also after a partial read or
-//!   write if [`Faults::partial_means_blocked`] (epoll(7), question 9). Without that the promise is only
-//!   mio's: none comes before `WouldBlock` (mio, `Poll`, "Draining readiness"); a hang-up is told in any
-//!   case.
-//! - A short read or a refused call at will is as if the rest came a moment later, so an edge is owed
-//!   for it.
-//! - An event tells all that is so when it is told. Several changes may be told as one, one may be told
-//!   twice, one may come though nothing has happened, and one may name a socket that is closed
-//!   (epoll(7), question 6). None says that a connection has hung up which has not.
-//! - Bytes arrive in their order, whole, until a RST. A FIN comes behind all bytes, a RST does not wait
-//!   for them. After a RST what had arrived can still be read, or is lost
-//!   ([`Faults::reset_destroys`]); then the error is told once, to whoever asks first, and reads return 0.
-//!   If the peer's FIN came before, reads return 0 and only a write or `SO_ERROR` tells of the RST.
-//! - Closing a socket with unread input sends a RST (RFC 2525, 2.17), and so do bytes that arrive for a
-//!   socket which is closed; either destroys what is still on its way to the peer.
-//! - A dial that finds the backlog full is tried again after 1, 2, 4 … seconds, and given up after two
-//!   minutes (tcp(7), `tcp_syn_retries`).
-//! - A connection that the server opens is there, or fails, a way after `connect`: as [`World::answer`] says.
-//!   An event may come before, in vain; SO_ERROR tells of a failure once.
-//! - After `accept` has failed no new edge comes for those who wait in the queue.
-//! - `accept` can be made to fail each time and leave the queue as it is ([`World::fail_every_accept`]), and the
-//!   sockets can be limited ([`World::limit_descriptors`]).
-//! - `EINTR` may come from any call that waits or moves bytes.
+//! # What the simulation promises
+//! Faults are as bad as those of a kernel, and not worse:
+//! - An edge that is owed is delivered, possibly late. An edge is owed when bytes, a FIN, a RST or room for output
+//!   arrive after a call has returned `WouldBlock` (epoll(7), "Edge-triggered and level-triggered"). If
+//!   [`Faults::partial_means_blocked`] is set, an edge is also owed after a partial read or write (epoll(7), question
+//!   9). If it is not set, only the promise of mio is kept: no edge is owed before `WouldBlock` (mio, `Poll`, "Draining
+//!   readiness"). A hang-up is reported in both cases.
+//! - A short read or an injected `WouldBlock` behaves as if the rest arrived a moment later: an edge is owed for it.
+//! - An event reports the whole state of the socket at the time of its delivery. Several changes may be reported by one
+//!   event. An event may be delivered twice, or although nothing has happened, or for a socket that is already closed
+//!   (epoll(7), question 6). No event reports a hang-up of a connection that has not hung up.
+//! - Bytes arrive in order and complete, until a RST. A FIN arrives after all bytes. A RST may overtake them. After a
+//!   RST, bytes that had arrived can still be read, or are lost ([`Faults::reset_destroys`]). Then the next call
+//!   returns the error, once, and later reads return 0. If the FIN of the peer had arrived first, reads return 0, and
+//!   only a write or `SO_ERROR` returns the error.
+//! - A RST is sent when a socket with unread input is closed (RFC 2525, 2.17), and when bytes arrive for a closed
+//!   socket. Both destroy bytes that are still on their way to the peer.
+//! - If a peer dials while the backlog is full, it tries again after 1, 2, 4 … seconds, and gives up after two minutes
+//!   (tcp(7), `tcp_syn_retries`).
+//! - An outward connection is established or fails after one latency, as [`World::answer`] says. An event may be
+//!   delivered before, without effect. `SO_ERROR` returns a failure once.
+//! - After `accept` has failed, no new edge is delivered for connections that wait in the backlog.
+//! - A test can make each `accept` fail and leave the backlog unchanged ([`World::fail_every_accept`]), and can limit
+//!   the number of sockets ([`World::limit_descriptors`]).
+//! - Each call that waits or moves bytes may return `EINTR`.
 //!
-//! Peers' packets are never lost or reordered: TCP sees to that. A peer that is gone without a word is
-//! made by [`Peer::vanish`].
+//! Packets of peers are never lost or reordered, because TCP hides that. [`Peer::vanish`] makes a peer disappear
+//! silently.
 //!
-//! What it does not do: give up on a peer that has vanished (no ETIMEDOUT, no keep-alive), urgent data,
-//! and wildcard addresses (`0.0.0.0:7` is an address like any other). A callback takes no time unless it
-//! is given a [`Clock`].
+//! The simulation has no timeout for vanished peers (no ETIMEDOUT after a connection is established, no keep-alive), no
+//! urgent data, and no wildcard addresses (`0.0.0.0:7` is an address like any other). A callback takes no virtual time
+//! unless it uses a [`Clock`].
 
 mod calls;
 mod check;
@@ -115,11 +114,11 @@ pub use log::{print_log, time_on_this_thread};
 pub use rng::Rng;
 pub use world::{Clock, Peer, World};
 
-/// The simulated system, as a reactor sees it; a [`World`] makes one.
+/// The simulated system of a reactor. A [`World`] makes it.
 #[derive(Debug)]
 pub struct Sim {
     kernel: Rc<RefCell<Kernel>>,
-    /// Which of the reactors in its world has it.
+    /// The index of its reactor in the world.
     index: usize,
     start: Instant,
     waker: Arc<Bell>,
@@ -132,7 +131,7 @@ pub struct SimListener {
     addr: SocketAddr,
 }
 
-/// A connection of the simulated system, the server's end.
+/// The server's end of a simulated connection.
 #[derive(Debug)]
 pub struct SimStream {
     kernel: Rc<RefCell<Kernel>>,
@@ -216,7 +215,7 @@ impl Net for Sim {
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
         let woken = self.is_woken();
         let saw_all = self.kernel.borrow_mut().poll(self.index, woken, events, timeout)?;
-        self.waker.0.store(false, Ordering::Release); // if a signal came first, it is still to be told
+        self.waker.0.store(false, Ordering::Release); // not cleared if a signal ended the wait: the wake-up is still pending
         Ok(saw_all)
     }
 

@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use crate::id::SIMULATED;
 
 thread_local! {
-    /// The numbers that the worlds on this thread have, as (first, behind the last), in order.
+    /// The ranges of numbers of the worlds on this thread, in order: the first number, and the one after the last.
     static TAKEN: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The numbers that the reactors of one world have, until it is dropped.
+/// The numbers of the reactors of a world, until it is dropped.
 ///
-/// Each world takes the lowest ones that no other world on its thread has. So the ids in a world do not depend on
-/// what ran before in the process, and a seed goes the same way in every run.
+/// Each world takes the lowest numbers that no other world on its thread has. So the ids in a world do not depend on
+/// earlier worlds in the process, and a seed gives the same run each time.
 #[derive(Debug)]
 pub(super) struct WorldNumbers {
     pub(super) first: u32,

@@ -1,12 +1,12 @@
-//! Chance that can be repeated.
+//! Random numbers that can be repeated.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, fast, and every seed is a good one. Not for
-/// secrets.
+/// A random number generator: SplitMix64 (Steele, Lea and Flood, 2014). It is small and fast, and every seed is a good
+/// seed. Not for secrets.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The same seed gives the same numbers.
+    /// A generator with this seed. The same seed gives the same numbers.
     ///
     /// # Examples
     /// ```
@@ -20,7 +20,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// The next 64 random bits.
     pub const fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -29,12 +29,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 to `limit - 1`; 0 if `limit` is 0. The bias is below `limit / 2^64`.
+    /// A random number from 0 to `limit - 1`. 0 if `limit` is 0. The bias is below `limit / 2^64`.
     pub const fn below(&mut self, limit: u64) -> u64 {
         ((self.next_u64() as u128 * limit as u128) >> 64) as u64
     }
 
-    /// As [`below`](Self::below), for sizes.
+    /// A random size from 0 to `limit - 1`: see [`below`](Self::below).
     pub const fn size_below(&mut self, limit: usize) -> usize {
         self.below(limit as u64) as usize
     }

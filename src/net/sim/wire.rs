@@ -1,4 +1,4 @@
-//! The way between the two ends, and what peers do at theirs.
+//! The wires between the two ends, and the actions of peers.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use super::link::{Ending, Link, Reading, ServerEnd};
 /// How often a SYN is sent again.
 const SYN_RETRIES: u32 = 6;
 
-/// A SYN that finds the backlog full is sent again after this, the first time.
+/// A SYN that finds the backlog full is sent again after this time, in nanoseconds. The time doubles with each retry.
 const SYN_AGAIN: u64 = 1_000_000_000;
 
 impl Kernel {
@@ -42,7 +42,7 @@ impl Kernel {
     pub(super) fn arrive(&mut self, id: LinkId) {
         let addr = self.links[id].server_addr;
         if self.links[id].ending.is_some() {
-            return; // it has given up
+            return; // the peer has given up
         }
         let Some(index) = self.listener_at(addr) else {
             self.links[id].ending = Some(Ending::Refused);
@@ -59,7 +59,7 @@ impl Kernel {
         self.start_to_server(id);
     }
 
-    /// Waits twice as long each time, and gives up in the end, as tcp(7) says of `tcp_syn_retries`.
+    /// Waits twice as long each time, and gives up in the end (tcp(7), `tcp_syn_retries`).
     fn send_syn_again(&mut self, id: LinkId) {
         let link = &mut self.links[id];
         link.syns += 1;
@@ -76,9 +76,9 @@ impl Kernel {
         let link = &self.links[id];
         match link.server {
             _ if link.vanished || link.peer_reset || link.is_reset => return,
-            ServerEnd::Connecting | ServerEnd::Calling => return, // starts when it is connected
+            ServerEnd::Connecting | ServerEnd::Calling => return, // sending starts when it is connected
             ServerEnd::Orphan | ServerEnd::Gone if !link.outgoing.is_empty() => {
-                // Nobody reads these bytes: what is still on its way back is lost with them.
+                // These bytes arrive for a closed socket. The RST also destroys the bytes on their way to the peer.
                 self.links[id].outgoing.clear();
                 return self.send_reset(id);
             }
@@ -144,7 +144,7 @@ impl Kernel {
     pub(super) fn peer_reads(&mut self, id: LinkId, plan: u32) {
         let link = &mut self.links[id];
         if plan != link.plan {
-            return; // it reads in another way by now
+            return; // a later plan replaces this one
         }
         link.reading_scheduled = None;
         if link.vanished || link.ending.is_some() {
@@ -201,7 +201,7 @@ impl Kernel {
         }
     }
 
-    // What peers do:
+    // Actions of peers:
 
     pub(super) fn dial(&mut self, from: SocketAddr, to: SocketAddr) -> LinkId {
         self.links.push(Link::new(from, to));

@@ -1,4 +1,4 @@
-//! What a test drives.
+//! The world of a test: reactors, peers and time.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,11 +25,11 @@ use crate::reactor::group::Group;
 use crate::report::Report;
 use crate::stats::Stats;
 
-/// A reactor in a simulated network, with as many peers as a test likes.
+/// A reactor in a simulated network, with any number of peers.
 ///
-/// Nothing happens by itself: time passes, bytes move and the reactor makes turns while
-/// [`run_for`](Self::run_for) or [`run_until_still`](Self::run_until_still) run. All chance comes from
-/// the seed, so a world with the same seed and the same calls goes the same way, step by step.
+/// Nothing happens by itself. Time passes, bytes move and the reactor makes turns only inside of
+/// [`run_for`](Self::run_for), [`run_until_still`](Self::run_until_still) and [`turn`](Self::turn). All randomness
+/// comes from the seed: the same seed and the same calls give the same run, step by step.
 ///
 /// # Examples
 /// ```
@@ -50,13 +50,13 @@ use crate::stats::Stats;
 #[derive(Debug)]
 pub struct World<H: Handler> {
     reactors: Vec<Reactor<H, Sim>>,
-    /// Of each reactor, once it has drained or was stopped.
+    /// The report of each reactor, once it has drained or was stopped.
     reports: Vec<Option<Report>>,
     lost: Option<Addr>,
-    /// Until when each sleeps unless it is woken, if there are several; then it knows of nothing that has
-    /// changed since it fell asleep.
+    /// Until when each reactor sleeps if it is not woken, in a world with several. A sleeping reactor does not notice
+    /// changes.
     asleep_until: Vec<Duration>,
-    /// Until when each is busy with a callback that blocks: see [`Clock::stall`].
+    /// Until when each reactor is busy with a callback that blocks: see [`Clock::stall`].
     busy_until: Vec<Duration>,
     kernel: Rc<RefCell<Kernel>>,
     dialled: u32,
@@ -65,7 +65,7 @@ pub struct World<H: Handler> {
 }
 
 impl<H: Handler> World<H> {
-    /// A world in which nothing goes wrong, until [`set_faults`](Self::set_faults) says what does.
+    /// A world without faults. [`set_faults`](Self::set_faults) adds some.
     ///
     /// # Errors
     /// [`Error::Config`] if settings contradict each other.
@@ -74,14 +74,15 @@ impl<H: Handler> World<H> {
         Self::of_many(seed, config, 1, |_| handler.take().expect("there is one reactor"))
     }
 
-    /// A world with so many reactors that serve together, as those of a [`Server`](crate::Server) do; `make`
-    /// gives each its handler. Here they are no threads but take turns, in an order that the seed says.
+    /// A world with several reactors that serve together, like those of a [`Server`](crate::Server). `make` is called
+    /// once for each reactor with its index, and returns the handler. The reactors are not threads: they take turns, in
+    /// an order that depends on the seed.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     ///
     /// # Panics
-    /// If there is to be no reactor.
+    /// If `reactors` is 0.
     pub fn of_many(
         seed: u64,
         config: Config,
@@ -118,11 +119,11 @@ impl<H: Handler> World<H> {
         })
     }
 
-    /// From now on a panic in a callback is no failure of the test: as on a real network, it ends its own connection,
-    /// and the world goes on.
+    /// From now on a panic in a callback does not fail the test. As on a real network, it ends its own connection, and
+    /// the world continues.
     ///
-    /// Without this the world panics with the message of a callback that did, as soon as the turn is over: what a
-    /// handler asserts is asserted.
+    /// By default the world panics after the turn in which a callback panicked, with the same message. So an `assert!`
+    /// in a handler fails the test.
     ///
     /// # Examples
     /// ```
@@ -150,7 +151,7 @@ impl<H: Handler> World<H> {
         }
     }
 
-    /// The network beneath the reactors.
+    /// The network of the reactors.
     pub(super) fn kernel(&self) -> Rc<RefCell<Kernel>> {
         Rc::clone(&self.kernel)
     }
@@ -160,14 +161,14 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().set_faults(faults);
     }
 
-    /// From now on nothing goes wrong any more: see [`Faults::calmed`].
+    /// From now on no faults happen: see [`Faults::calmed`].
     pub fn calm(&mut self) {
         let mut kernel = self.kernel.borrow_mut();
         let calmed = kernel.faults.calmed();
         kernel.set_faults(calmed);
     }
 
-    /// Has the reactor listen on an address, as [`Reactor::listen`] does. Any address will do.
+    /// The reactor listens on an address, as with [`Reactor::listen`]. Any address is valid.
     ///
     /// # Errors
     /// As [`Reactor::listen`].
@@ -175,8 +176,8 @@ impl<H: Handler> World<H> {
         self.reactors[0].listen(addr)
     }
 
-    /// Has the reactor listen on an address, as [`Reactor::listen_with`] does. Of the options of the socket, only
-    /// the backlog has an effect here.
+    /// The reactor listens on an address, as with [`Reactor::listen_with`]. Of the socket options only the backlog has
+    /// an effect.
     ///
     /// # Errors
     /// As [`Reactor::listen_with`].
@@ -188,49 +189,49 @@ impl<H: Handler> World<H> {
         self.reactors[0].listen_with(addr, options)
     }
 
-    /// Shuts a listener down behind the reactor's back, so that `accept` fails with EINVAL.
+    /// Shuts a listener down without the knowledge of the reactor. Then `accept` fails with EINVAL.
     pub fn break_listener(&mut self, addr: SocketAddr) {
         self.kernel.borrow_mut().break_listener(addr);
     }
 
-    /// Has the next calls of `accept` fail with these error numbers, one each.
+    /// The next calls of `accept` fail with these error numbers, one each.
     pub fn fail_accepts(&mut self, errors: &[i32]) {
         self.kernel.borrow_mut().accept_errors.extend(errors);
     }
 
-    /// Has every call of `accept` on a listener fail with this error number, until that is taken back with `None`.
-    /// The backlog stays as it is, so that nothing is gained by trying again.
+    /// Each call of `accept` on a listener fails with this error number, until this is undone with `None`. The backlog
+    /// does not change, so trying again has no effect.
     pub fn fail_every_accept(&mut self, listener: SocketAddr, error: Option<i32>) {
         self.kernel.borrow_mut().fail_every_accept(listener, error);
     }
 
-    /// Limits the sockets that the server may hold, its listeners included: beyond it `accept` and `socket` fail
-    /// with EMFILE. The reactors learn of it when they are [reconfigured](Reactor::reconfigure).
+    /// Limits the number of sockets that the server may hold, its listeners included. Above the limit `accept` and
+    /// `socket` fail with EMFILE. Reactors notice a new limit when they are [reconfigured](Reactor::reconfigure).
     pub fn limit_descriptors(&mut self, most: Option<usize>) {
         self.kernel.borrow_mut().descriptors = most;
     }
 
-    /// Has the next connections outward fail at once, each in one of these system calls (`socket`, `setsockopt`,
-    /// `bind` or `connect`) with this error number.
+    /// The next outward connections fail at once. Each pair is the system call that fails (`socket`, `setsockopt`,
+    /// `bind` or `connect`) and its error number.
     pub fn fail_connects(&mut self, errors: &[(&'static str, i32)]) {
         self.kernel.borrow_mut().connect_errors.extend(errors);
     }
 
-    /// Dials as a new peer, each from an address of its own.
+    /// A new peer with an address of its own connects to the server.
     pub fn dial(&mut self, to: SocketAddr) -> Peer {
         self.dialled += 1;
         let ip = Ipv4Addr::from_bits(Ipv4Addr::new(192, 168, 0, 0).to_bits() + self.dialled);
         self.dial_from(SocketAddr::new(ip.into(), 50_000), to)
     }
 
-    /// Dials as a peer with this address.
+    /// A peer with this address connects to the server.
     pub fn dial_from(&mut self, from: SocketAddr, to: SocketAddr) -> Peer {
         let link = self.kernel.borrow_mut().dial(from, to);
         Peer { kernel: Rc::clone(&self.kernel), link }
     }
 
-    /// Says what becomes of connections that the server opens to an address, from now on. Of those addresses
-    /// of which nothing is said, [`Answer::Refuses`]; those on which the reactor itself listens included.
+    /// From now on `addr` answers outward connections of the server like this. The default is [`Answer::Refuses`], also
+    /// for addresses on which the reactor itself listens.
     ///
     /// # Examples
     /// ```
@@ -253,20 +254,20 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().answers.insert(addr, answer);
     }
 
-    /// All peers that the server has called and that have taken it, in the order in which they did.
+    /// The peers of all outward connections that were accepted, in order.
     #[must_use]
     pub fn called(&self) -> Vec<Peer> {
         let peer = |link: &LinkId| Peer { kernel: Rc::clone(&self.kernel), link: *link };
         self.kernel.borrow().called.iter().map(peer).collect()
     }
 
-    /// All addresses that the server has begun to connect to or has tried to, in order.
+    /// All attempts of the server to open outward connections, in order.
     #[must_use]
     pub fn calls_out(&self) -> Vec<Call> {
         self.kernel.borrow().calls_out.clone()
     }
 
-    /// What the reactors have counted so far.
+    /// The statistics of all reactors together.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut sum = Stats::default();
@@ -274,26 +275,26 @@ impl<H: Handler> World<H> {
         sum
     }
 
-    /// The reactor, to look at and to speak to. Its own `run` and `turn` are not for here: they know
-    /// nothing of the peers, and [`run_for`](Self::run_for) and the like make its turns.
+    /// The reactor, to inspect it and to call its methods. Do not call its `run` and `turn`, because they do not move
+    /// the peers. The methods of the world, such as [`run_for`](Self::run_for), make its turns.
     pub fn reactor(&mut self) -> &mut Reactor<H, Sim> {
         &mut self.reactors()[0]
     }
 
-    /// All reactors, as [`reactor`](Self::reactor).
+    /// All reactors: see [`reactor`](Self::reactor).
     pub fn reactors(&mut self) -> &mut [Reactor<H, Sim>] {
-        // Whoever owns a reactor can change it while it sleeps; the next turn begins with what is so then.
+        // The caller may change a reactor while it sleeps. The next turn must see the change.
         self.asleep_until.fill(Duration::ZERO);
         &mut self.reactors
     }
 
-    /// A handle to the reactors, which does not disturb their sleep.
+    /// A handle to the reactors. Making one does not wake them.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.reactors[0].handle()
     }
 
-    /// How it ended, once all reactors have drained or were stopped.
+    /// The report of the server. `None` until all reactors have drained or were stopped.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
         let mut sum = Report::default();
@@ -303,21 +304,21 @@ impl<H: Handler> World<H> {
         Some(sum)
     }
 
-    /// The listener whose death has ended the server, as [`Error::ListenersLost`] says: see
+    /// The listener whose death has ended the server, as in [`Error::ListenersLost`]: see
     /// [`Config::drain_without_listeners`].
     #[must_use]
     pub fn lost_listener(&self) -> Option<Addr> {
         self.lost
     }
 
-    /// What lets time pass while a callback runs.
+    /// A clock, with which a callback can take virtual time.
     #[must_use]
     pub fn clock(&self) -> Clock {
         Clock { kernel: Rc::clone(&self.kernel) }
     }
 
-    /// Lets a time pass. Returns [`ControlFlow::Break`] if the reactor has drained or was stopped; the peers go on
-    /// all the same.
+    /// Lets a time pass. Returns [`ControlFlow::Break`] if the server has drained or was stopped. Peers act in both
+    /// cases.
     ///
     /// # Panics
     /// If a callback panics: see [`allow_panics`](Self::allow_panics).
@@ -332,13 +333,13 @@ impl<H: Handler> World<H> {
     }
 
     /// Lets time pass until nothing moves any more: no byte is on its way, no peer reads, no reactor is blocked, no
-    /// acceptor pauses for want of descriptors or memory, and each reactor waits. What waits for a deadline or a timer
-    /// does not count as moving, and a connection outward that waits for descriptors does not either.
+    /// reactor has stopped accepting for lack of descriptors or memory, and each reactor waits. Deadlines, timers, and
+    /// outward connections that wait for descriptors do not count as moving.
     ///
-    /// Returns [`ControlFlow::Break`] if the reactor has drained or was stopped.
+    /// Returns [`ControlFlow::Break`] if the server has drained or was stopped.
     ///
     /// # Panics
-    /// After ten million turns: a server that produces without end never stands still. Else as
+    /// After ten million turns, because a server that sends without end never stands still. Otherwise as
     /// [`run_for`](Self::run_for).
     pub fn run_until_still(&mut self) -> ControlFlow<()> {
         let mut flow = ControlFlow::Continue(());
@@ -348,10 +349,10 @@ impl<H: Handler> World<H> {
                 None => return flow,
             }
         }
-        panic!("the world does not come to rest");
+        panic!("the world still moves after ten million turns");
     }
 
-    /// After which time something moves by itself; `None` if nothing does, deadlines aside.
+    /// The time until something moves by itself. `None` if nothing does, except for deadlines and timers.
     #[must_use]
     pub fn next_move(&self) -> Option<Duration> {
         if self.running().any(|index| self.is_awake(index)) {
@@ -363,7 +364,7 @@ impl<H: Handler> World<H> {
             if self.is_busy(index) {
                 return Some(self.busy_until[index]);
             }
-            // By its own clock, which may be behind.
+            // `at` is a time of the reactor's clock, which may be behind.
             let soonest = self.now() + Duration::from_millis(1);
             self.reactors[index].accepts_again_at().map(|at| at.max(soonest))
         });
@@ -390,8 +391,8 @@ impl<H: Handler> World<H> {
         self.asleep_until[index] <= self.now() || reactor.net().has_news()
     }
 
-    /// Has each reactor make one turn, in which it waits at most so long: for tests that look at each.
-    /// Returns [`ControlFlow::Break`] if all have drained or were stopped.
+    /// Each reactor makes one turn, and waits in it for at most `timeout`: for tests that inspect each turn. Returns
+    /// [`ControlFlow::Break`] if the server has drained or was stopped.
     ///
     /// # Panics
     /// As [`run_for`](Self::run_for).
@@ -399,7 +400,7 @@ impl<H: Handler> World<H> {
         match self.running().count() {
             0 => self.pass(timeout),
             1 if self.reactors.len() == 1 => self.turn_of(0, timeout),
-            // One that waits by itself would let time pass for all.
+            // A reactor that waits inside of its turn would let time pass for all reactors.
             _ => {
                 let until = |index: usize| self.asleep_until[index].max(self.busy_until[index]);
                 let sleeps = self.running().map(until);
@@ -427,7 +428,7 @@ impl<H: Handler> World<H> {
                     self.lost = Some(addr);
                     Some(report)
                 }
-                Err(error) => panic!("the simulated poll only fails with EINTR: {error}"),
+                Err(error) => panic!("the simulated poll fails only with EINTR: {error}"),
             };
             self.fail_if_a_callback_panicked();
             let sleeps = self.reactors[index].waits_for().unwrap_or(Duration::MAX);
@@ -446,31 +447,31 @@ impl<H: Handler> World<H> {
         self.clock().pass(time);
     }
 
-    /// The time since the world began.
+    /// The virtual time since the world began.
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.kernel.borrow().now)
     }
 
-    /// A number that stands for all that has happened: two runs that went the same way have the same.
+    /// A hash of everything that has happened. Two equal runs have the same hash.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.kernel.borrow().trace
     }
 
-    /// How many sockets of connections the server holds. None may be left when all have closed.
+    /// How many sockets of connections the server holds. It must be 0 when all connections have closed.
     #[must_use]
     pub fn open_sockets(&self) -> usize {
         self.kernel.borrow().open_sockets()
     }
 
-    /// How often the server has called to read and to write, in vain or not.
+    /// How many calls of read and write the server has made, successful or not.
     #[must_use]
     pub fn calls(&self) -> (u64, u64) {
         self.kernel.borrow().calls
     }
 
-    /// How many bytes the server's system calls have read and written.
+    /// How many bytes the server has read and written.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         self.kernel.borrow().traffic
@@ -478,7 +479,7 @@ impl<H: Handler> World<H> {
 }
 
 impl<H: Handler> Drop for World<H> {
-    /// Ends the reactors, which calls `on_close` for each connection.
+    /// Ends the reactors, which call `on_close` for each connection.
     ///
     /// # Panics
     /// If a callback has panicked: see [`allow_panics`](Self::allow_panics).
@@ -488,8 +489,8 @@ impl<H: Handler> Drop for World<H> {
     }
 }
 
-/// Lets time pass while a callback runs, which takes none by itself. A handler that has one can be as slow
-/// as a test likes.
+/// Lets virtual time pass while a callback runs. By default callbacks take no time. A handler with a clock is as slow
+/// as the test wants.
 ///
 /// # Examples
 /// ```
@@ -518,29 +519,28 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Lets so much time pass; peers go on meanwhile.
+    /// Lets this time pass. Peers act meanwhile.
     pub fn pass(&self, time: Duration) {
         let mut kernel = self.kernel.borrow_mut();
         let until = kernel.now.saturating_add(nanos(time));
         kernel.pass(until);
     }
 
-    /// Blocks the reactor whose callback calls this for so much time behind its turn: it makes no other turn until
-    /// then. In a world with several reactors the others go on meanwhile, which they do not with
-    /// [`pass`](Self::pass).
+    /// Blocks the reactor whose callback calls this: after the current turn it makes no other turn for this time. In a
+    /// world with several reactors the others continue meanwhile, unlike with [`pass`](Self::pass).
     pub fn stall(&self, time: Duration) {
         self.kernel.borrow_mut().stall(nanos(time));
     }
 
-    /// Steps the monotonic clock back by so much, for good, as no clock should and some do: from now on each
-    /// reading that a reactor takes is so much lower. [`World::now`] and the peers go on as before.
+    /// Steps the monotonic clock back by this time, permanently, as a faulty clock may do: each later reading of a
+    /// reactor is lower by it. [`World::now`] and the peers are not affected.
     pub fn step_back(&self, time: Duration) {
         let mut kernel = self.kernel.borrow_mut();
         kernel.stepped_back = kernel.stepped_back.saturating_add(nanos(time));
     }
 }
 
-/// The other end of a connection: a program that sends and reads as the test says.
+/// The other end of a connection. It sends and reads as the test says.
 #[derive(Clone, Debug)]
 pub struct Peer {
     kernel: Rc<RefCell<Kernel>>,
@@ -548,58 +548,58 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Sends bytes, as fast as the network and the server take them. Returns whether it can: not
-    /// after it has finished, closed or vanished, nor once the connection was reset or refused. (The server's
-    /// FIN does not keep it from sending.)
+    /// Sends bytes, as fast as the network and the server take them. Returns false, and sends nothing, if the peer has
+    /// finished, closed or vanished, or if the connection was reset or refused. After the server's FIN a peer can still
+    /// send.
     pub fn send(&self, bytes: &[u8]) -> bool {
         self.kernel.borrow_mut().peer_sends(self.link, bytes)
     }
 
-    /// Sends a FIN after all bytes, and goes on reading.
+    /// Sends a FIN after all bytes. The peer continues to read.
     pub fn shutdown_write(&self) {
         self.kernel.borrow_mut().peer_finishes(self.link);
     }
 
-    /// Closes its socket: a FIN, or a RST if there is something it has not read; whatever reaches it
-    /// from then on is answered with a RST.
+    /// Closes the peer's socket. This sends a FIN, or a RST if the peer has unread bytes. Bytes that arrive later are
+    /// answered with a RST.
     pub fn close(&self) {
         self.kernel.borrow_mut().peer_closes(self.link);
     }
 
-    /// Resets the connection. What the server's socket has not got yet is lost.
+    /// Resets the connection. Bytes that have not reached the server's socket yet are lost.
     pub fn reset(&self) {
         self.kernel.borrow_mut().peer_resets(self.link);
     }
 
-    /// Is gone without a word: nothing comes from it and nothing reaches it any more.
+    /// Makes the peer disappear silently: from now on nothing comes from it and nothing reaches it.
     pub fn vanish(&self) {
         self.kernel.borrow_mut().links[self.link].vanished = true;
     }
 
-    /// Reads like this from now on.
+    /// Changes how the peer reads from now on.
     pub fn read(&self, reading: Reading) {
         self.kernel.borrow_mut().set_reading(self.link, reading);
     }
 
-    /// All that it has read, but for what was taken.
+    /// All bytes that the peer has read, except those that [`take_received`](Self::take_received) has taken.
     #[must_use]
     pub fn received(&self) -> Vec<u8> {
         self.kernel.borrow().links[self.link].received.clone()
     }
 
-    /// Takes out what it has read since the last time.
+    /// Takes the bytes that the peer has read since the last call.
     #[must_use]
     pub fn take_received(&self) -> Vec<u8> {
         std::mem::take(&mut self.kernel.borrow_mut().links[self.link].received)
     }
 
-    /// How the connection has ended for it, once it has.
+    /// How the connection has ended for the peer. `None` while it is open.
     #[must_use]
     pub fn ending(&self) -> Option<Ending> {
         self.kernel.borrow().links[self.link].ending
     }
 
-    /// How many of its bytes the server has not read yet.
+    /// How many bytes of the peer the server has not read yet.
     #[must_use]
     pub fn unread_by_server(&self) -> usize {
         let kernel = self.kernel.borrow();
@@ -607,7 +607,7 @@ impl Peer {
         link.outgoing.len() + link.queue.len()
     }
 
-    /// Its address, as the server sees it.
+    /// The address of the peer, as the server sees it.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.kernel.borrow().links[self.link].peer_addr
