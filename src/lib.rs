@@ -111,11 +111,27 @@ pub use timer_key::TimerKey;
 /// The programs of the README and of the pages compile.
 #[cfg(doctest)]
 mod pages {
-    #[doc = include_str!("../README.md")]
-    struct Readme;
-    #[doc = include_str!("../docs/library.md")]
-    struct Library;
-    #[cfg(feature = "sim")]
-    #[doc = include_str!("../docs/simulation.md")]
-    struct Simulation;
+    macro_rules! pages {
+        ($($(#[$condition:meta])? $name:ident = $path:literal;)*) => {
+            $($(#[$condition])? #[doc = include_str!($path)] struct $name;)*
+        };
+    }
+
+    pages! {
+        Readme = "../README.md";
+        Api = "../docs/api.md";
+        CommandLine = "../docs/command-line.md";
+        Connections = "../docs/connections.md";
+        Contract = "../docs/contract.md";
+        #[cfg(unix)] Embedding = "../docs/embedding.md";
+        Framing = "../docs/framing.md";
+        Layout = "../docs/layout.md";
+        Limits = "../docs/limits.md";
+        Operations = "../docs/operations.md";
+        Performance = "../docs/performance.md";
+        #[cfg(feature = "sim")] Simulation = "../docs/simulation.md";
+        Survival = "../docs/survival.md";
+        Threads = "../docs/threads.md";
+        Turn = "../docs/turn.md";
+    }
 }
