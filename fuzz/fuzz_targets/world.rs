@@ -4,6 +4,8 @@
 
 #[path = "../../tests/simulation/actor.rs"]
 mod actor;
+#[path = "../../tests/simulation/bodies.rs"]
+mod bodies;
 #[path = "../../tests/simulation/dials.rs"]
 mod dials;
 #[path = "../../tests/simulation/oracle.rs"]
