@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 use super::room::is_lack_of_room;
 
-/// What to do about a failed `accept`. The table belongs to this system call alone: other calls use the same
-/// numbers for other things.
+/// How to handle a failed `accept`. The table applies to this system call only: other calls use the same numbers for
+/// other things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptFault {
     /// The backlog is empty: wait for the next edge.
@@ -15,16 +15,16 @@ pub(crate) enum AcceptFault {
     /// Out of descriptors or memory. No new edge comes for the connections in the backlog, so the acceptor
     /// tries again after a pause.
     NoRoom,
-    /// Any other error: try again at once, but pause after some of them in a row. accept(2) asks to treat the
-    /// network's errors "like EAGAIN by retrying". The number does not tell whether a connection was removed
-    /// from the backlog: EPERM of a firewall may remove one, EPERM of a sandbox does not.
+    /// Any other error: try again at once, but pause after several failures in a row. accept(2) asks to treat network
+    /// errors "like EAGAIN by retrying". The number does not tell whether a connection was removed from the backlog:
+    /// EPERM of a firewall may remove one, EPERM of a sandbox does not.
     Failed,
     /// The listener does not exist any more.
     Dead,
 }
 
 impl AcceptFault {
-    /// Sorts an error of `accept`. An unknown one is [`Failed`](Self::Failed): that can neither spin nor lose
+    /// Classifies an error of `accept`. An unknown error is [`Failed`](Self::Failed), which can neither spin nor lose
     /// the listener.
     pub(crate) fn of(error: &io::Error) -> Self {
         if error.kind() == ErrorKind::WouldBlock {

@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Admission: which new connections are accepted.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -7,14 +7,14 @@ use std::time::Instant;
 use super::per_ip::PerIp;
 use super::token_bucket::TokenBucket;
 
-/// The limits on newcomers.
+/// The limits of admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) connections: usize,
     pub(crate) when_full: WhenFull,
     pub(crate) per_ip: Option<u32>,
     pub(crate) ipv6_prefix: u8,
-    /// A second, and at once.
+    /// New connections a second, and at once.
     pub(crate) rate: Option<(u32, u32)>,
 }
 
@@ -25,11 +25,11 @@ pub(crate) enum WhenFull {
     Evict,
 }
 
-/// What becomes of a connection that was just accepted.
+/// What happens to a connection that was just accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Admit,
-    /// It is let in, and the idlest has to go for it.
+    /// It is admitted, and the idlest connection is evicted.
     AdmitInsteadOfIdlest,
     Refuse(Refusal),
 }
@@ -41,17 +41,17 @@ pub(crate) enum Refusal {
     Rate,
 }
 
-/// What a reactor says of its connection that has been silent the longest.
+/// What a reactor reports of its connection that has received nothing for the longest time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Idle {
-    /// For how long the reactor would have heard it, in milliseconds.
+    /// For how long the reactor could have heard the connection and did not, in milliseconds.
     pub(crate) silence: u64,
-    /// The reactor has not come back from its turn for a while.
+    /// The reactor has been in the same turn for a while.
     pub(crate) is_stalled: bool,
 }
 
-/// Judges newcomers for all reactors of a server together, and keeps what it needs for that of those who are
-/// in.
+/// Judges new connections for all reactors of a server together. Keeps the counts of admitted connections that this
+/// needs.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
@@ -59,25 +59,25 @@ pub(crate) struct Admission {
     shares: Vec<Share>,
     /// The sum over all shares.
     open: usize,
-    /// Who got the last newcomer.
+    /// The reactor that got the last new connection.
     last: usize,
-    /// Somebody is left in the kernel's queue until there is room.
+    /// A connection waits in the kernel's backlog until there is room.
     is_waited_for: bool,
-    /// The limits that will be in force when all reactors have counted what they have for them.
+    /// The next limits. They apply when all reactors have counted their connections for them.
     coming: Option<Limits>,
 }
 
-/// What one reactor has.
+/// The counts of one reactor.
 #[derive(Debug)]
 struct Share {
     open: usize,
-    /// Who is on the way to it, of those that count as open.
+    /// The addresses of admitted connections that are on their way to the reactor. They count as open.
     arriving: Vec<IpAddr>,
-    /// How many of them come instead of one that it has.
+    /// How many of them evict a connection of the reactor.
     evicting: usize,
-    /// Kept only if there is a limit for an address.
+    /// Counted only if there is a limit by address.
     per_ip: Option<PerIp>,
-    /// The same for the limits that are to come, once it is counted.
+    /// The same for the next limits, once counted.
     coming: Option<Option<PerIp>>,
 }
 
@@ -101,8 +101,9 @@ impl Admission {
         }
     }
 
-    /// One reactor is ready for other limits, and has connections of these addresses. When all are, newcomers
-    /// are judged by them: not before, as then not all would be counted. Tokens are only new if the rate is.
+    /// Reports that a reactor is ready for other limits, with the addresses of its connections. The limits apply when
+    /// all reactors are ready, because only then are all connections counted. The token bucket is replaced only if the
+    /// rate changes.
     pub(crate) fn prepare(
         &mut self,
         reactor: usize,
@@ -138,12 +139,12 @@ impl Admission {
         }
     }
 
-    /// How many there may be.
+    /// The limit of connections.
     pub(crate) fn most_connections(&self) -> usize {
         self.limits.connections
     }
 
-    /// Whether newcomers have to stay in the kernel's queue for now.
+    /// Whether new connections have to wait in the kernel's backlog.
     pub(crate) fn keeps_waiting(&mut self) -> bool {
         self.is_waited_for = self.limits.when_full == WhenFull::Wait && self.is_full();
         self.is_waited_for
@@ -153,7 +154,7 @@ impl Admission {
         self.open >= self.limits.connections
     }
 
-    /// Judges one. A token is taken only for one that nothing else speaks against.
+    /// Judges a new connection. A token is taken only if nothing else is against it.
     pub(crate) fn judge(&mut self, ip: IpAddr, now: Instant) -> Verdict {
         let evicts = self.limits.when_full == WhenFull::Evict && self.open > 0;
         if self.is_full() && !evicts {
@@ -172,8 +173,8 @@ impl Admission {
         self.shares.iter().filter_map(|share| share.per_ip.as_ref()).map(|all| all.count(ip)).sum()
     }
 
-    /// Which reactor the next newcomer goes to. One that is stalled gets none, unless all are: the newcomer would
-    /// wait.
+    /// Chooses the reactor for the next new connection. A stalled reactor is chosen only if all are stalled, because
+    /// the connection would wait for it.
     pub(crate) fn choose(&mut self, is_stalled: impl Fn(usize) -> bool) -> usize {
         let count = self.shares.len();
         let turned = (1..=count).map(|step| (self.last + step) % count);
@@ -182,14 +183,14 @@ impl Admission {
         self.last
     }
 
-    /// The reactor that replaces the connection which has been silent the longest, as far as is known, by the next
-    /// newcomer. `None` if no reactor has a connection that can be replaced.
+    /// Chooses the reactor that evicts its idlest connection for the next new one. `None` if no reactor has a
+    /// connection to evict.
     ///
-    /// A reactor that is stalled is the last choice: the newcomer would wait for it. Of each other reactor only the
-    /// idlest connection is known, as of its last turn. The next ones are taken to have been silent evenly less: so
-    /// of many newcomers at once each reactor gets a part.
+    /// A stalled reactor is the last choice, because the new connection would wait for it. Of each other reactor only
+    /// the idlest connection is known, as of its last turn. Its next ones are assumed to be less idle in even steps, so
+    /// that many new connections at once are spread over the reactors.
     ///
-    /// No newcomer replaces another one, so those that are on their way are bounded.
+    /// A connection that is on its way to a reactor is never evicted, so the number of these is bounded.
     pub(crate) fn replaces_the_idlest(
         &self,
         idle: impl Fn(usize) -> Option<Idle>,
@@ -199,7 +200,7 @@ impl Admission {
             let residents = share.open - share.arriving.len();
             let left = residents.checked_sub(share.evicting).filter(|left| *left > 0)?;
             let Idle { silence, is_stalled } = idle(index)?;
-            // Multiplied by some, so that the division leaves something of short times.
+            // Scaled up, so that the division does not round short times to 0.
             let silence = u128::from(silence.saturating_add(1)) << 16;
             let of_next = silence * left as u128 / residents as u128;
             Some(((is_stalled, Reverse(of_next)), index))
@@ -208,7 +209,7 @@ impl Admission {
         best.map(|(_, index)| index)
     }
 
-    /// A newcomer is let in, and counts from now on, while it is on the way to its reactor.
+    /// Counts a new connection from now on, while it is on its way to its reactor.
     pub(crate) fn opened(&mut self, reactor: usize, ip: IpAddr, evicts: bool) {
         self.open += 1;
         let share = &mut self.shares[reactor];
@@ -218,23 +219,23 @@ impl Admission {
         share.counts().for_each(|per_ip| per_ip.add(ip));
     }
 
-    /// A newcomer has come to its reactor. Returns whether there are more than there may be.
+    /// A new connection has arrived at its reactor. Returns whether there are more connections than the limit allows.
     pub(crate) fn arrived(&mut self, reactor: usize, ip: IpAddr, evicts: bool) -> bool {
         let share = &mut self.shares[reactor];
         let place = share.arriving.iter().position(|arriving| *arriving == ip);
-        share.arriving.swap_remove(place.expect("it was let in"));
+        share.arriving.swap_remove(place.expect("the connection was admitted"));
         share.evicting -= usize::from(evicts);
         self.open > self.limits.connections
     }
 
-    /// A newcomer goes to another reactor than it was meant for.
+    /// A new connection goes to another reactor than planned.
     pub(crate) fn moves(&mut self, from: usize, to: usize, ip: IpAddr, evicts: bool) {
         self.arrived(from, ip, evicts);
         self.closed(from, ip);
         self.opened(to, ip, evicts);
     }
 
-    /// Returns whether there is room now that somebody was waiting for.
+    /// Counts a connection as closed. Returns whether there is room now for a connection that waits.
     pub(crate) fn closed(&mut self, reactor: usize, ip: IpAddr) -> bool {
         self.open -= 1;
         let share = &mut self.shares[reactor];

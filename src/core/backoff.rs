@@ -1,19 +1,19 @@
-//! How long to wait before trying again.
+//! How long to wait before the next try.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(200);
 
-/// After so many failures in a row, each of which might have been about one connection only, it waits.
+/// After this many failures in a row that may each have been about a single connection, there is a wait.
 const FAILURES: u32 = 16;
 
-/// How long to wait after failures in a row. It doubles from 10 ms to 200 ms: a passing shortage is hardly
-/// noticed, and a lasting one costs next to nothing.
+/// The wait after failures in a row. It doubles from 10 ms to 200 ms: a short shortage is hardly noticed, and a long
+/// one costs almost nothing.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     wait: Duration,
-    /// How many failures were followed by another try at once.
+    /// How many failures were followed by a try at once.
     failures: u32,
 }
 
@@ -22,7 +22,7 @@ impl Backoff {
         Self { wait: FIRST, failures: 0 }
     }
 
-    /// It failed, and another try at once would fail too: returns how long to wait.
+    /// A try failed, and another one would fail too. Returns how long to wait.
     pub(crate) fn starved(&mut self) -> Duration {
         let wait = self.wait;
         self.wait = (wait * 2).min(LONGEST);
@@ -30,13 +30,13 @@ impl Backoff {
         wait
     }
 
-    /// It failed, and another try may succeed at once: returns how long to wait if too many have failed in a row.
+    /// A try failed, and another one may succeed. Returns how long to wait if too many have failed in a row.
     pub(crate) fn failed(&mut self) -> Option<Duration> {
         self.failures += 1;
         (self.failures >= FAILURES).then(|| self.starved())
     }
 
-    /// It worked.
+    /// A try succeeded.
     pub(crate) fn reset(&mut self) {
         *self = Self::new();
     }

@@ -1,13 +1,13 @@
-//! Until when a connection has to do what it owes.
+//! The deadlines of a connection.
 
 use std::time::Duration;
 
 use super::phase::Phase;
 
-/// Who is busy while the reactor drains is looked at so often, at most.
+/// While the reactor drains, busy connections are checked at this interval at least, in milliseconds.
 const LOOK_AGAIN: u64 = 50;
 
-/// How long each thing may take; `None` for as long as it likes. In milliseconds, as all times here.
+/// The timeouts of a connection. `None` for no limit. All times here are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeouts {
     pub(crate) first_byte: Option<u64>,
@@ -15,52 +15,52 @@ pub(crate) struct Timeouts {
     pub(crate) write: Option<u64>,
     pub(crate) linger: u64,
     pub(crate) max_age: Option<u64>,
-    /// Only while the reactor drains.
+    /// Set only while the reactor drains.
     pub(crate) quiet: Option<u64>,
 }
 
-/// What has to happen, or else.
+/// What must happen before a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deadline {
-    /// The address that is being connected to has to answer.
+    /// The address that is being connected to must answer.
     Connect,
-    /// The peer has to send its first byte.
+    /// The peer must send its first byte.
     FirstByte,
-    /// The peer has to send something.
+    /// The peer must send something.
     Idle,
-    /// The peer has to take something of what is queued for it.
+    /// The peer must read some of the queued bytes.
     Write,
-    /// After the end: the peer has to finish, or the handler to take what is left.
+    /// After the end: the peer must finish, or the handler must take the rest of the input.
     Linger,
-    /// None: it has lived long enough.
+    /// Nothing: the connection is old enough.
     Age,
-    /// None: the reactor drains, and there is nothing left to do for it.
+    /// Nothing: the reactor drains, and the connection has no work left.
     Quiet,
 }
 
-/// What the deadlines of a connection depend on.
+/// The state of a connection that its deadlines depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     pub(crate) phase: Phase,
     pub(crate) opened: u64,
-    /// When it was last heard of; in the phases that wait for the end, when that began.
+    /// When something was last received. In the phases that wait for the end, when that phase began.
     pub(crate) since: u64,
-    /// It has come in, and nothing has come from it yet.
+    /// The connection was accepted, and has received nothing yet.
     pub(crate) silent: bool,
-    /// It is not read from for now, so that its silence means nothing.
+    /// The connection is not read from, so its silence means nothing.
     pub(crate) unheard: bool,
-    /// There is something left to do for it.
+    /// The connection has work left.
     pub(crate) unfinished: bool,
-    /// Since when the kernel has taken nothing of what is queued, if anything is.
+    /// If bytes are queued: since when the kernel has taken none of them.
     pub(crate) stalled: Option<u64>,
-    /// Until when the address that is being connected to has to answer.
+    /// When the address that is being connected to must have answered.
     pub(crate) connect_by: Option<u64>,
-    /// Spreads the ages of connections that came together.
+    /// Spreads the ages of connections that were opened together.
     pub(crate) serial: u64,
 }
 
 impl Timeouts {
-    /// The deadline that comes first, and when. For one that is unheard, the time to look again.
+    /// The first deadline, and its time. For an unheard connection, the time of the next check.
     pub(crate) fn next(&self, of: &Standing, now: u64) -> Option<(u64, Deadline)> {
         let write = due(of.stalled, self.write, Deadline::Write);
         match of.phase {
@@ -96,15 +96,15 @@ fn due(since: Option<u64>, time: Option<u64>, what: Deadline) -> Option<(u64, De
     Some((since?.saturating_add(time?), what))
 }
 
-/// Nine to ten tenths, by a number that is as good as random for each connection: those that came
-/// together after a restart do not go and come together for ever. A maximum stays one.
+/// Between nine tenths and the whole of `most`, by a hash of the serial number. So connections that were opened
+/// together after a restart do not close and reconnect together. The maximum is never exceeded.
 fn shortened(most: u64, serial: u64) -> u64 {
     let noise = serial.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32; // Knuth's multiplicative hash
     let cut = (u128::from(most / 10) * u128::from(noise)) >> 32;
-    most - u64::try_from(cut).expect("it is less than a tenth")
+    most - u64::try_from(cut).expect("the cut is less than a tenth of a u64")
 }
 
-/// A time-out in milliseconds, no shorter than it was meant.
+/// A timeout in milliseconds, rounded up.
 pub(crate) fn millis(time: Duration) -> u64 {
     let rest = time.subsec_nanos().div_ceil(1_000_000);
     time.as_secs().saturating_mul(1_000).saturating_add(rest.into())

@@ -1,26 +1,25 @@
-//! What a failed system call means for a connection that is being opened outward.
+//! What a failed system call means for an outward connection.
 
 use std::io::{self, ErrorKind};
 
 use super::room::is_lack_of_room;
 
-/// What to do about an address to which no connection could be begun.
+/// How to handle an address that could not be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DialFault {
-    /// The system lacks descriptors or memory, whatever the address: try the same one again after a while.
+    /// The system lacks descriptors or memory, for any address: try the same address again after a while.
     NoRoom,
     /// This address cannot be used, now or from here: try the next one at once.
     Unusable,
 }
 
 impl DialFault {
-    /// Sorts an error of one of the calls that open a connection, named as in
-    /// [`StepError::step`](crate::net::StepError::step). Each call has a table of its own, and whatever is not in it fails
-    /// the address: waiting for an address that can never be used costs the caller the whole timeout.
+    /// Classifies an error of a system call that opens a connection. `step` is the name of the call, as in
+    /// [`StepError::step`](crate::net::StepError::step). Each call has its own table. Any other error fails the
+    /// address: waiting for an address that can never be used would cost the caller the whole timeout.
     ///
-    /// A lack of local ports (EADDRNOTAVAIL of `connect`, EADDRINUSE of `bind`) is
-    /// [`Unusable`](Self::Unusable): ports may stay in TIME_WAIT for a minute, and the caller may have
-    /// another source address.
+    /// A lack of local ports (EADDRNOTAVAIL of `connect`, EADDRINUSE of `bind`) is [`Unusable`](Self::Unusable): ports
+    /// may stay in TIME_WAIT for a minute, and the caller may have another source address.
     pub(crate) fn of(step: &str, error: &io::Error) -> Self {
         let is_lack = match step {
             // connect(2) on EAGAIN: "insufficient entries in the routing cache".

@@ -1,13 +1,13 @@
-//! The bytes that a handler was shown and did not take.
+//! Unread input.
 
 use super::block::Block;
 use super::search::Search;
 
-/// Input that waits for the rest of its message. It owns no memory while there is none.
+/// Input that the handler has left for a later call. Without input it owns no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     block: Block,
-    /// Where the untaken bytes begin.
+    /// The position of the first unread byte.
     start: usize,
     search: Search,
 }
@@ -34,7 +34,7 @@ impl Kept {
         }
     }
 
-    /// Forgets the first `count` bytes: the handler has taken them.
+    /// Discards the first `count` bytes: the handler has taken them.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
         if self.is_empty() {
@@ -50,7 +50,7 @@ impl Kept {
         }
     }
 
-    /// Moves the untaken bytes to a block for so many.
+    /// Moves the unread bytes to a block of this capacity.
     fn move_to(&mut self, capacity: usize) {
         let mut block = Block::with_capacity(capacity);
         block.fill(self.bytes());
@@ -61,7 +61,7 @@ impl Kept {
         std::mem::take(&mut self.search)
     }
 
-    /// What is known of the bytes goes with them.
+    /// Keeps the state of a search for the unread bytes.
     pub(crate) fn put_search(&mut self, search: Search) {
         if !self.is_empty() {
             self.search = search;

@@ -1,43 +1,43 @@
-//! What other threads have for a reactor.
+//! A queue of messages from other threads.
 
 use std::collections::VecDeque;
 
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 
-/// Why a mailbox takes nothing.
+/// Why a mailbox refuses an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotTaken {
     Full,
     Closed,
 }
 
-/// A bounded queue from many threads to one, which sleeps while it is empty.
+/// A bounded queue from many threads to one reader, which sleeps while the queue is empty.
 ///
-/// It wakes nobody itself: whoever puts something in is told whether the reader has to be woken, which is so
-/// once for each time that the queue is filled from empty. The reader looks at [`has_some`](Self::has_some)
-/// before it sleeps, and is woken for whatever comes after that look: so no wake-up is lost, and a flood
-/// costs one. The model in `loom/` tries all orders.
+/// The mailbox does not wake the reader. [`push`](Self::push) returns whether the caller has to wake it: true once for
+/// each time that the queue changes from empty to not empty. The reader checks [`has_some`](Self::has_some) before it
+/// sleeps, and is woken for each item that is pushed after the check. So no wake-up is lost, and a flood of items costs
+/// one wake-up. The model in `loom/` tries all orders.
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
-    /// Whether something is in it: what the reader asks each turn, without a lock.
+    /// Whether the queue has items. The reader checks this each turn, without the lock.
     has_some: AtomicBool,
     inbox: Mutex<Inbox<T>>,
 }
 
 #[derive(Debug)]
 struct Inbox<T> {
-    /// Each with its weight.
+    /// The items, each with its weight.
     items: VecDeque<(usize, T)>,
     weight: usize,
     most_items: usize,
     most_weight: usize,
-    /// The reader was woken, or is to be, and has not emptied the queue since.
+    /// The reader was woken, or is about to be, and has not emptied the queue since.
     is_called: bool,
     is_closed: bool,
 }
 
 impl<T> Mailbox<T> {
-    /// One that takes so many items, of so much weight together.
+    /// A mailbox for this many items with this total weight.
     pub(crate) fn new(most_items: usize, most_weight: usize) -> Self {
         Self {
             has_some: AtomicBool::new(false),
@@ -57,10 +57,10 @@ impl<T> Mailbox<T> {
         (inbox.most_items, inbox.most_weight) = (most_items, most_weight);
     }
 
-    /// Puts something in. Returns whether the reader has to be woken.
+    /// Adds an item. Returns whether the caller has to wake the reader.
     ///
     /// # Errors
-    /// What was to be put in comes back, and why.
+    /// Returns the item, and why it was refused.
     pub(crate) fn push<I>(
         &self,
         item: I,
@@ -72,7 +72,7 @@ impl<T> Mailbox<T> {
             return Err((item, NotTaken::Closed));
         }
         let total = inbox.weight.saturating_add(weight);
-        // One that is too heavy for any room is taken if it is alone, or it never could be.
+        // An item above the limit is accepted if it is the only one. Otherwise it could never be sent.
         let is_too_heavy = total > inbox.most_weight && inbox.weight > 0;
         if inbox.items.len() >= inbox.most_items || is_too_heavy {
             return Err((item, NotTaken::Full));
@@ -83,17 +83,17 @@ impl<T> Mailbox<T> {
         Ok(!std::mem::replace(&mut inbox.is_called, true))
     }
 
-    /// The reader could not be woken: whoever comes next has to try again.
+    /// The reader could not be woken: the next `push` has to try again.
     pub(crate) fn not_woken(&self) {
         self.lock().is_called = false;
     }
 
-    /// Whether something was in it. What comes after this look wakes the reader.
+    /// Whether the queue has items. An item that is pushed after this check wakes the reader.
     pub(crate) fn has_some(&self) -> bool {
         self.has_some.load(Ordering::Acquire)
     }
 
-    /// Takes out at most so many, in their order.
+    /// Takes at most this many items, in order.
     pub(crate) fn take(&self, most: usize, into: &mut Vec<T>) {
         if !self.has_some() {
             return;
@@ -106,12 +106,12 @@ impl<T> Mailbox<T> {
             item
         }));
         inbox.weight = weight;
-        // Who has not emptied it does not sleep, and need not be woken.
+        // If items are left, the reader does not sleep and need not be woken.
         inbox.is_called = !inbox.items.is_empty();
         self.has_some.store(inbox.is_called, Ordering::Release);
     }
 
-    /// Takes nothing in any more. What is in it can still be taken out.
+    /// Refuses all further items. Items in the queue can still be taken.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;
     }
@@ -121,7 +121,7 @@ impl<T> Mailbox<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox<T>> {
-        // `wrap` allocates, and no more: nothing here panics half-way.
+        // `wrap` only allocates, so nothing panics between two changes of the inbox.
         self.inbox.lock().unwrap_or_else(crate::sync::PoisonError::into_inner)
     }
 }
@@ -170,11 +170,11 @@ mod tests {
         mailbox.set_limits(2, 26);
         assert!(mailbox.push(5, 25, |item| item).is_ok());
         mailbox.take(2, &mut Vec::new());
-        assert!(mailbox.push(4, 1_000, |item| item).is_ok(), "too heavy for any room, but alone");
+        assert!(mailbox.push(4, 1_000, |item| item).is_ok(), "above the limit, but alone");
         mailbox.close();
         assert_eq!(push(&mailbox, 5), Err((5, NotTaken::Closed)));
         let mut taken = Vec::new();
         mailbox.take(9, &mut taken);
-        assert_eq!(taken, [4], "what was taken in is not lost");
+        assert_eq!(taken, [4], "an accepted item is not lost");
     }
 }

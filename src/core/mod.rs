@@ -1,9 +1,8 @@
-//! What needs no system: bytes, states and deadlines go in, decisions come out.
+//! The parts that need no system: bytes, states and deadlines go in, decisions come out.
 //!
-//! Nothing here calls the kernel or reads a clock; time arrives as an argument. That is what makes
-//! these parts testable on their own and the same under a simulated network. Memory is the exception: long
-//! queues take theirs from the system ([`block`]). Two of them
-//! ([`mailbox`], [`seqlock`]) are shared by threads; a model checker tries all their orders.
+//! Nothing here calls the kernel or reads a clock: time is an argument. So these parts can be tested alone, and behave
+//! the same on a simulated network. Memory is the exception: long queues take theirs from the system ([`block`]). Two
+//! parts ([`mailbox`] and [`seqlock`]) are shared by threads. A model checker tries all orders of their operations.
 
 pub(crate) mod accept_fault;
 pub(crate) mod admission;

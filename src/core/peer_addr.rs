@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// A [`SocketAddr`] less the flow information of IPv6, which `accept` does not tell: 23 bytes, which
-/// stand anywhere, instead of 32, in every connection's entry.
+/// A [`SocketAddr`] without the flow information of IPv6, which `accept` does not return. It takes 23 bytes without
+/// alignment, instead of 32, in the entry of each connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddr {
-    /// An IPv4 address stands in the first four.
+    /// An IPv4 address uses the first four.
     octets: [u8; 16],
     scope_id: [u8; 4],
     port: [u8; 2],

@@ -1,16 +1,16 @@
-//! How many connections each address holds.
+//! How many connections each address has.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-/// Counts connections by IPv4 address, or by the IPv6 network that one subscriber usually gets.
+/// Counts connections by IPv4 address, and by the IPv6 network that a subscriber usually gets.
 ///
-/// The two are apart because a third of the memory does for most. Both are hashed with a secret of this
-/// process, as peers choose the keys.
+/// There are two maps because an IPv4 key takes a third of the memory, and most keys are IPv4. Both use a hash with a
+/// secret of this process, because peers choose the keys.
 #[derive(Debug)]
 pub(crate) struct PerIp {
-    /// How many bits of an IPv6 address name its network.
+    /// How many leading bits of an IPv6 address are its network.
     prefix: u8,
     v4: HashMap<u32, u32>,
     v6: HashMap<u128, u32>,
@@ -30,7 +30,7 @@ impl PerIp {
     }
 
     pub(crate) fn add(&mut self, ip: IpAddr) {
-        // An IPv4 address that comes by an IPv6 socket is still one.
+        // An IPv6 socket reports IPv4 addresses as mapped ones.
         match ip.to_canonical() {
             IpAddr::V4(ip) => *self.v4.entry(ip.to_bits()).or_insert(0) += 1,
             IpAddr::V6(ip) => {

@@ -1,6 +1,6 @@
-//! The life of one connection.
+//! The life cycle of a connection.
 
-/// Where a connection stands.
+/// The state of a connection.
 ///
 /// ```text
 ///   Connecting (outward only) ── failed, given up ──► Closed
@@ -13,47 +13,47 @@
 ///    │ │              │ all sent: FIN goes out           │
 ///    │ │              ▼            peer's FIN            │
 ///    │ │          HalfClosed ────────────────────────────┤
-///    │ │ close (of those two as well)     peer's FIN     │
+///    │ │ close (also Finishing, HalfClosed)   peer's FIN │
 ///    │ └──────► Flushing, peer not finished ─────────────┤
 ///    │              │ all sent: FIN goes out             │
 ///    │              ▼          peer's FIN, deadline      ▼
 ///    │          Lingering ────────────────────────────► Closed
 ///    │ a write failed                                    ▲
 ///    └──────► Deaf ──────────────────────────────────────┤
-///                     all it had sent is read            │
-///   any of them, on abort or a failed read ──────────────┘
+///                     all input is read                  │
+///   any state, on abort or a failed read ────────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It is being opened outward; its handler has not seen it yet.
+    /// It is being opened outward. The handler has not seen it yet.
     Connecting,
-    /// Both directions run.
+    /// Both directions are open.
     Open,
-    /// The peer has sent its FIN; the handler may still send.
+    /// The peer has sent its FIN. The handler may still send.
     PeerFinished,
-    /// The handler has said all: what is queued goes out, and then a FIN. What comes in is still its.
+    /// The handler has called `shutdown_write`: the queued bytes are sent, then a FIN. Input is delivered.
     Finishing,
-    /// Our FIN is out, and the peer may still send.
+    /// Our FIN was sent. The peer may still send, and input is delivered.
     HalfClosed,
-    /// The handler has closed: what is queued goes out, what comes in is thrown away.
+    /// The connection is being closed: the queued bytes are sent. Input is discarded.
     Flushing { peer_finished: bool },
-    /// Our FIN is out. Input is thrown away until the peer's FIN, because closing a socket with
-    /// unread input sends a RST, which can destroy the last answer on its way (RFC 2525, 2.17).
+    /// Our FIN was sent. Input is discarded until the peer's FIN, because closing a socket with unread input sends a
+    /// RST, which can destroy the last answer on its way (RFC 2525, 2.17).
     Lingering,
-    /// Nothing reaches the peer any more, but what it sent before is still read.
+    /// Nothing reaches the peer any more, but the bytes that it has sent are still read.
     Deaf,
     /// Waits to be reaped. `reset` asks for a RST instead of a FIN.
     Closed { reset: bool },
 }
 
-/// What becomes of the bytes that a connection receives.
+/// What happens to the bytes that a connection receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reads {
     /// The handler gets them.
     Deliver,
-    /// They are read and thrown away.
+    /// They are read and discarded.
     Discard,
-    /// There can be none: the peer has finished.
+    /// There are none: the peer has finished.
     Nothing,
 }
 
@@ -62,22 +62,22 @@ impl Phase {
         matches!(self, Self::Closed { .. })
     }
 
-    /// Whether the peer may still say something that the handler hears and that ends with a FIN.
+    /// Whether the handler may still get input that ends with a FIN.
     pub(crate) fn hears(self) -> bool {
         matches!(self, Self::Open | Self::Finishing | Self::HalfClosed)
     }
 
-    /// Whether the handler's bytes are still queued.
+    /// Whether the handler may still send.
     pub(crate) fn sends(self) -> bool {
         matches!(self, Self::Open | Self::PeerFinished)
     }
 
-    /// Whether the handler may be offered input that it has not taken.
+    /// Whether unread input may be offered to the handler.
     pub(crate) fn delivers(self) -> bool {
         self.reads() == Reads::Deliver || self == Self::PeerFinished
     }
 
-    /// Whether the handler may still get something but the end.
+    /// Whether a callback other than the last ones may still follow.
     pub(crate) fn is_before_the_end(self) -> bool {
         self.sends() || self.hears() || self == Self::Deaf
     }
@@ -105,7 +105,7 @@ impl Phase {
         }
     }
 
-    /// The handler has said all that it has to say.
+    /// The handler has called `shutdown_write`.
     #[must_use]
     pub(crate) fn after_finish(self) -> Self {
         match self {
@@ -115,7 +115,7 @@ impl Phase {
         }
     }
 
-    /// The handler has closed the connection, or the server does it in order.
+    /// The handler or the reactor has closed the connection in order.
     #[must_use]
     pub(crate) fn after_close(self) -> Self {
         match self {
@@ -129,7 +129,7 @@ impl Phase {
         }
     }
 
-    /// The kernel has taken all that was queued.
+    /// The kernel has taken all queued bytes.
     #[must_use]
     pub(crate) fn after_flush(self) -> Self {
         match self {
@@ -140,8 +140,8 @@ impl Phase {
         }
     }
 
-    /// The kernel refused a write for good. Bytes are lost, so it may not end in a FIN, should the
-    /// socket still be alive.
+    /// The kernel refused a write for good. Bytes are lost, so the connection must not end with a FIN, even if the
+    /// socket is still alive.
     #[must_use]
     pub(crate) fn after_write_failure(self) -> Self {
         match self {
@@ -150,13 +150,13 @@ impl Phase {
         }
     }
 
-    /// Nobody has done in time what was waited for at the end.
+    /// The time for lingering is over.
     #[must_use]
     pub(crate) fn after_linger(self) -> Self {
         self.after_end(self == Self::Deaf)
     }
 
-    /// Both directions end now; a connection that has ended already stays as it ended.
+    /// Both directions end now. A closed connection stays as it is.
     #[must_use]
     pub(crate) fn after_end(self, reset: bool) -> Self {
         if self.is_closed() { self } else { Self::Closed { reset } }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn who_finishes_still_hears_its_peer_to_the_end() {
+    fn a_connection_that_has_finished_hears_its_peer_to_the_end() {
         let phase = Phase::Open.after_finish();
         assert!(!phase.sends() && phase.hears());
         assert_eq!(phase.after_eof(), Phase::Flushing { peer_finished: true });

@@ -1,15 +1,15 @@
-//! Telling of one kind of event no more than once a second.
+//! Reports one kind of event at most once a second.
 
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lets one event a second through, with the number of those since the last. Every event is told of: when the
-/// second is over, also if no further one comes.
+/// Lets one event a second pass, with the number of events since the last one. No event is lost: those that were held
+/// back are reported when the second is over, even if no further event happens.
 #[derive(Debug)]
 pub(crate) struct RateLimiter<E> {
     told: Option<Instant>,
-    /// How many were held back since then, and the last of them.
+    /// How many events were held back since then, and the last of them.
     held_back: Option<(u64, E)>,
 }
 
@@ -20,20 +20,20 @@ impl<E> Default for RateLimiter<E> {
 }
 
 impl<E> RateLimiter<E> {
-    /// An event happened. Returns it if it is time to tell of it, and how many there are to tell of.
+    /// Counts an event. If a report is due, returns it, and how many events it stands for.
     pub(crate) fn count(&mut self, event: E, now: Instant) -> Option<(u64, E)> {
         let times = 1 + self.held_back.take().map_or(0, |(times, _)| times);
         self.held_back = Some((times, event));
         if self.due().is_some_and(|due| now < due) { None } else { self.take(now) }
     }
 
-    /// When to tell of what was held back, if something was.
+    /// When the events that were held back have to be reported. `None` if there are none.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.held_back.as_ref()?;
         self.told?.checked_add(INTERVAL)
     }
 
-    /// Returns what was held back, whether it is due or not.
+    /// Returns the events that were held back, due or not.
     pub(crate) fn take(&mut self, now: Instant) -> Option<(u64, E)> {
         let held_back = self.held_back.take()?;
         self.told = Some(now);

@@ -1,11 +1,11 @@
-//! Which errors say that the system has no room.
+//! Errors that report a lack of descriptors or memory.
 
 use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-/// Whether a call that makes or changes a socket failed for lack of descriptors or memory. That lack passes,
-/// and it says nothing of the address.
+/// Whether a call that makes or changes a socket failed for lack of descriptors or memory. Such a lack passes, and does
+/// not depend on the address.
 pub(crate) fn is_lack_of_room(error: &io::Error) -> bool {
     let number = Errno::from_io_error(error);
     #[cfg(unix)]

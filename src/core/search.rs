@@ -1,14 +1,14 @@
 //! A delimiter search that remembers where it stopped.
 
-/// A handler that looks for more delimiters than this on the same bytes searches some of them anew.
+/// If a handler searches for more delimiters than this in the same bytes, some of them are searched again from the
+/// start.
 const REMEMBERED: usize = 4;
 
-/// How far the untaken input has been searched for a delimiter, so that a line which trickles in
-/// byte by byte is looked through once, not once a byte.
+/// How far the unread input has been searched for each delimiter. So a line that arrives byte by byte is searched once,
+/// not once for each byte.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
-    /// The delimiters that were not found, the latest last. One word as long as there is none, as each read makes a
-    /// search.
+    /// The delimiters that were not found, the latest last. `None` takes one word: each read makes a search.
     tried: Option<Box<[Tried; REMEMBERED]>>,
 }
 
@@ -23,11 +23,11 @@ struct Tried {
 impl Search {
     /// The position of the first `delimiter` in `bytes`.
     ///
-    /// `bytes` must start where the last call's bytes started, or where
-    /// [`advance`](Self::advance) has moved the start since.
+    /// `bytes` must start where the bytes of the last call started, or where [`advance`](Self::advance) has moved the
+    /// start since.
     pub(crate) fn find(&mut self, bytes: &[u8], delimiter: &[u8]) -> Option<usize> {
         if bytes.is_empty() {
-            return None; // what is remembered may be of bytes that were taken
+            return None; // the remembered positions may belong to bytes that were taken
         }
         let mut remembered = self.tried.as_deref_mut().into_iter().flatten();
         let known = remembered.find(|tried| tried.delimiter == delimiter);
@@ -51,7 +51,7 @@ impl Search {
         tried[REMEMBERED - 1] = Tried { delimiter: delimiter.to_vec(), clean };
     }
 
-    /// The first `count` bytes have gone.
+    /// The first `count` bytes were taken.
     #[inline]
     pub(crate) fn advance(&mut self, count: usize) {
         if let Some(tried) = &mut self.tried {
@@ -72,7 +72,7 @@ thread_local! {
     static EXAMINED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// How many bytes this thread has looked at so far.
+/// How many bytes this thread has examined.
 #[cfg(test)]
 pub(crate) fn examined() -> u64 {
     EXAMINED.get()

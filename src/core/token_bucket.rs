@@ -1,17 +1,17 @@
-//! A limit on how often something happens.
+//! A rate limit.
 
 use std::time::{Duration, Instant};
 
-/// Lets so many through a second on average, and so many at once after a quiet time.
+/// Admits `per_second` events on average, and `burst` at once after a quiet time.
 ///
-/// It is the leaky bucket as a meter in its virtual-scheduling form (GCRA, ITU-T I.371): one instant of
-/// state, no counting down, exact to the nanosecond.
+/// It is the leaky bucket as a meter in its virtual-scheduling form (GCRA, ITU-T I.371): the only state is one instant,
+/// and it is exact to the nanosecond.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenBucket {
     interval: Duration,
-    /// How far ahead of the clock the schedule may run.
+    /// How far the schedule may be ahead of the clock.
     tolerance: Duration,
-    /// When the next would be due if all came evenly.
+    /// When the next event would be due at an even rate.
     due: Option<Instant>,
 }
 

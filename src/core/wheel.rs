@@ -1,30 +1,30 @@
-//! Alarms by the hundred thousand.
+//! Timers for hundreds of thousands of connections.
 
-/// Each level has 64 buckets, each as wide as the whole level below.
+/// Each level has 64 buckets. A bucket is as wide as the whole level below.
 const BITS: u32 = 6;
 const BUCKETS: usize = 1 << BITS;
 
-/// As many as reach the end of time: 8 × 6 bits of milliseconds are 8,900 years.
+/// Enough levels for 8 × 6 bits of milliseconds: 8,900 years.
 const LEVELS: usize = 8;
 
-/// An alarm that lies further ahead rings here, and has to be set again: 24 days.
+/// An alarm that is further ahead rings after this time, and has to be set again: 24 days in milliseconds.
 const FARTHEST: u64 = 1 << 31;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
 
-/// Marks a link that leads to a bucket's head instead of a slot. No table has so many slots.
+/// Marks a link to the head of a bucket, not to a slot. No table has so many slots.
 const HEAD: u32 = 1 << 31;
 
-/// The slots from here on are the second half. Each half is as long as its highest slot needs, so two kinds
-/// of alarms that are counted each from 0 share a wheel, and its order, at no cost.
+/// Slots from here on are the second half. Each half is as long as its highest slot needs. So two kinds of alarms that
+/// each count from 0 share one wheel and one order at no cost.
 pub(crate) const SECOND_HALF: u32 = 1 << 30;
 
-/// A hierarchical timing wheel (Varghese and Lauck, 1987): one alarm for each slot, in ticks. To set one,
-/// to take it back and to find the next each cost O(1), and so does every [`step`](Self::step).
+/// A hierarchical timing wheel (Varghese and Lauck, 1987) with one alarm for each slot. Times are in ticks. Setting an
+/// alarm, cancelling it, finding the next one and each [`step`](Self::step) cost O(1).
 ///
-/// The level of an alarm is that of the highest group of six bits in which its time differs from the
-/// wheel's position, and its bucket is what stands in that group:
+/// The level of an alarm is that of the highest group of six bits in which its time differs from the wheel's position.
+/// Its bucket is the value of that group:
 ///
 /// ```text
 ///   position  …|000011|000101|111110        level 0: the next 64 ticks, a tick a bucket
@@ -32,17 +32,17 @@ pub(crate) const SECOND_HALF: u32 = 1 << 30;
 ///                        ▲
 /// ```
 ///
-/// When the position comes to a bucket of a higher level, its alarms move down, one a step. A slot costs
-/// 12 bytes: the links of a list that it can be taken out of, and the low half of its time.
+/// When the position reaches a bucket of a higher level, its alarms move down, one a step. A slot takes 12 bytes: the
+/// links of a doubly linked list, and the low half of its time.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    /// Nothing is set before it.
+    /// No alarm is set before it.
     position: u64,
     halves: [Vec<Alarm>; 2],
     heads: [[u32; BUCKETS]; LEVELS],
     /// A bit for each bucket that is not empty.
     occupied: [u64; LEVELS],
-    /// A bit for each level that is not empty: each turn asks which is the lowest.
+    /// A bit for each level that is not empty: each turn asks for the lowest.
     occupied_levels: u8,
     /// The bucket of a higher level whose alarms are moving down.
     emptying: Option<Bucket>,
@@ -50,19 +50,19 @@ pub(crate) struct Wheel {
 
 #[derive(Clone, Copy, Debug)]
 struct Alarm {
-    /// A slot, a bucket, or `NONE` if it is not set.
+    /// A slot, a bucket, or `NONE` if the alarm is not set.
     before: u32,
     after: u32,
-    /// The low bits; the rest follows from the position, which is never more than `FARTHEST` behind.
+    /// The low bits of the time. The rest follows from the position, which is never more than `FARTHEST` behind.
     time: u32,
 }
 
 const UNSET: Alarm = Alarm { before: NONE, after: NONE, time: 0 };
 
-/// What one step has done.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The alarm of this slot rings, and is not set any more.
+    /// The alarm of this slot rings. It is not set any more.
     Rings(u32),
     /// One alarm was moved closer.
     Moved,
@@ -72,12 +72,12 @@ pub(crate) enum Step {
 struct Bucket {
     level: usize,
     index: usize,
-    /// The first tick of it.
+    /// Its first tick.
     start: u64,
 }
 
 impl Wheel {
-    /// Reserves memory for so many slots of the first half; there may be more.
+    /// Reserves memory for this many slots of the first half. There may be more.
     pub(crate) fn with_capacity(slots: usize) -> Self {
         Self {
             position: 0,
@@ -89,7 +89,7 @@ impl Wheel {
         }
     }
 
-    /// Sets the alarm of a slot, or sets it anew. A time that has passed is now.
+    /// Sets the alarm of a slot, or changes it. A time in the past counts as now.
     pub(crate) fn set(&mut self, slot: u32, time: u64) {
         self.unset(slot);
         let (half, index) = place(slot);
@@ -106,7 +106,7 @@ impl Wheel {
         }
     }
 
-    /// When the alarm of a slot rings, if it is set.
+    /// When the alarm of a slot rings. `None` if it is not set.
     pub(crate) fn time_of(&self, slot: u32) -> Option<u64> {
         self.is_set(slot).then(|| self.full_time(self.alarm(slot).time))
     }
@@ -126,12 +126,12 @@ impl Wheel {
         &mut self.halves[half][index]
     }
 
-    /// When there is something to do next: to ring, or to move alarms closer. No alarm rings before.
+    /// When the next step is due, to ring an alarm or to move one closer. No alarm rings before.
     pub(crate) fn next(&self) -> Option<u64> {
         self.earliest().map(|bucket| bucket.start.max(self.position))
     }
 
-    /// Does the next thing that is due by `now`, in the order of the alarms' times.
+    /// Does the next step that is due by `now`, in the order of the alarms' times.
     pub(crate) fn step(&mut self, now: u64) -> Option<Step> {
         let Some(bucket) = self.earliest().filter(|bucket| bucket.start <= now) else {
             self.position = self.position.max(now);
@@ -155,8 +155,8 @@ impl Wheel {
         self.position + u64::from(ahead)
     }
 
-    /// The bucket that comes first: the one that is being emptied, else the first one of the lowest level,
-    /// as a level ends where the next bucket of the level above begins.
+    /// The bucket that is next: the one that is being emptied, otherwise the first one of the lowest level, because a
+    /// level ends where the next bucket of the level above begins.
     fn earliest(&self) -> Option<Bucket> {
         if let Some(bucket) = self.emptying {
             return Some(bucket);
@@ -214,7 +214,7 @@ impl Wheel {
     }
 }
 
-/// Which half a slot is in, and where.
+/// The half of a slot, and its index there.
 fn place(slot: u32) -> (usize, usize) {
     (usize::from(slot >= SECOND_HALF), (slot & !SECOND_HALF) as usize)
 }
