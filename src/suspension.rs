@@ -1,6 +1,6 @@
 //! How a reactor stops accepting for a while.
 
-/// What becomes of newcomers while a reactor takes nobody in.
+/// What happens to new connections while a reactor is suspended.
 ///
 /// # Examples
 /// ```
@@ -19,14 +19,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suspension {
-    /// They wait in the kernel's backlog, and are taken in afterwards.
+    /// They wait in the kernel's backlog, and are accepted when the reactor resumes.
     KeepListening,
-    /// They are refused by the kernel (ECONNREFUSED), so that they can try elsewhere at once; those who are
-    /// in the backlog are reset. The address and the number of the port are kept for the return, but not
-    /// reserved: another process may take them meanwhile.
+    /// The kernel refuses them (ECONNREFUSED), so that clients can try another server at once. Connections in the
+    /// backlog are reset. The reactor remembers the addresses and ports of its listeners, but does not reserve them:
+    /// another process may take them meanwhile.
     ///
-    /// A listener that was [inherited](crate::Reactor::listen_from_std) stays open, as with
-    /// [`KeepListening`](Self::KeepListening): the process that made it may hold its socket too, so that closing it
-    /// here would not refuse anyone, and the reactor could not get it back.
+    /// An [inherited](crate::Reactor::listen_from_std) listener stays open, as with
+    /// [`KeepListening`](Self::KeepListening). Another process may hold the same socket. Then a close here would not
+    /// refuse connections, and the reactor could not open the listener again.
     CloseListeners,
 }

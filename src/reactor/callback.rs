@@ -133,7 +133,7 @@ pub(super) fn guarded<T>(
         Ok(Err(error)) => failed(table, log, id, error),
         Err(payload) => {
             let reason = CloseReason::Panic(panic_message(payload));
-            log::error!("{id} is ended, as {reason}");
+            log::error!("{id} ended: {reason}");
             table.stats.count().panics += 1;
             table.entry(id).cut(reason, true);
         }

@@ -1,4 +1,4 @@
-//! The connector: opening connections outward.
+//! Outward connections: the connector.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -16,30 +16,29 @@ use crate::net::{ConnectOptions, Net, StepError, Token};
 use crate::table::Entry;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Begins to open a connection outward, to the first of these addresses that takes it; they are tried in
-    /// turn. The handler's [`on_open`](Handler::on_open) follows in one of the next turns, where
-    /// [`Conn::direction`](crate::Conn::direction) tells, or else
-    /// [`on_connect_failed`](Handler::on_connect_failed). From then on it is a connection like any other, but
-    /// for the limits on newcomers, which do not concern it.
+    /// Begins to open an outward connection. The addresses are tried in order until one accepts. In a later turn
+    /// exactly one callback follows: [`on_open`](Handler::on_open), where [`Conn::direction`](crate::Conn::direction)
+    /// is outbound, or [`on_connect_failed`](Handler::on_connect_failed). After `on_open` the connection is like any
+    /// other, but the limits on new connections do not apply to it. Returns the id that the connection will have.
     ///
-    /// An address that cannot be used (no route to it, a family that this machine lacks, no free local port, a
-    /// source that is not this machine's) fails at once, and the next one is tried at once. Only if the system
-    /// lacks descriptors or memory is the same address tried again, until the time is over.
+    /// An address that cannot be used fails at once, and the next one is tried: there is no route to it, its family is
+    /// not supported, there is no free local port, or the source address does not belong to this machine. If the system
+    /// lacks descriptors or memory, the same address is tried again until the [timeout](ConnectOptions::timeout).
     ///
-    /// A name is resolved here, which may block: inside of callbacks there is
-    /// [`Context::connect`](crate::Context::connect), which takes addresses.
+    /// A name is resolved here, which may block. In callbacks use [`Context::connect`](crate::Context::connect), which
+    /// takes addresses.
     ///
     /// On Linux each address that is tried costs
     /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
-    /// 2. `setsockopt`, for what `options` says
-    /// 3. `bind`, if a source is given
+    /// 2. `setsockopt`, as `options` says
+    /// 3. `bind`, if there is a source address
     /// 4. `connect`
     /// 5. `epoll_ctl`
-    /// 6. once it has answered, `getsockopt` for `SO_ERROR`, `getpeername` and `getsockname`
+    /// 6. after the answer, `getsockopt` for `SO_ERROR`, `getpeername` and `getsockname`
     ///
     /// # Errors
-    /// [`Error::Resolve`] if the name cannot be resolved; [`Error::Stopped`] if the reactor has stopped or is
-    /// about to, or has drained for as long as it may. Nothing follows then.
+    /// [`Error::Resolve`] if the name cannot be resolved. [`Error::Stopped`] if the reactor has stopped or is about to
+    /// stop, or if the deadline of a drain has passed. Then no callback follows.
     ///
     /// # Examples
     /// ```

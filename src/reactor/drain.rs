@@ -1,4 +1,4 @@
-//! An end that finishes the work.
+//! Draining: the reactor ends after its connections have finished their work.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,30 +26,32 @@ pub(super) struct Drain {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Begins an end that finishes the work, on all reactors of the server, each with its next turn:
+    /// Ends all reactors of the server after their connections have finished their work. Each reactor begins in its
+    /// next turn:
     ///
-    /// 1. Who waits in the backlog is taken in, as far as there is room and that is not
-    ///    [suspended](Self::suspend), and the listeners are closed: nobody else comes in.
-    /// 2. [`on_shutdown`](Handler::on_shutdown) tells each connection's handler, once.
-    /// 3. A connection is closed in order as soon as nothing waits for it (no output, no input that is
-    ///    unread or of which the rest is missing), and its peer has been quiet for
-    ///    [`drain_quiet`](crate::Config::drain_quiet). Until then it is served as before. While it is
-    ///    [paused](crate::Conn::pause) somebody works for it, and it is not closed; nor while one side has
-    ///    finished and waits for what the other has to say.
-    /// 4. After `timeout` all are closed, with [`CloseReason::DrainTimeout`] if there is something left to do.
-    ///    What the kernel does not take at once is lost, and its peer sees a RST. To the others goes a FIN, and
-    ///    for [`drain_quiet`](crate::Config::drain_quiet) they are read from and not answered, so that no RST
-    ///    overtakes the last answer: a peer that has asked once more meanwhile was cut off too. Before the
-    ///    timeout connections can be opened [outward](Self::connect), and are waited for like others.
+    /// 1. Connections that wait in the backlog are accepted, as far as the limits allow and unless the reactor is
+    ///    [suspended](Self::suspend). Then the listeners are closed.
+    /// 2. [`on_shutdown`](Handler::on_shutdown) is called once for each connection.
+    /// 3. A connection is served as before until it has no work left, and its peer has sent nothing for
+    ///    [`drain_quiet`](crate::Config::drain_quiet). Then it is closed in order. It has work left while output is
+    ///    queued, while input is unread or a message is incomplete, while it is [paused](crate::Conn::pause), and while
+    ///    one side has finished and waits for the other.
+    /// 4. After `timeout`, all other connections are closed. A connection with work left ends with
+    ///    [`CloseReason::DrainTimeout`]. Bytes that the kernel does not take at once are lost, and the peer sees a RST.
+    ///    If no bytes are lost, a FIN is sent. For another [`drain_quiet`](crate::Config::drain_quiet) the connection
+    ///    is read from but not answered, so that no RST overtakes the last answer. A peer that sends a request in this
+    ///    time was cut off too.
     ///
-    /// [`run`](Self::run) then returns, as soon as no connection is left. Its [`Report`] counts as cut each
-    /// connection whose peer lost something: an answer, or a request that no one has answered. To drain once
-    /// more sets another timeout, from then on.
+    /// Until the timeout, [outward connections](Self::connect) can be opened. They are waited for like others.
+    ///
+    /// [`run`](Self::run) returns when no connection is left. Its [`Report`] counts a connection as cut if its peer
+    /// lost something: an answer, or a request that was not answered. A further call of `drain` sets a new timeout,
+    /// which begins then.
     pub fn drain(&mut self, timeout: Duration) {
         self.group.order_drain(timeout);
     }
 
-    /// Whether an end has begun that finishes the work.
+    /// Whether the reactor drains.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.drain.is_some()

@@ -359,7 +359,7 @@ impl Remote {
     fn wake(&self) -> bool {
         let woken: io::Result<()> = self.waker.wake();
         if let Err(error) = &woken {
-            log::error!("a reactor that waits could not be woken: {error}");
+            log::error!("cannot wake a reactor: {error}");
         }
         woken.is_ok()
     }

@@ -1,4 +1,4 @@
-//! Where connections come in: listeners are added, suspended and closed.
+//! Listeners: they are added, suspended and closed.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -14,11 +14,11 @@ use crate::suspension::Suspension;
 use crate::table::Listener;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Listens on an address with the default [`ListenOptions`], and returns it; with port 0 it is
-    /// the one that the system chose. A reactor can listen on several.
+    /// Listens on an address with the default [`ListenOptions`], and returns the address. With port 0 the system
+    /// chooses the port. A reactor can listen on several addresses.
     ///
-    /// It returns a [`SocketAddr`] rather than an [`Addr`]: what was asked for is an IP address and a port, and
-    /// the port is what the caller wants to know.
+    /// The result is a [`SocketAddr`] and not an [`Addr`], because the caller has named an IP address and needs the
+    /// port.
     ///
     /// # Errors
     /// As [`listen_with`](Self::listen_with).
@@ -26,23 +26,25 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.listen_with(addr, &ListenOptions::new())
     }
 
-    /// Listens on an address. If a name stands for several, the first that works is taken. An IPv6 address of one
-    /// link names its interface by its number (`[fe80::1%2]:7000`).
+    /// Listens on an address, and returns it. If a name has several addresses, the first one that works is used. A
+    /// link-local IPv6 address names its interface by number (`[fe80::1%2]:7000`).
     ///
     /// On Linux this calls
     /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
-    /// 2. `setsockopt`, for what `options` says
+    /// 2. `setsockopt`, as `options` says
     /// 3. `bind`
     /// 4. `listen`
     /// 5. `epoll_ctl`
     /// 6. `getsockname`, for the port
     ///
     /// # Errors
-    /// [`Error::Resolve`] if there is no such address; [`Error::Listen`] if the system refuses: the
-    /// address is in use or not this machine's, or the port is below 1024 and needs a privilege;
-    /// [`Error::Stopped`] after the reactor has stopped or has begun to drain; [`Error::Config`] if it is not
-    /// the first of its [`Server`](crate::Server), or if what `options` [override](ListenOptions::overrides)
-    /// contradicts itself or the reactor's [`Config`](crate::Config). Then no socket is made.
+    /// - [`Error::Resolve`] if the name has no address.
+    /// - [`Error::Listen`] if the system refuses: the address is in use or does not belong to this machine, or a port
+    ///   below 1024 needs a privilege.
+    /// - [`Error::Stopped`] if the reactor has stopped or drains.
+    /// - [`Error::Config`] if this is not the first reactor of its [`Server`](crate::Server), or if the
+    ///   [overrides](ListenOptions::overrides) contradict each other or the reactor's [`Config`](crate::Config). Then
+    ///   no socket is made.
     pub fn listen_with(
         &mut self,
         addr: impl ToSocketAddrs,
@@ -94,21 +96,22 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         Ok(addr)
     }
 
-    /// Stops listening on an address, the one that [`listen`](Self::listen) has returned. The other listeners go on,
-    /// and so do the connections that came by this one: they keep its address, its
-    /// [tag](ListenOptions::tag) and its [overrides](ListenOptions::overrides). Returns whether there was a listener
-    /// on this address; if there were several, all are closed.
+    /// Stops listening on an address that [`listen`](Self::listen) has returned. Returns whether there was a listener
+    /// on this address. If there were several, all are closed. Other listeners stay open.
     ///
-    /// Newcomers are refused by the kernel from now on. Those that wait in the backlog are reset: their peers may
-    /// believe that they are connected, and have sent something. To let them in before, call this after a
-    /// [`turn`](Self::turn) without waiting; or [drain](Self::drain), if all listeners are to be closed. If another
-    /// process holds the socket of an [inherited](Self::listen_from_std) listener, that goes on to listen.
+    /// Connections from this listener stay open too. They keep its address, its [tag](ListenOptions::tag) and its
+    /// [overrides](ListenOptions::overrides).
     ///
-    /// The address can be listened on again at once. A listener that was closed here counts as closed on purpose:
-    /// [`resume`](Self::resume) does not bring it back, and
-    /// [`drain_without_listeners`](crate::Config::drain_without_listeners) does not count it as one that has died.
+    /// From now on the kernel refuses connections to this address. Connections in the backlog are reset, although their
+    /// peers may believe that they are connected, and may have sent something. To accept these first, make a
+    /// [`turn`](Self::turn) with a timeout of zero before. To close all listeners, [drain](Self::drain) the reactor
+    /// instead. If another process holds the socket of an [inherited](Self::listen_from_std) listener, that socket
+    /// continues to listen.
     ///
-    /// [`Handle::close_listener`](crate::Handle::close_listener) does so from another thread.
+    /// The reactor can listen on the address again at once. [`resume`](Self::resume) does not open a closed listener
+    /// again, and [`drain_without_listeners`](crate::Config::drain_without_listeners) does not count it as dead.
+    ///
+    /// [`Handle::close_listener`](crate::Handle::close_listener) does the same from another thread.
     ///
     /// # Examples
     /// ```
@@ -140,9 +143,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         was_there
     }
 
-    /// Accepts no connections from now on, until [`resume`](Self::resume). Connections that are open are served as
-    /// before. To suspend in the other way while suspended changes to that way, as far as that can be: what was
-    /// closed stays closed.
+    /// Stops accepting connections until [`resume`](Self::resume). Open connections are served as before. A second call
+    /// changes the kind of suspension, but listeners that were closed stay closed.
     pub fn suspend(&mut self, how: Suspension) {
         self.is_suspended = true;
         if how == Suspension::CloseListeners {
@@ -150,15 +152,16 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             let own = acceptors.filter(|acceptor| !acceptor.is_inherited);
             own.for_each(|acceptor| acceptor.listener = None);
         }
-        log::info!("suspended: nobody new is taken in");
+        log::info!("suspended: new connections are not accepted");
     }
 
-    /// Goes on accepting connections. Also listens again where a listener has died, with a new socket.
+    /// Accepts connections again. If a listener has been closed by [`suspend`](Self::suspend) or has died, it is
+    /// replaced by a new socket on the same address.
     ///
     /// # Errors
-    /// [`Error::Listen`] for the first address that the system refuses, most often because another process
-    /// listens there now. The others are back, and to resume once more tries those again that are not.
-    /// [`Error::Stopped`] if the reactor has stopped or drains.
+    /// [`Error::Listen`] for the first address that the system refuses, most often because another process listens
+    /// there now. The other listeners are open again. Another call tries the missing ones again. [`Error::Stopped`] if
+    /// the reactor has stopped or drains.
     pub fn resume(&mut self) -> Result<(), Error> {
         if self.is_shut_down || self.is_draining() {
             return Err(Error::Stopped);
@@ -177,36 +180,38 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
         }
         self.has_listeners_again();
-        log::info!("resumed: newcomers are taken in again");
+        log::info!("resumed: new connections are accepted");
         result
     }
 }
 
 impl<H: Handler> Reactor<H> {
-    /// Accepts connections from a socket that listens already: one that a service manager such as systemd has
-    /// made ([socket activation](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html)), that
-    /// another process hands over, or that this program has bound before it gave up its privileges. Returns its
-    /// address.
+    /// Accepts connections from a socket that listens already. A service manager such as systemd has made it ([socket
+    /// activation](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html)), another process has passed it
+    /// on, or this program has bound it before it gave up its privileges. Returns its address.
     ///
     /// Of `options`, the [tag](ListenOptions::tag), the [overrides](ListenOptions::overrides),
-    /// [`no_delay`](ListenOptions::no_delay) and [`keep_alive`](ListenOptions::keep_alive) are applied. The others
-    /// were decided when the socket was made. Name its [`backlog`](ListenOptions::backlog) if it is above 1024: a
-    /// [drain](Self::drain) accepts so many of those that wait. Name [`reuse_port`](ListenOptions::reuse_port) if
-    /// the socket has it: [`resume`](Self::resume) makes a new socket if this one has died.
+    /// [`no_delay`](ListenOptions::no_delay) and [`keep_alive`](ListenOptions::keep_alive) are applied. The other
+    /// options were decided when the socket was made. Two of them are still used: a [drain](Self::drain) accepts up to
+    /// [`backlog`](ListenOptions::backlog) waiting connections, so set it if it is above
+    /// 1024. [`resume`](Self::resume) uses [`reuse_port`](ListenOptions::reuse_port) if the socket has died and is
+    ///       replaced.
     ///
-    /// A socket that another process holds too goes on to listen when this reactor closes it: newcomers wait in
-    /// its backlog for the next one that accepts. So a service that systemd starts anew loses none of them.
+    /// If another process also holds the socket, it continues to listen after this reactor has closed it: new
+    /// connections wait in its backlog for the next process that accepts. So a service that systemd restarts loses no
+    /// connection.
     ///
     /// On Linux this calls
     /// 1. `getsockopt`, for `SO_ACCEPTCONN`
     /// 2. `getsockname`
     /// 3. `fcntl`, for `FD_CLOEXEC` and `O_NONBLOCK`
-    /// 4. `setsockopt`, for what `options` says
+    /// 4. `setsockopt`, as `options` says
     /// 5. `epoll_ctl`
     ///
     /// # Errors
-    /// [`Error::Config`] if the socket does not listen: it is bound only, was shut down, or is none of TCP.
-    /// [`Error::Listen`] if the system refuses one of the calls. Else as [`listen_with`](Self::listen_with).
+    /// [`Error::Config`] if the socket does not listen (it is only bound, or was shut down), or if it is not a TCP
+    /// socket. [`Error::Listen`] if the system refuses one of the calls. Otherwise as
+    /// [`listen_with`](Self::listen_with).
     ///
     /// # Examples
     /// ```

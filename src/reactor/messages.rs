@@ -1,4 +1,4 @@
-//! What other threads want.
+//! Messages from other threads.
 
 use std::any::TypeId;
 use std::net::SocketAddr;
@@ -94,14 +94,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run(self))) {
             self.table.stats.count().panics += 1;
             let message = Escaped(panic_message(payload));
-            log::error!("a closure that was posted to the reactor panicked: {message}");
+            log::error!("a posted closure panicked: {message}");
         }
     }
 
-    /// Does something to one connection as its callbacks do: with its handler, its [`Conn`] and its state.
-    /// What the closure sends goes out when it returns. If it panics, that ends the connection.
+    /// Calls a closure with the handler, the [`Conn`] and the state of one connection, like a callback. Output is sent
+    /// when the closure returns. If the closure panics, the connection ends.
     ///
-    /// Returns `None` if the connection has ended or is about to, or if the closure panics.
+    /// Returns `None` if the connection has ended or is about to end, or if the closure panics.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! The loop.
+//! The reactor: its state and its turn.
 
 mod accept;
 pub(crate) mod arrivals;
@@ -56,7 +56,7 @@ const READ_BUFFER: usize = 64 * 1024;
 /// After so many turns without a sight of all events deadlines are judged all the same.
 const BLIND_TURNS: u32 = 100;
 
-/// One poll-driven loop with its listeners, its connections and the handler that serves them.
+/// A poll-driven event loop with its listeners, its connections, and the handler that serves them.
 ///
 /// # Examples
 /// ```no_run
@@ -73,19 +73,19 @@ const BLIND_TURNS: u32 = 100;
 ///
 /// # Implementation notes
 /// A turn has eight steps:
-/// 1. poll: wait for events, but not while somebody is known to be ready
-/// 2. mark: remember what each event says, and who has work now
-/// 3. work: for each of those flush, read, call back and flush, within a budget
-/// 4. accept, within a budget
-/// 5. messages of other threads, within a budget
-/// 6. timers and deadlines, within a budget, and whatever else has to end: see
-///    [`queue_budget`](Config::queue_budget)
-/// 7. dial: begin to open connections outward, within a budget
-/// 8. reap: close sockets, call `on_close`, free slots
+/// 1. Poll: wait for events. Do not wait if a connection is known to be ready.
+/// 2. Mark: record each event, and list the connections that have work.
+/// 3. Work: for each listed connection flush, read, call the handler and flush, within a budget.
+/// 4. Accept new connections, within a budget.
+/// 5. Handle messages from other threads, within a budget.
+/// 6. Handle timers and deadlines, within a budget. End stalled connections if memory is short: see
+///    [`queue_budget`](Config::queue_budget).
+/// 7. Dial: begin to open outward connections, within a budget.
+/// 8. Reap: close sockets, call `on_close`, free slots.
 ///
-/// On Linux each turn makes one `epoll_wait`, each read one `recv`, and each flush one `send`, or one
-/// `sendmsg` if several pieces are queued. A connection costs `accept4`, `epoll_ctl` and `close`, and
-/// `shutdown` if it is closed from here first.
+/// On Linux each turn calls `epoll_wait` once, each read calls `recv` once, and each flush calls `send` once, or
+/// `sendmsg` if several pieces are queued. Each accepted connection costs `accept4`, `epoll_ctl` and `close`, and also
+/// `shutdown` if this side closes first.
 pub struct Reactor<H: Handler, N: Net = Os> {
     net: N,
     table: Table,
@@ -133,11 +133,11 @@ pub struct Reactor<H: Handler, N: Net = Os> {
 }
 
 impl<H: Handler> Reactor<H> {
-    /// Makes a reactor on the system's network. It listens nowhere yet.
+    /// Makes a reactor on the system's network. It does not listen yet.
     ///
     /// # Errors
-    /// [`Error::Config`] if settings contradict each other; [`Error::Setup`] if the system gives no
-    /// event queue, most often for want of descriptors.
+    /// [`Error::Config`] if settings contradict each other. [`Error::Setup`] if the system refuses an event queue, most
+    /// often for lack of descriptors.
     pub fn new(config: Config, handler: H) -> Result<Self, Error> {
         config.validate()?;
         Ok(Self::on(Os::new().map_err(Error::Setup)?, config, handler))
@@ -198,15 +198,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Serves until it has drained ([`drain`](Self::drain)) or is stopped: by a [`Handle`](crate::Handle), or by a handler
-    /// with [`Context::stop`]. When it is stopped every connection is closed at
-    /// once. Those that lose queued bytes by it see a RST, and so do those whose input was not read yet.
+    /// Serves until the reactor has [drained](Self::drain) or is stopped: with a [`Handle`](crate::Handle), or by a
+    /// callback with [`Context::stop`]. A stop closes all connections at once. A peer sees a RST if queued bytes for it
+    /// are lost, or if its input was not read yet. Returns how the connections ended.
     ///
-    /// What other threads have posted until then is still run.
+    /// Closures that other threads have posted before the end are still run.
     ///
     /// # Errors
-    /// [`Error::Poll`] if the system's event queue fails; [`Error::ListenersLost`] if it has ended because its
-    /// last listener has died; [`Error::InTurn`] from inside of a turn.
+    /// [`Error::Poll`] if the system's event queue fails. [`Error::ListenersLost`] if the reactor ended because its
+    /// last listener died. [`Error::InTurn`] if it is called inside of a turn.
     pub fn run(&mut self) -> Result<Report, Error> {
         let report = self.run_to_end()?;
         self.group.judge(report)
@@ -222,11 +222,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Makes one turn, waiting at most `timeout` for something to do (for ever if it is `None`). So a
-    /// reactor can live inside a loop of your own.
+    /// Makes one turn, in which it waits for at most `timeout`, or without limit if it is `None`. With this method a
+    /// reactor can run inside of another loop.
     ///
-    /// Returns [`ControlFlow::Break`] when the reactor has drained or has been stopped: all its sockets are
-    /// closed then, and it cannot go on.
+    /// Returns [`ControlFlow::Break`] when the reactor has drained or was stopped. Then all its sockets are closed, and
+    /// it cannot continue.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -256,12 +256,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// When the next turn has to be made at the latest, by the clock of [`Instant::now`]. `None` if nothing is to be done
-    /// before the reactor's [descriptor](Self::as_fd) is readable.
+    /// When the next turn is due at the latest, by the clock of [`Instant::now`]. `None` if the reactor has nothing to
+    /// do before its [descriptor](Self::as_fd) is readable.
     ///
-    /// So a reactor lives in another event loop without polling by the clock: that loop waits for the descriptor and for
-    /// this time, and calls [`turn`](Self::turn) with a timeout of zero. A time in the past or the present means that
-    /// the reactor has work left, and must be asked for after each turn.
+    /// With it a reactor runs inside of another event loop without periodic polling. That loop waits for the descriptor
+    /// and for this time, then calls [`turn`](Self::turn) with a timeout of zero. A time that has passed means that the
+    /// reactor has work left. Call `next_deadline` again after each turn.
     ///
     /// # Examples
     /// `examples/embedded.rs` is an echo server in a loop of `mio`.
@@ -418,7 +418,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.say_that_it_is_busy();
     }
 
-    /// What has been counted so far.
+    /// What this reactor has counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         *self.table.stats.get()
@@ -436,7 +436,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         &mut self.program.handler
     }
 
-    /// A view of the reactor, as its handler's callbacks have it: all connections, timers, the handler.
+    /// The view of the reactor that its callbacks have: all connections, timers, the handler.
     #[must_use]
     pub fn context(&mut self) -> Context<'_> {
         self.refresh();
@@ -472,19 +472,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.latest
     }
 
-    /// What the reactor is told now.
+    /// The current settings.
     #[must_use]
     pub fn config(&self) -> &Config {
         self.table.config()
     }
 
-    /// Tells this reactor something else, and all that run beside it: these with their next turns, as by
-    /// [`Handle::reconfigure`](crate::Handle::reconfigure). If there are none, everything takes effect at once; who is connected stays, even
-    /// above a limit that is lower now. Deadlines change for everybody, which takes time in proportion to
-    /// their number.
+    /// Changes the settings of this reactor and of all other reactors of its server. A reactor without others applies
+    /// them at once. Otherwise each reactor applies them in its next turn, as with
+    /// [`Handle::reconfigure`](crate::Handle::reconfigure). Open connections stay open, even above a lowered limit.
+    /// Deadlines of all connections change, which takes time in proportion to their number.
     ///
     /// # Errors
-    /// [`Error::Config`] if settings contradict each other; then nothing changes.
+    /// [`Error::Config`] if settings contradict each other. Then nothing changes.
     ///
     /// # Examples
     /// ```
@@ -642,8 +642,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 }
 
-/// The descriptor of the reactor's event queue, which is readable when events wait (epoll(7), question 3). It is to be
-/// watched, not to be read from: see [`next_deadline`](Reactor::next_deadline).
+/// The descriptor of the reactor's event queue. It is readable when events wait (epoll(7), question 3). Watch it, but
+/// do not read from it: see [`next_deadline`](Reactor::next_deadline).
 #[cfg(unix)]
 impl<H: Handler> AsFd for Reactor<H> {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -80,7 +80,7 @@ impl Notice {
         let connections = Count(times, "connection");
         match self {
             Self::AcceptFailed { listener, error } => {
-                log::warn!("accept on {listener} failed {times} times, the last by: {error}");
+                log::warn!("accept on {listener} failed {times} times, the last time: {error}");
             }
             Self::AcceptStarved { listener, error } => {
                 log::warn!("cannot accept on {listener} for now ({times} times): {error}");
@@ -90,23 +90,23 @@ impl Notice {
                     "cannot open connections for now ({times} times): {step} failed: {error}"
                 );
             }
-            Self::Unregistered { peer, error } => log::warn!(
-                "reset {connections}, the last from {peer}: the system does not watch it: {error}"
-            ),
+            Self::Unregistered { peer, error } => {
+                log::warn!("reset {connections}, the last from {peer}: register failed: {error}")
+            }
             Self::Refused { peer, refusal } => {
                 let why = match refusal {
-                    Refusal::Full => "there are as many as max_connections allows",
-                    Refusal::PerIp => "its address holds as many as max_per_ip allows",
-                    Refusal::Rate => "more come in a second than accept_rate allows",
+                    Refusal::Full => "max_connections is reached",
+                    Refusal::PerIp => "its address has reached max_per_ip",
+                    Refusal::Rate => "accept_rate is exceeded",
                 };
                 log::warn!("refused {connections}, the last from {peer}: {why}");
             }
             Self::Evicted { peer } => {
-                log::warn!("evicted {connections} to make room for new ones, the last of {peer}");
+                log::warn!("evicted {connections} to make room for new ones, the last from {peer}");
             }
             Self::Shed { peer, budget, held } => log::warn!(
-                "cut off {connections}, the last of {peer}: the memory budget of {budget} bytes is used up, \
-                 and its {held} bytes have not moved"
+                "reset {connections}, the last from {peer}: queue_budget, {budget} bytes, is used up, and its \
+                 {held} bytes have not moved"
             ),
             Self::SlowTurn { took, why } => {
                 let turns = Count(times, "turn");

@@ -1,4 +1,4 @@
-//! Another handler takes over.
+//! Replacing the handler of a running reactor.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,15 +18,16 @@ pub(crate) struct Successor<H: Handler> {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Puts another handler in place of the one that runs, as Erlang's `code_change` does, and returns the
-    /// former. Connections, queued bytes, input and timers stay. `migrate` is shown the state of each
-    /// connection and returns the one to have from now on, or `None` if that is the same.
+    /// Replaces the running handler, like Erlang's `code_change`, and returns the former one. Connections, queued
+    /// bytes, unread input and timers stay. `migrate` receives the state of each connection, and returns its new state,
+    /// or `None` to keep it.
     ///
-    /// [`Handle::replace`](crate::Handle::replace) does so from another thread, and on all reactors.
-    /// [`on_start`](Handler::on_start) and [`on_stop`](Handler::on_stop) are not called: the reactor goes on.
+    /// [`on_start`](Handler::on_start) and [`on_stop`](Handler::on_stop) are not called, because the reactor continues.
+    ///
+    /// [`Handle::replace`](crate::Handle::replace) does the same from another thread, on all reactors.
     ///
     /// # Errors
-    /// [`ReplaceError::Panicked`] if `migrate` panics; then nothing has changed.
+    /// [`ReplaceError::Panicked`] if `migrate` panics. Then nothing has changed.
     ///
     /// # Examples
     /// ```

@@ -218,7 +218,7 @@ fn row_60_what_a_message_or_a_migration_panics_with_is_one_escaped_line() {
         assert!(matches!(&error, ReplaceError::Panicked(message) if message == EVIL));
         assert!(error.to_string().ends_with(TAMED), "{error}");
     });
-    let posted = format!("ERROR a closure that was posted to the reactor panicked: {TAMED}");
+    let posted = format!("ERROR a posted closure panicked: {TAMED}");
     assert!(lines.contains(&posted), "{lines:?}");
 }
 
