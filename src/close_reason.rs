@@ -14,9 +14,9 @@ use crate::result::BoxError;
 /// The first cause is reported, with one exception: if a connection is closing in order and fails before all queued
 /// bytes were sent, the failure is reported.
 ///
-/// [`Display`](fmt::Display) shows the reason and its cause on one line, with control characters escaped: `the
-/// connection failed: Connection reset by peer (os error 104)`. [`source`](Error::source) returns the cause to code
-/// that needs its type. A program that prints the sources too prints each cause twice.
+/// [`Display`](fmt::Display) shows the reason and its cause on one line, with control characters escaped. For example:
+/// `the connection failed: Connection reset by peer (os error 104)`. [`source`](Error::source) returns the cause to
+/// code that needs its type. A program that prints the sources too prints each cause twice.
 ///
 /// # Examples
 /// ```
@@ -90,7 +90,7 @@ pub enum CloseReason {
     /// The reactor drained, and the connection still had work at the deadline: an answer was not sent or not begun, or
     /// a request arrived while the connection was being closed. If queued bytes are lost, the peer sees a RST.
     DrainTimeout {
-        /// The time that [`drain`](crate::Reactor::drain) was given.
+        /// The timeout of the drain.
         limit: Duration,
     },
     /// An outward connection was not opened, because none of its addresses could be connected to. The handler receives

@@ -27,9 +27,9 @@ const DEFAULT_QUEUE_BUDGET: usize = 256 * 1024 * KIB;
 
 const NO_TIME: Option<Duration> = Some(Duration::ZERO);
 
-const ONLY_OF_CONNECTIONS: &str = "a listener cannot override settings of the whole reactor: leave in its overrides \
-     max_connections, first_byte_timeout, idle_timeout, write_timeout, linger_timeout, max_age, max_input, high_water, \
-     low_water and queue_limit, and set the others in the reactor's Config";
+const ONLY_OF_CONNECTIONS: &str = "a listener cannot override settings of the whole reactor: set these in the \
+     reactor's Config; a listener can override only max_connections, first_byte_timeout, idle_timeout, write_timeout, \
+     linger_timeout, max_age, max_input, high_water, low_water and queue_limit";
 
 /// The settings of a reactor. A builder: each setter returns the changed settings. They are checked when the
 /// [`Reactor`](crate::Reactor) is made.
@@ -157,8 +157,8 @@ impl Config {
     /// The high-water mark of a connection's queue, in bytes. Above it the reactor stops reading from the connection: a
     /// peer that does not read its answers cannot ask for more. Default 32 KiB. At least 1.
     ///
-    /// A connection with an empty queue is read 64 KiB at a time. Otherwise a read is limited to the bytes that are
-    /// missing to this mark, and to 4 KiB at least. So if answers are as long as requests, a connection whose peer does
+    /// A connection with an empty queue is read 64 KiB at a time. If bytes are queued, a read is limited to the room
+    /// below this mark, but not to less than 4 KiB. So if answers are as long as requests, a connection whose peer does
     /// not read holds about this many bytes.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
@@ -166,9 +166,9 @@ impl Config {
         self
     }
 
-    /// The low-water mark, in bytes. When the queue of a connection that was above high water has fallen to this size,
-    /// the connection is read from again and [`on_low_water`](crate::Handler::on_low_water) is called. Default a
-    /// quarter of [`high_water`](Self::high_water). At most `high_water`.
+    /// The low-water mark of a connection's queue, in bytes. A connection above high water is read from again when its
+    /// queue has fallen to this mark. Then [`on_low_water`](crate::Handler::on_low_water) is called. Default a quarter
+    /// of [`high_water`](Self::high_water). At most `high_water`.
     #[must_use]
     pub const fn low_water(mut self, bytes: usize) -> Self {
         self.low_water = Some(bytes);
@@ -180,11 +180,12 @@ impl Config {
     ///
     /// If more than this is queued already, [`send`](crate::Conn::send) ends the connection with
     /// [`CloseReason::OutboxOverflow`](crate::CloseReason::OutboxOverflow). [`try_send`](crate::Conn::try_send) refuses
-    /// bytes that would exceed the limit. Above high water the handler gets no input, so only other senders reach it:
-    /// timers, other connections, other threads, or a callback that sends without end.
+    /// bytes that would exceed the limit. Above high water the handler gets no input, so answers to input do not reach
+    /// this limit. Other output can: that of timers, of other connections, of other threads, or of a callback that
+    /// sends without end.
     ///
-    /// A single call of `send` is queued whole, so an answer may be longer than the limit. Bytes that the kernel was
-    /// not offered yet do not count: a callback may send 16 MiB before it returns, even if the limit is lower. So a
+    /// A single call of `send` is queued whole, so an answer may be longer than the limit. Bytes that were not offered
+    /// to the kernel yet do not count: a callback may send 16 MiB before it returns, even if the limit is lower. So a
     /// connection holds at most the larger of this limit and 16 MiB, and the last message.
     #[must_use]
     pub const fn queue_limit(mut self, bytes: usize) -> Self {
@@ -204,14 +205,16 @@ impl Config {
     /// 2. The budget is used up. No callback that can send is called: connections, new connections, timers and messages
     ///    from other threads wait for room, in their order. So the budget is exceeded by the output of at most one
     ///    callback for each reactor. Callbacks that report an end are still called:
-    ///    [`on_closing`](crate::Handler::on_closing), [`on_close`](crate::Handler::on_close) and [`on_connect_failed`](crate::Handler::on_connect_failed). Reading
-    ///    stops earlier, when input is half of the budget. The unread input of paused connections counts too.
+    ///    [`on_closing`](crate::Handler::on_closing), [`on_close`](crate::Handler::on_close) and
+    ///    [`on_connect_failed`](crate::Handler::on_connect_failed). Reading stops earlier, when input is half of the
+    ///    budget. The unread input of paused connections counts too.
     /// 3. Something waits for room. Then stalled connections end with [`CloseReason::Shed`](crate::CloseReason::Shed),
-    ///    those first whose end gives back the most memory, until an eighth of the budget is free. A connection is stalled if, for 15 seconds or
-    ///    for a quarter of [`write_timeout`](Self::write_timeout) if that is less, its peer has read none of its queued
-    ///    bytes or has sent nothing more of an unfinished message. Each time that connections are shed in short order
-    ///    halves this time, down to 2 seconds. A peer that reads some of its bytes within this time is never reset for
-    ///    memory.
+    ///    until an eighth of the budget is free. The ones that free the most memory end first.
+    ///
+    /// A connection is stalled if for 15 seconds its peer has read none of its queued bytes, or has sent nothing more
+    /// of an unfinished message. A quarter of [`write_timeout`](Self::write_timeout) applies instead, if that is less.
+    /// Each time that connections are shed in short order halves this time, down to 2 seconds. A peer that reads some
+    /// of its bytes within this time is never reset for memory.
     ///
     /// A body that several connections [share](crate::Conn::send_bytes) counts once for each reactor.
     ///
@@ -244,9 +247,9 @@ impl Config {
         self
     }
 
-    /// While the reactor drains, a connection is closed when it has no work left and nothing has arrived from its peer
-    /// for this time. Default 250 ms, a round trip to the other side of the world: a request that the peer has sent
-    /// before it could notice the drain may still arrive. See [`Reactor::drain`](crate::Reactor::drain).
+    /// How long a connection without work must have received nothing before a drain closes it. Default 250 ms, a round
+    /// trip to the other side of the world: the peer may have sent a request before it noticed the drain. See
+    /// [`Reactor::drain`](crate::Reactor::drain).
     #[must_use]
     pub const fn drain_quiet(mut self, time: Duration) -> Self {
         self.drain_quiet = time;
@@ -260,19 +263,18 @@ impl Config {
     /// reached should be replaced.
     ///
     /// A listener dies if another part of the program or a sandbox shuts its socket down or closes it.
-    /// [`Stats::listeners_lost`](crate::Stats::listeners_lost) counts such listeners, and an error is logged. A reactor
-    /// that runs alone ends in any case when nothing else can happen: it has no connection and no timer, and no
-    /// `Handle` exists.
+    /// [`Stats::listeners_lost`](crate::Stats::listeners_lost) counts such listeners, and an error is logged. A single
+    /// reactor ends in any case if nothing can happen any more: there is no connection, no timer and no `Handle`.
     #[must_use]
     pub const fn drain_without_listeners(mut self, timeout: Option<Duration>) -> Self {
         self.drain_without_listeners = timeout;
         self
     }
 
-    /// How long a new connection may wait before its first byte arrives. Then it is closed with
+    /// The time within which the first byte of a new connection must arrive. Otherwise the connection is closed with
     /// [`CloseReason::FirstByteTimeout`](crate::CloseReason::FirstByteTimeout). `None` for no limit. Default `None`,
-    /// because in many protocols the server speaks first, or alone. Set it if clients speak first: it ends connections
-    /// that never send anything long before [`idle_timeout`](Self::idle_timeout) does.
+    /// because in many protocols the server speaks first, or alone. Set it if clients speak first: then it ends silent
+    /// connections much earlier than [`idle_timeout`](Self::idle_timeout).
     ///
     /// All deadlines have the same precision: they are at most 10 ms early, and at most 2 ms and one turn late. Input
     /// that has arrived is read before a deadline is judged, and the time of a slow turn does not count. So a suspended
@@ -283,20 +285,21 @@ impl Config {
         self
     }
 
-    /// How long a peer may send nothing. Then its connection is closed with
+    /// The time after which a connection is closed if its peer has sent nothing, with
     /// [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout). `None` for no limit. Default one hour: longer
     /// than the pauses of people, and short enough that connections of vanished peers do not add up.
     ///
     /// Only received bytes restart the deadline, because sending does not show that the peer is there. If clients of a
     /// protocol only listen, call [`Conn::keep_alive`](crate::Conn::keep_alive) or set `None`. The deadline does not
-    /// run while the connection is paused, or while bytes that have arrived wait to be read.
+    /// run while the reactor does not read from the connection, for instance while it is paused, or while bytes that
+    /// have arrived wait to be read.
     #[must_use]
     pub const fn idle_timeout(mut self, time: Option<Duration>) -> Self {
         self.idle_timeout = Setting::to(time);
         self
     }
 
-    /// How long the kernel may take none of the bytes that are queued for a peer. Then the connection is reset with
+    /// The time after which a connection is reset if the kernel has taken none of its queued bytes, with
     /// [`CloseReason::WriteTimeout`](crate::CloseReason::WriteTimeout). `None` for no limit. Default one minute.
     ///
     /// Each byte that the kernel takes restarts the deadline, so a peer may read slowly. A peer that reads less than a
@@ -308,16 +311,14 @@ impl Config {
         self
     }
 
-    /// The maximum age of a connection. Then it is closed in order, with
-    /// [`CloseReason::MaxAge`](crate::CloseReason::MaxAge). `None` for no limit. Default `None`, because a close in the
-    /// middle of a conversation surprises clients. Set it if clients reconnect by themselves, so that load moves to
-    /// servers that were added.
+    /// The age at which a connection is closed in order, with [`CloseReason::MaxAge`](crate::CloseReason::MaxAge).
+    /// `None` for no limit. Default `None`, because a close in the middle of a conversation surprises clients. Set it
+    /// if clients reconnect by themselves, so that load moves to servers that were added.
     ///
-    /// Each connection is closed up to a tenth of the time earlier, so that connections that were opened together do
-    /// not reconnect together.
+    /// A connection is closed up to a tenth of this time earlier, so that connections that were opened together do not
+    /// reconnect together.
     ///
-    /// The queued bytes are still sent, if the peer takes some of them within each
-    /// [`write_timeout`](Self::write_timeout).
+    /// Queued bytes are still sent, if the peer reads some of them within each [`write_timeout`](Self::write_timeout).
     #[must_use]
     pub const fn max_age(mut self, time: Option<Duration>) -> Self {
         self.max_age = Setting::to(time);

@@ -110,8 +110,8 @@ pub trait Handler: 'static {
     /// then.
     ///
     /// # Errors
-    /// An error closes the connection with [`CloseReason::Handler`]. What was sent before goes out. The error is logged at
-    /// level warn, at most one line a second for all connections together.
+    /// An error closes the connection with [`CloseReason::Handler`]. Bytes that were queued before are sent. The error
+    /// is logged at level warn, at most one line a second for all connections together.
     fn on_data(
         &mut self,
         conn: &mut Conn<'_>,

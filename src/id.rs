@@ -8,8 +8,8 @@ use crate::sync::{Mutex, PoisonError};
 /// Identifies one connection for the life of the process.
 ///
 /// No other connection gets the same id: neither the next connection in the same slot of the table, nor a connection of
-/// another server in the process. After the connection has ended, its id refers to nothing. An operation on such an id,
-/// or on an id of another server, fails.
+/// another server in the process. After a connection has ended, its id refers to no connection. At another server it
+/// never refers to one.
 ///
 /// [`Display`](fmt::Display) shows the number of the reactor and the number of the connection: `#2/7` is the seventh
 /// connection of the reactor number 2 of this process. The reactor number 0 is left out, so a single server shows `#7`.

@@ -93,8 +93,8 @@ pub enum CallError {
     /// The closure ended without an answer: it panicked (the log has the message), or its reactor failed or was dropped
     /// before it ran.
     NoAnswer,
-    /// The caller's fault: a callback or a posted closure of the same server called it, and would have waited for
-    /// itself. Use the [`Context`](crate::Context) there.
+    /// The caller's fault: the call was made in a callback or a posted closure of the same server, which would have
+    /// waited for itself. Use the [`Context`](crate::Context) there.
     OwnThread,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How the connections ended that were open when a reactor or a server began to drain or was stopped.
+/// How connections ended during a drain of a reactor or a server, or when it was stopped.
 ///
 /// # Examples
 /// ```

@@ -26,7 +26,7 @@ type Stream = <Os as Net>::Stream;
 ///
 /// The first reactor accepts. It passes each new connection to the reactor with the fewest connections, where the
 /// connection stays. So the load is even and every limit is exact. `SO_REUSEPORT` gives neither, because the kernel
-/// spreads connections by a hash. A reactor that a callback blocks gets no new connections meanwhile, unless all
+/// spreads connections by a hash. While a callback blocks a reactor, that reactor gets no new connections, unless all
 /// reactors are blocked.
 ///
 /// [`Config`] applies to all reactors together. Each has an equal part of the [`queue_budget`](Config::queue_budget).

@@ -56,8 +56,8 @@ pub trait Net: sealed::Sealed {
     /// Returns the waker, which wakes [`poll`](Self::poll) from another thread.
     fn waker(&self) -> std::sync::Arc<dyn Wake>;
 
-    /// Waits for events and appends them to `events`: for at most `timeout`, or without limit if it is `None`.
-    /// Readiness is reported by edges: once, when it begins. Returns whether all pending events were reported.
+    /// Waits for events for at most `timeout`, or without limit if it is `None`. Appends them to `events`. Readiness is
+    /// reported by edges: once, when it begins. Returns whether all pending events were reported.
     ///
     /// # Errors
     /// As epoll_wait(2).

@@ -131,9 +131,9 @@ impl ListenOptions {
     /// Deadlines and limits for the connections of this listener, in place of the reactor's. Default none:
     /// `Config::new()`.
     ///
-    /// A setting that is set in this `Config` overrides the reactor's setting, even if it is set to its default. An
-    /// unset setting follows the reactor's, and continues to follow it when the reactor is
-    /// [reconfigured](crate::Reactor::reconfigure). These settings can be overridden:
+    /// A setting that is set in this `Config` overrides the reactor's setting, even if it is set to its default. For an
+    /// unset setting the reactor's applies, also after the reactor is [reconfigured](crate::Reactor::reconfigure). These
+    /// settings can be overridden:
     /// - [`first_byte_timeout`](Config::first_byte_timeout), [`idle_timeout`](Config::idle_timeout),
     ///   [`write_timeout`](Config::write_timeout), [`linger_timeout`](Config::linger_timeout),
     ///   [`max_age`](Config::max_age).

@@ -186,16 +186,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 }
 
 impl<H: Handler> Reactor<H> {
-    /// Accepts connections from a socket that listens already. A service manager such as systemd has made it ([socket
-    /// activation](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html)), another process has passed it
-    /// on, or this program has bound it before it gave up its privileges. Returns its address.
+    /// Accepts connections from a socket that listens already. The socket may come from a service manager such as
+    /// systemd ([socket activation](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html)), from another
+    /// process, or from this program, if it has bound the socket before it gave up its privileges. Returns the address
+    /// of the socket.
     ///
     /// Of `options`, the [tag](ListenOptions::tag), the [overrides](ListenOptions::overrides),
     /// [`no_delay`](ListenOptions::no_delay) and [`keep_alive`](ListenOptions::keep_alive) are applied. The other
-    /// options were decided when the socket was made. Two of them are still used: a [drain](Self::drain) accepts up to
-    /// [`backlog`](ListenOptions::backlog) waiting connections, so set it if it is above
-    /// 1024. [`resume`](Self::resume) uses [`reuse_port`](ListenOptions::reuse_port) if the socket has died and is
-    ///       replaced.
+    /// options were decided when the socket was made, but two of them are still used:
+    /// - [`backlog`](ListenOptions::backlog): a [drain](Self::drain) accepts at most this many waiting connections. Set
+    ///   it if the backlog of the socket is above its default.
+    /// - [`reuse_port`](ListenOptions::reuse_port): if the socket dies, [`resume`](Self::resume) makes a new one. Set
+    ///   it if the socket has this option.
     ///
     /// If another process also holds the socket, it continues to listen after this reactor has closed it: new
     /// connections wait in its backlog for the next process that accepts. So a service that systemd restarts loses no

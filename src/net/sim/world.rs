@@ -304,7 +304,7 @@ impl<H: Handler> World<H> {
         Some(sum)
     }
 
-    /// The listener whose death has ended the server, as in [`Error::ListenersLost`]: see
+    /// The last listener, if the server ended because it died, as in [`Error::ListenersLost`]: see
     /// [`Config::drain_without_listeners`].
     #[must_use]
     pub fn lost_listener(&self) -> Option<Addr> {
@@ -317,8 +317,8 @@ impl<H: Handler> World<H> {
         Clock { kernel: Rc::clone(&self.kernel) }
     }
 
-    /// Lets a time pass. Returns [`ControlFlow::Break`] if the server has drained or was stopped. Peers act in both
-    /// cases.
+    /// Lets a time pass. Returns [`ControlFlow::Break`] if the server has drained or was stopped. Peers continue to act
+    /// after that.
     ///
     /// # Panics
     /// If a callback panics: see [`allow_panics`](Self::allow_panics).
@@ -465,13 +465,13 @@ impl<H: Handler> World<H> {
         self.kernel.borrow().open_sockets()
     }
 
-    /// How many calls of read and write the server has made, successful or not.
+    /// How many calls of read and how many calls of write the server has made, successful or not.
     #[must_use]
     pub fn calls(&self) -> (u64, u64) {
         self.kernel.borrow().calls
     }
 
-    /// How many bytes the server has read and written.
+    /// How many bytes the server has read, and how many it has written.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         self.kernel.borrow().traffic
