@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_the_line_or_command_the_terminal_is_escaped() {
+    fn characters_that_break_the_line_or_control_the_terminal_are_escaped() {
         let text = "two\nlines \x1b[31m\u{2028}\u{202e}tab\there\u{85} \u{e9} \u{1f980}";
         let line = Escaped(text).to_string();
         let expected =

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_not_judged() {
+    fn a_waiting_connection_is_not_judged() {
         let mut admission = Admission::new(Limits { when_full: WhenFull::Wait, ..LIMITS }, 1);
         for _ in 0..2 {
             assert!(!admission.keeps_waiting());
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(admission.replaces_the_idlest(idlest), Some(1));
     }
 
-    /// How many newcomers of so many each reactor gets in the place of its idlest.
+    /// How many of `count` new connections each reactor gets, each in the place of its idlest.
     fn parts(count: usize, residents: &[usize], idle: &[Idle]) -> Vec<usize> {
         let limits = Limits { connections: 0, when_full: WhenFull::Evict, ..LIMITS };
         let mut admission = Admission::new(limits, residents.len());
@@ -380,11 +380,11 @@ mod tests {
     }
 
     #[test]
-    fn many_newcomers_at_once_replace_those_who_are_taken_to_be_the_idlest() {
+    fn many_new_connections_at_once_evict_evenly_from_the_idlest_reactors() {
         let idle = |silence| Idle { silence, is_stalled: false };
         let parts_of = |silences: [u64; 3]| parts(30, &[30; 3], &silences.map(idle));
-        assert_eq!(parts_of([700; 3]), [10; 3], "each its part");
-        assert_eq!(parts_of([0; 3]), [10; 3], "also if nobody was silent");
+        assert_eq!(parts_of([700; 3]), [10; 3], "equal parts");
+        assert_eq!(parts_of([0; 3]), [10; 3], "equal parts without silence");
         assert_eq!(parts_of([3_600_000, 9, 9]), [30, 0, 0]);
         assert_eq!(parts_of([0, 1_000, 500]), [0, 20, 10]);
         assert_eq!(parts(12, &[30, 10], &[idle(50), idle(50)]), [9, 3]);
@@ -410,13 +410,17 @@ mod tests {
     }
 
     #[test]
-    fn who_is_on_its_way_is_counted_by_other_limits_too() {
+    fn a_connection_on_its_way_is_counted_by_the_next_limits_too() {
         let limits = Limits { connections: 100, ..LIMITS };
         let mut admission = Admission::new(limits, 2);
         admission.opened(1, ip(1), false);
         let stricter = Limits { per_ip: Some(1), ..limits };
         admission.prepare(0, stricter, std::iter::empty());
-        assert_eq!(admission.judge(ip(1), Instant::now()), Verdict::Admit, "not all have counted");
+        assert_eq!(
+            admission.judge(ip(1), Instant::now()),
+            Verdict::Admit,
+            "not all reactors have counted"
+        );
         admission.prepare(1, stricter, std::iter::empty());
         assert_eq!(admission.judge(ip(1), Instant::now()), Verdict::Refuse(Refusal::PerIp));
         admission.closed(1, ip(1));
@@ -436,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_in_goes_only_if_all_places_are_taken() {
+    fn a_connection_is_evicted_only_if_the_limit_is_reached() {
         let mut admission = Admission::new(Limits { when_full: WhenFull::Evict, ..LIMITS }, 1);
         open(&mut admission, 0, ip(1));
         assert_eq!(admission.judge(ip(3), Instant::now()), Verdict::Admit);
@@ -458,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nobody_to_evict_a_newcomer_is_refused() {
+    fn with_no_connection_to_evict_a_new_one_is_refused() {
         let limits = Limits { connections: 0, when_full: WhenFull::Evict, ..LIMITS };
         let verdict = Admission::new(limits, 1).judge(ip(1), Instant::now());
         assert_eq!(verdict, Verdict::Refuse(Refusal::Full));

@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_takes_what_it_has_room_for() {
+    fn a_block_takes_as_many_bytes_as_fit() {
         for capacity in [10, SMALLEST_MAPPED, 5_000, LARGEST_REUSED, 100_000] {
             let mut block = Block::with_capacity(capacity);
             assert!(block.capacity() >= capacity);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_in_a_block_before_is_not_shown() {
+    fn bytes_of_an_earlier_use_are_not_shown() {
         drop(
             (0..100)
                 .map(|_| {
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(&*block, b"x");
     }
 
-    /// A pool of its own, as other tests use the one of the process.
+    /// A separate pool, because other tests use that of the process.
     fn new_pool() -> Pool {
         Pool { sizes: std::array::from_fn(|_| OfSize { used: 0, spare: Vec::new() }), mapped: 0 }
     }

@@ -147,9 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_read_from_is_not_blamed_for_silence() {
+    fn silence_does_not_count_while_the_connection_is_not_read_from() {
         let unheard = Standing { silent: false, unheard: true, opened: 7_500, ..STANDING };
-        assert_eq!(next(unheard), Some((8_000, Deadline::Idle)), "it is looked at again");
+        assert_eq!(next(unheard), Some((8_000, Deadline::Idle)), "it is checked again");
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_being_connected_to_has_to_answer_and_owes_nothing_else() {
+    fn an_address_that_is_connected_to_has_no_deadline_but_its_answer() {
         let connecting = Standing { phase: Phase::Connecting, ..STANDING };
         assert_eq!(
             next(Standing { connect_by: Some(7_950), ..connecting }),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn while_draining_who_has_nothing_to_do_is_closed_and_who_has_is_looked_at_again() {
+    fn while_draining_a_quiet_connection_is_closed_and_a_busy_one_is_checked_again() {
         let draining = Timeouts { quiet: Some(20), ..TIMEOUTS };
         let heard = Standing { silent: false, since: 7_890, opened: 7_500, ..STANDING };
         assert_eq!(draining.next(&heard, 7_900), Some((7_910, Deadline::Quiet)));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_off_is_never_due() {
+    fn a_timeout_that_is_off_is_never_due() {
         let off = Timeouts { first_byte: None, idle: None, write: None, max_age: None, ..TIMEOUTS };
         assert_eq!(off.next(&STANDING, 7_000), None);
     }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_searched_is_known_the_next_time() {
+    fn the_state_of_a_search_is_kept() {
         let mut kept = Kept::default();
         kept.append(b"no line yet");
         let mut search = Search::default();
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn holds_what_was_appended_less_what_was_taken(
+        fn holds_the_appended_bytes_less_the_taken_ones(
             steps in prop::collection::vec((0..300usize, 0..100u8, any::<u8>()), 1..60)
         ) {
             let mut kept = Kept::default();

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_something_does_not_sleep_and_is_not_woken() {
+    fn a_reader_that_leaves_items_does_not_sleep_and_is_not_woken() {
         let mailbox = Mailbox::new(10, 1_000);
         for item in 0..3 {
             let _ = push(&mailbox, item);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_or_too_heavy_or_too_late_comes_back() {
+    fn an_item_above_a_limit_or_after_the_close_comes_back() {
         let mailbox = Mailbox::new(2, 25);
         assert!(push(&mailbox, 1).is_ok() && push(&mailbox, 2).is_ok());
         assert_eq!(push(&mailbox, 3), Err((3, NotTaken::Full)));

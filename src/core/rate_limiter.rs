@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_after_what_was_told_at_once() {
+    fn nothing_is_due_after_an_event_that_passed_at_once() {
         let start = Instant::now();
         let mut limiter = RateLimiter::default();
         assert_eq!(limiter.count("only", start), Some((1, "only")));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_late_begins_a_second_of_its_own() {
+    fn a_late_report_begins_another_second() {
         let start = Instant::now();
         let mut limiter = RateLimiter::default();
         limiter.count(1, start);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_searched_is_not_searched_again() {
+    fn searched_bytes_are_not_searched_again() {
         let mut search = Search::default();
         let mut bytes = vec![b'x'; 1000];
         assert_eq!(search.find(&bytes, b"\r\n"), None);
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_what_a_search_from_the_start_finds(
+        fn finds_the_same_as_a_search_from_the_start(
             bytes in prop::collection::vec(0..3u8, 0..60),
             delimiters in prop::collection::vec(prop::collection::vec(0..3u8, 1..4), 1..7),
             cuts in prop::collection::vec(0..60usize, 0..8),

@@ -391,7 +391,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_limit_of_descriptors_is_known() {
-        let limit = Os::new().unwrap().descriptor_limit().expect("this process has one");
+        let limit = Os::new().unwrap().descriptor_limit().expect("this process has a limit");
         assert!(limit >= 64, "{limit}");
     }
 
