@@ -155,6 +155,19 @@ impl Handle {
         call
     }
 
+    /// Asks a reactor itself: a closure that needs more than its context.
+    fn ask_reactor<R: Send + 'static>(
+        &self,
+        reactor: usize,
+        closure: impl FnOnce(&mut dyn Remotable) -> R + Send + 'static,
+    ) -> Call<R> {
+        self.ask(Some(reactor), |answerer| {
+            Box::new(WithReactor(move |reactor: &mut dyn Remotable| {
+                answerer.finish(Ok(closure(reactor)));
+            }))
+        })
+    }
+
     /// Begins to open a connection outward, as [`Context::connect`] does, on one reactor after the other.
     /// The handler there learns the outcome. A caller that needs the [`ConnId`] calls [`Context::connect`] in a posted
     /// closure.
@@ -295,12 +308,7 @@ impl Handle {
         timeout: Duration,
     ) -> Result<SocketAddr, Error> {
         let options = options.clone();
-        let ask = |answerer: Answerer<_>| -> Job {
-            Box::new(WithReactor(move |reactor: &mut dyn Remotable| {
-                answerer.finish(Ok(reactor.listen(addr, &options)));
-            }))
-        };
-        self.ask(Some(0), ask).wait(timeout)?
+        self.ask_reactor(0, move |reactor| reactor.listen(addr, &options)).wait(timeout)?
     }
 
     /// Stops listening on an address, as [`Reactor::close_listener`](crate::Reactor::close_listener) does: the other
@@ -405,15 +413,7 @@ impl Handle {
         let give_up = Instant::now().checked_add(timeout);
         let left = || give_up.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
         let answers = (0..self.reactors())
-            .map(|index| {
-                let closure = closure.clone();
-                let ask = |answerer: Answerer<R>| -> Job {
-                    Box::new(WithReactor(move |reactor: &mut dyn Remotable| {
-                        answerer.finish(Ok(closure(reactor)));
-                    }))
-                };
-                self.ask(Some(index), ask).wait(left())
-            })
+            .map(|index| self.ask_reactor(index, closure.clone()).wait(left()))
             .filter(|answer| !matches!(answer, Err(STOPPED)))
             .collect::<Result<Vec<_>, _>>()?;
         if answers.is_empty() { Err(STOPPED) } else { Ok(answers) }

@@ -47,7 +47,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 self.ring_timer(slot);
             }
         }
-        for _ in 0..self.table.config().budgets.timers {
+        for _ in 0..budget {
             match self.table.alarms.step(now) {
                 Some(Step::Rings(slot)) if slot >= SECOND_HALF => self.ring_timer(slot),
                 Some(Step::Rings(slot)) => self.ring(slot, now),

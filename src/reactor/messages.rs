@@ -41,7 +41,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Takes in the connections that others have accepted for this reactor.
     #[inline]
     pub(super) fn receive(&mut self) {
-        if !self.arrivals.of(self.index).has_some() {
+        if !self.own_arrivals().has_some() {
             return;
         }
         let mut arrivals = Vec::new();
@@ -49,7 +49,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             if self.table.memory.is_used_up() {
                 return; // `on_open` may send
             }
-            self.arrivals.of(self.index).take(1, &mut arrivals);
+            self.own_arrivals().take(1, &mut arrivals);
             let Some(arrival) = arrivals.pop() else { return };
             self.take_in_arrival(arrival);
         }

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::context::Context;
 use crate::core::deadlines::millis;
+use crate::core::mailbox::Mailbox;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::{ConnId, draw_numbers};
@@ -41,7 +42,7 @@ use crate::sync::Ordering;
 use crate::table::{self, Table};
 use crate::view::View;
 use accept::Acceptor;
-use arrivals::Arrivals;
+use arrivals::{Arrival, Arrivals};
 pub(crate) use callback::panic_message;
 use drain::Drain;
 use group::{Group, Job, LISTENS, Remote};
@@ -329,7 +330,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         if self.is_drained() {
             // What comes from now on goes back to who has accepted it; what has come is still served.
-            self.arrivals.of(self.index).close();
+            self.own_arrivals().close();
         }
         if self.is_stopping() || self.is_drained() {
             self.shut_down();
@@ -350,6 +351,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// This reactor, as other threads see it.
     fn remote(&self) -> &Remote {
         &self.group.remotes[self.index]
+    }
+
+    /// What the other reactors have accepted for this one.
+    fn own_arrivals(&self) -> &Mailbox<Arrival<N::Stream>> {
+        self.arrivals.of(self.index)
     }
 
     /// What log lines of this reactor begin with, if there are others.
@@ -618,7 +624,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn holds_new_work(&self) -> bool {
         self.holds_messages
             || !self.held_timers.is_empty()
-            || self.arrivals.of(self.index).has_some()
+            || self.own_arrivals().has_some()
             || self.can_accept()
     }
 

@@ -138,7 +138,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.table.stopping = true;
         self.remote().close();
-        self.arrivals.of(self.index).close();
+        self.own_arrivals().close();
         self.run_jobs(usize::MAX);
         self.acceptors.clear();
         self.turn_away_arrivals();
@@ -152,7 +152,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn turn_away_arrivals(&mut self) {
         let mut arrivals = Vec::new();
-        self.arrivals.of(self.index).take(usize::MAX, &mut arrivals);
+        self.own_arrivals().take(usize::MAX, &mut arrivals);
         for arrival in arrivals {
             self.turn_away(arrival);
             self.table.stats.count().closed += 1;

@@ -86,13 +86,8 @@ impl Table {
         bytes: &[u8],
         current: Option<ConnId>,
     ) -> Result<(), SendError> {
-        if !self.sends(id) {
-            return Err(SendError::Closed);
-        }
-        if bytes.is_empty() || self.has_room(id, current) {
+        if self.admits(id, current, bytes.is_empty())? {
             self.push(id, bytes, current);
-        } else {
-            self.overflow(id);
         }
         Ok(())
     }
@@ -107,21 +102,31 @@ impl Table {
         if body.len() < SMALLEST_SHARED {
             return self.send(id, &body, current);
         }
-        if !self.sends(id) {
-            return Err(SendError::Closed);
-        }
-        if self.has_room(id, current) {
+        if self.admits(id, current, false)? {
             self.push_shared(id, body, current);
-        } else {
-            self.overflow(id);
         }
         Ok(())
     }
 
-    fn overflow(&mut self, id: ConnId) {
-        let limit = self.settings(id).queue_limit;
-        self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
-        self.list_if_busy(id);
+    /// Whether a connection takes what is sent to it. Ends the connection if its queue is over its limit and something
+    /// is sent.
+    #[inline]
+    fn admits(
+        &mut self,
+        id: ConnId,
+        current: Option<ConnId>,
+        is_empty: bool,
+    ) -> Result<bool, SendError> {
+        if !self.sends(id) {
+            return Err(SendError::Closed);
+        }
+        let admits = is_empty || self.has_room(id, current);
+        if !admits {
+            let limit = self.settings(id).queue_limit;
+            self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
+            self.list_if_busy(id);
+        }
+        Ok(admits)
     }
 
     /// Queues more of what [`send`](Self::send) has begun to queue in the same callback. It is taken whole, as one
