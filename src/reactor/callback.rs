@@ -112,7 +112,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let run = || call(handler, &mut Context { view: View { table, owned, current: None } });
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             self.table.stats.count().panics += 1;
-            log::error!("the handler panicked: {}", Escaped(panic_message(payload)));
+            // Not inside `error!`, which evaluates nothing while the log is off: the payload's own `Drop` may panic.
+            let message = Escaped(panic_message(payload));
+            log::error!("the handler panicked: {message}");
         }
     }
 }

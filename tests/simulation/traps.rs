@@ -86,6 +86,16 @@ fn a_panic_in_a_callback_fails_the_test_unless_that_is_allowed() {
     }
 }
 
+/// Other tests of this process turn the log on, so another process is asked.
+#[test]
+fn a_panic_is_dealt_with_also_while_nothing_is_logged() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "traps::a_panic_in_a_callback_fails_the_test_unless_that_is_allowed"]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
 #[test]
 fn the_world_is_not_still_while_an_acceptor_pauses() {
     const EMFILE: i32 = 24;
