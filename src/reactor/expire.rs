@@ -219,7 +219,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.probe_the_stalled();
         let shed_before = self.table.stats.get().shed;
         let sheddings = self.sheddings;
-        for id in self.table.stalled(|settings| longest_stall(settings.write_timeout, sheddings)) {
+        let mut stalled =
+            self.table.stalled(|settings| longest_stall(settings.write_timeout, sheddings));
+        self.table.sort_for_shedding(&mut stalled);
+        for id in stalled {
             let memory = &self.table.memory;
             let would_help = match self.table.get(id) {
                 Some(entry) if entry.phase.is_closed() => false, // by the `on_close` of another
