@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::iter;
 
 use brunch::{Bench, Benches};
+use bytes::Bytes;
 
 #[allow(dead_code, unused_imports, reason = "the library and its tests use all of it")]
 #[path = "../src/contain.rs"]
@@ -52,6 +53,35 @@ fn outbox(benches: &mut Benches) {
             },
         ));
     }
+    const READERS: usize = 1_000;
+    for size in [256, 1_024, 2_048, 4_096, 16_384] {
+        let body = Bytes::from(vec![7; size]);
+        benches.push(
+            Bench::new(format!("outbox: queue {size} bytes for 1,000 readers, copied"))
+                .run(|| queue_for_many(READERS, |outbox, _| outbox.push(black_box(&body)))),
+        );
+        benches.push(
+            Bench::new(format!("outbox: queue {size} bytes for 1,000 readers, shared")).run(|| {
+                let share = |outbox: &mut Outbox, bodies: &mut _| {
+                    outbox.push_shared(black_box(&body).clone(), 0, bodies);
+                };
+                queue_for_many(READERS, share)
+            }),
+        );
+    }
+}
+
+/// Queues something for each of so many readers, then lets all of them take it. Returns how many bytes they took.
+fn queue_for_many(readers: usize, push: impl Fn(&mut Outbox, &mut SharedBodies)) -> usize {
+    let mut bodies = SharedBodies::default();
+    let mut outboxes: Vec<_> = (0..readers).map(|_| Outbox::default()).collect();
+    outboxes.iter_mut().for_each(|outbox| push(outbox, &mut bodies));
+    let taken = outboxes.iter_mut().map(|outbox| {
+        let len = outbox.len();
+        outbox.consume(len, &mut bodies);
+        len
+    });
+    taken.sum()
 }
 
 /// Queues each piece, then consumes all in portions, as a kernel takes them. Returns how many slices there

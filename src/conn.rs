@@ -181,7 +181,7 @@ impl<'a> Conn<'a> {
     /// in full until no connection waits for it, and 96 bytes for each connection that does. It knows a body by its
     /// address and length: of a slice it counts the slice, though the slice keeps the whole allocation.
     ///
-    /// A body of less than 4 KiB is copied.
+    /// A body of less than 1 KiB is copied.
     ///
     /// # Examples
     /// News to all that have subscribed: one allocation, however many they are.

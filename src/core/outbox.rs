@@ -15,6 +15,13 @@ const LARGEST_CHUNK: usize = 64 * 1024;
 /// Small sends to a blocked peer share chunks of at least this size.
 const SMALLEST_CHUNK: usize = 1024;
 
+/// Few bytes between shared bodies are usual: the header of each message. A block of [`SMALLEST_CHUNK`] for each of them
+/// would be ten times as much memory as the budget counts for header and reference.
+const BEHIND_SHARED: usize = 32;
+
+/// Room for fewer chunks is not given back before the queue is empty.
+const KEPT_ROOM: usize = 16;
+
 /// A queue that is longer takes no memory from the allocator, which would not give it back.
 const LARGEST_ALLOCATED: usize = 2 * SMALLEST_CHUNK;
 
@@ -67,25 +74,27 @@ impl Outbox {
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         self.copied += bytes.len();
-        let mut follows_shared = false;
-        match self.chunks.back_mut() {
-            Some(Chunk::Copied(last)) => bytes = last.fill(bytes),
-            Some(Chunk::Shared(_)) => follows_shared = true,
-            None => {}
+        if let Some(Chunk::Copied(last)) = self.chunks.back_mut() {
+            bytes = last.fill(bytes);
         }
         while !bytes.is_empty() {
-            // A quarter of the queue at least: few chunks for many small sends, and little waste. Between shared
-            // bodies that would be wasted again and again.
-            let (least, wanted) = match () {
-                () if follows_shared => (SMALLEST_CHUNK, bytes.len()),
-                () if self.copied > LARGEST_ALLOCATED => (SMALLEST_MAPPED, self.copied / 4),
-                () => (SMALLEST_CHUNK, self.copied / 4),
-            };
-            let size = bytes.len().max(wanted).clamp(least, LARGEST_CHUNK);
+            let size = bytes.len().max(self.next_block()).min(LARGEST_CHUNK);
             let mut block = Block::with_capacity(size);
             bytes = block.fill(bytes);
             self.chunks.push_back(Chunk::Copied(block));
         }
+    }
+
+    /// How large the next block is at least. A quarter of what is copied: few chunks for many small sends, and little
+    /// waste. Behind a shared body blocks begin small, and grow from there.
+    fn next_block(&self) -> usize {
+        let least = if self.copied > LARGEST_ALLOCATED { SMALLEST_MAPPED } else { SMALLEST_CHUNK };
+        let most = match self.chunks.back() {
+            Some(Chunk::Shared(_)) => BEHIND_SHARED,
+            Some(Chunk::Copied(last)) => 4 * last.capacity(),
+            None => LARGEST_CHUNK,
+        };
+        (self.copied / 4).clamp(least, LARGEST_CHUNK).min(most)
     }
 
     /// Queues a body without copying it, less the first `sent` bytes, which the kernel has taken already.
@@ -132,6 +141,9 @@ impl Outbox {
         }
         if self.len == 0 {
             *self = Self::default();
+        } else if self.chunks.capacity() > KEPT_ROOM.max(4 * self.chunks.len()) {
+            // What references have taken is given back with them, or a queue of one could hold room for thousands.
+            self.chunks.shrink_to(2 * self.chunks.len());
         }
     }
 
@@ -260,15 +272,43 @@ mod tests {
     }
 
     #[test]
-    fn small_sends_between_shared_bodies_take_small_chunks() {
+    fn headers_between_shared_bodies_take_little_more_memory_than_is_counted() {
+        for header in [1, 8, 33, 200, 1_000] {
+            let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
+            let body = Bytes::from(vec![7; 4_096]);
+            for _ in 0..1_000 {
+                outbox.push(&vec![7; header]);
+                outbox.push_shared(body.clone(), 0, &mut bodies);
+            }
+            let blocks: usize = blocks(&outbox).map(Block::capacity).sum();
+            let taken = blocks + outbox.chunks.capacity() * size_of::<Chunk>();
+            let counted = outbox.copied() + bodies.held();
+            assert!(taken <= 2 * counted, "{taken} bytes for {counted} with headers of {header}");
+        }
+    }
+
+    #[test]
+    fn many_small_sends_behind_a_shared_body_share_chunks() {
+        let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
+        outbox.push_shared(Bytes::from(vec![7; 4_096]), 0, &mut bodies);
+        for _ in 0..100_000 {
+            outbox.push(b"x");
+        }
+        assert!(outbox.slices().count() < 28, "{} chunks", outbox.slices().count());
+    }
+
+    #[test]
+    fn a_queue_that_has_held_thousands_of_references_keeps_no_room_for_them() {
         let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
         let body = Bytes::from(vec![7; 4_096]);
-        for _ in 0..1_000 {
+        for _ in 0..4_000 {
             outbox.push_shared(body.clone(), 0, &mut bodies);
-            outbox.push(&[7; 1_000]);
         }
-        let capacity: usize = blocks(&outbox).map(Block::capacity).sum();
-        assert!(capacity <= 1_000 * SMALLEST_CHUNK, "{capacity}");
+        for left in (1..4_000).rev() {
+            outbox.consume(4_096, &mut bodies);
+            assert!(outbox.chunks.capacity() <= KEPT_ROOM.max(4 * left), "with {left} left");
+        }
+        assert_eq!((outbox.len(), bodies.held()), (4_096, 4_096 + REFERENCE));
     }
 
     proptest! {

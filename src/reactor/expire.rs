@@ -219,15 +219,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.probe_the_stalled();
         let shed_before = self.table.stats.get().shed;
         let sheddings = self.sheddings;
-        for id in self.table.stalled(|settings| longest_stall(settings.write_timeout, sheddings)) {
-            let memory = &self.table.memory;
-            let would_help = match self.table.get(id) {
-                Some(entry) if entry.phase.is_closed() => false, // by the `on_close` of another
-                Some(entry) if entry.queued() > 0 => memory.has_too_much_output(),
-                Some(_) => memory.has_too_much_input(),
-                None => false,
-            };
-            if would_help && !self.has_moved(id) {
+        let mut stalled =
+            self.table.stalled(|settings| longest_stall(settings.write_timeout, sheddings));
+        stalled.retain(|id| self.helps_to_shed(*id)); // to sort takes time
+        self.table.sort_for_shedding(&mut stalled);
+        for id in stalled {
+            if self.helps_to_shed(id) && !self.has_moved(id) {
                 self.shed_one(id);
             }
         }
@@ -236,6 +233,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             self.last_shedding = now;
         }
         self.reap();
+    }
+
+    /// Whether memory of the kind that a connection holds is short.
+    fn helps_to_shed(&self, id: ConnId) -> bool {
+        let memory = &self.table.memory;
+        match self.table.get(id) {
+            Some(entry) if entry.phase.is_closed() => false, // by the `on_close` of another
+            Some(entry) if entry.queued() > 0 => memory.has_too_much_output(),
+            Some(_) => memory.has_too_much_input(),
+            None => false,
+        }
     }
 
     /// Offers the kernel more for each peer that has begun to stall: what it has room for without telling would

@@ -19,8 +19,9 @@ use crate::table::{Outgoing, Piece};
 /// So many connections that have had their turn go on in the next, however little else there is to do.
 const LEFTOVERS: usize = 8;
 
-/// How many pieces one write takes at most.
-const SLICES: usize = 16;
+/// How many pieces one write takes at most: what waits for a connection can be many small bodies with a header before
+/// each.
+const SLICES: usize = 64;
 
 /// A connection that has output queued is read from in smaller pieces, lest the answers fill more than its
 /// queue is meant to hold; but not in smaller ones than this.

@@ -14,6 +14,7 @@ mod staged;
 mod timers;
 
 use std::any::Any;
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -428,25 +429,30 @@ impl Table {
     }
 
     /// The connections whose peers hold memory up: for as long as `limit` says of their settings they have taken
-    /// nothing of what is queued for them, or have sent nothing more of an unfinished message. The first to go
-    /// come first. Connections with output go before connections with input. Connections that hold mostly bodies for
-    /// which others wait too go last, as their end gives little memory back. Then a connection goes earlier if nothing
-    /// waits to be read from it, and if its end gives back more.
+    /// nothing of what is queued for them, or have sent nothing more of an unfinished message. In no particular order.
     pub(crate) fn stalled(&self, limit: impl Fn(&ConnSettings) -> Duration) -> Vec<ConnId> {
         let is_stalled = |entry: &Entry| {
             let for_how_long = self.stamp.saturating_sub(entry.stalled_since());
             entry.is_holding() && for_how_long >= millis(limit(&self.rules(entry).settings))
         };
         let stalled = self.entries.iter().filter(|(_, entry)| is_stalled(entry));
-        let rank = |entry: &Entry| {
-            let gives_back = entry.gives_back(&self.bodies);
-            let is_mostly_alone = gives_back >= entry.held() / 2;
-            (entry.queued() > 0, is_mostly_alone, !entry.readable, gives_back)
-        };
-        let mut stalled: Vec<_> =
-            stalled.map(|(slot, entry)| (rank(entry), id_of(slot, entry))).collect();
-        stalled.sort_unstable_by(|a, b| b.cmp(a));
-        stalled.into_iter().map(|(_, id)| id).collect()
+        stalled.map(|(slot, entry)| id_of(slot, entry)).collect()
+    }
+
+    /// Sorts connections that stall, the first to be shed first. Connections with output go before connections with
+    /// input. Connections that hold mostly bodies for which others wait too go last, as their end gives little memory
+    /// back. Then a connection goes earlier if nothing waits to be read from it, and if its end gives back more.
+    ///
+    /// It takes time in proportion to the bodies that wait for them.
+    pub(crate) fn sort_for_shedding(&self, stalled: &mut [ConnId]) {
+        stalled.sort_by_cached_key(|id| {
+            let rank = self.get(*id).map(|entry| {
+                let gives_back = entry.gives_back(&self.bodies);
+                let is_mostly_alone = gives_back >= entry.held() / 2;
+                (entry.queued() > 0, is_mostly_alone, !entry.readable, gives_back)
+            });
+            Reverse((rank, *id))
+        });
     }
 
     #[inline]

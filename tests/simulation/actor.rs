@@ -18,7 +18,7 @@ use crate::scenario::{Limits, Reaction, WhenFull};
 const READ: usize = 64 * 1024;
 
 /// The smallest body that is not copied.
-const SMALLEST_SHARED: usize = 4 * 1024;
+const SMALLEST_SHARED: usize = 1024;
 
 /// What a queue holds of a shared body, beside the body.
 const REFERENCE: usize = 96;

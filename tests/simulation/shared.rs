@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use readyloop::services::Echo;
 use readyloop::sim::{Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{Bytes, Config, Conn, Handler, Input, from_fn};
 
@@ -72,6 +73,32 @@ fn row_61_a_broadcast_to_ten_thousand_clients_counts_once_against_the_budget() {
     let received = peers.iter().filter(|peer| peer.received().len() == 2 * MIB).count();
     assert_eq!((received, world.stats().shed), (10, 0));
     assert_eq!((world.stats().waiting_bytes, bodies.in_memory()), (0, 0));
+}
+
+#[test]
+fn row_61_a_broadcast_that_is_posted_to_each_reactor_counts_once_for_each() {
+    const REACTORS: usize = 3;
+    const CLIENTS: usize = 30;
+    let config = Config::new().queue_budget(4 * MIB);
+    let mut world = World::of_many(1, config, REACTORS, |_| Echo).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
+    let peers = dial_deaf(&mut world, addr, CLIENTS);
+    assert!(world.run_until_still().is_continue());
+    let bodies = Bodies::default();
+    let body = bodies.make(vec![b'n'; MIB]);
+    for reactor in 0..REACTORS {
+        let body = body.clone();
+        world.handle().post(reactor, move |reactor| reactor.broadcast(body)).unwrap();
+    }
+    drop(body);
+    assert!(world.run_until_still().is_continue());
+    let held = REACTORS * MIB + CLIENTS * REFERENCE;
+    assert_eq!((world.handle().stats().waiting_bytes, bodies.in_memory()), (held as u64, 1));
+    peers.iter().for_each(|peer| peer.read(Reading::AtOnce));
+    assert!(world.run_until_still().is_continue());
+    assert!(peers.iter().all(|peer| peer.received().len() == MIB));
+    assert_eq!((world.handle().stats().waiting_bytes, bodies.in_memory()), (0, 0));
 }
 
 #[test]
@@ -311,7 +338,7 @@ fn a_small_body_is_copied_so_that_it_keeps_nothing_else_in_memory() {
     let source = bodies.clone();
     let handler = from_fn(move |conn, input| {
         input.take();
-        conn.send_bytes(source.make(vec![b'b'; MIB]).slice(..4_095));
+        conn.send_bytes(source.make(vec![b'b'; MIB]).slice(..1_023));
     });
     let (mut world, addr) = world_of(Config::new(), handler);
     world.set_faults(Faults { buffer: 100, ..Faults::none() });
@@ -321,5 +348,5 @@ fn a_small_body_is_copied_so_that_it_keeps_nothing_else_in_memory() {
     assert_eq!(bodies.in_memory(), 0);
     peers[0].read(Reading::AtOnce);
     assert!(world.run_until_still().is_continue());
-    assert_eq!(peers[0].received().len(), 4_095);
+    assert_eq!(peers[0].received().len(), 1_023);
 }

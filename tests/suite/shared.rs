@@ -1,9 +1,9 @@
 //! One body for many clients, on the kernel's sockets.
 
 use std::io::{Read, Write};
-use std::thread;
+use std::{fs, thread};
 
-use readyloop::{Config, from_fn};
+use readyloop::{Bytes, Config, Conn, from_fn};
 use socket2::SockRef;
 
 use crate::util::{DEADLINE, Server, echo, noise, reset, wait_until};
@@ -82,4 +82,54 @@ fn row_61_a_body_goes_back_when_the_last_of_its_readers_has_read_it() {
     assert!(part == noise(16 * MIB));
     wait_until("the body is gone", || bodies.in_memory() == 0);
     wait_until("none of it counts", || server.stats().waiting_bytes == 0);
+}
+
+/// How many bytes of this process are in memory.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+}
+
+#[test]
+#[ignore = "takes 1 GiB, and measures the memory of the whole process: no other test may run beside it"]
+fn row_61_one_body_for_a_thousand_clients_takes_a_hundredth_of_the_memory_of_copies() {
+    const CLIENTS: usize = 1_000;
+    let config = Config::new().queue_budget(2_000 * MIB).first_byte_timeout(None);
+    let server = Server::start(config, from_fn(|_, input| _ = input.take()));
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    wait_until("all are served", || server.stats().open == CLIENTS as u64);
+    let bodies = Bodies::default();
+    let expected = noise(MIB);
+    let body = bodies.make(expected.clone());
+    let mut grown_by = |send: fn(&mut Conn, &Bytes)| {
+        let body = body.clone();
+        let call = server.handle.call(0, move |reactor| {
+            let before = resident();
+            reactor.for_each(|conn| send(conn, &body));
+            resident().saturating_sub(before) // all is queued, and the kernel was offered nothing yet
+        });
+        let grown = call.wait(DEADLINE).unwrap();
+        thread::scope(|scope| {
+            for clients in clients.chunks_mut(CLIENTS / 10) {
+                let expected = &expected;
+                scope.spawn(move || {
+                    let mut part = vec![0; MIB];
+                    for client in clients {
+                        client.read_exact(&mut part).expect("the body comes whole");
+                        assert!(part == *expected);
+                    }
+                });
+            }
+        });
+        wait_until("all is sent", || server.stats().waiting_bytes == 0);
+        grown
+    };
+    let shared = grown_by(|conn, body| conn.send_bytes(body.clone()));
+    let copied = grown_by(|conn, body| conn.send(body));
+    println!("shared: {shared} bytes, copied: {copied} bytes, {} to 1", copied / shared.max(1));
+    assert!(copied > CLIENTS * MIB / 10 * 9, "{copied} bytes for copies");
+    assert!(shared * 100 < copied, "{shared} bytes for a shared body, {copied} for copies");
+    drop(body);
+    assert_eq!(bodies.in_memory(), 0);
 }
