@@ -5,8 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use readyloop::services::Echo;
-use readyloop::{Config, Reactor, drain_on_signals};
+use readyloop::{Config, Echo, Reactor, drain_on_signals};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use readyloop::services::Echo;
-use readyloop::{Config, Reactor};
+use readyloop::{Config, Echo, Reactor};
 
 const REACTOR: Token = Token(0);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -10,8 +10,7 @@ use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use readyloop::{
-    CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler, Input, Reactor,
-    Result,
+    CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input, Reactor, Result,
 };
 
 /// One handler for both sides: a connection's state is the id of the one that it is joined to.
@@ -32,7 +31,7 @@ impl Handler for Proxy {
     type State = ConnId;
 
     fn on_open(&mut self, conn: &mut Conn) -> Result<ConnId> {
-        if conn.direction() == Direction::Outbound {
+        if conn.is_outbound() {
             let client = self.clients.remove(&conn.id()).ok_or("nobody has asked for it")?;
             conn.read_above_high_water(true);
             match conn.reactor().get(client) {
@@ -63,7 +62,7 @@ impl Handler for Proxy {
             conn.abort(); // what it cannot pass on must not look whole
             return Ok(());
         };
-        other.keep_alive(); // what one side says keeps both
+        other.restart_idle_timeout(); // what one side says keeps both
         other.send(input.take());
         if other.is_above_high_water() {
             conn.pause(); // the other's on_low_water resumes this one

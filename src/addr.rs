@@ -5,11 +5,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::option;
 
-/// The address of a peer or a listener: [`Conn::peer_addr`](crate::Conn::peer_addr),
-/// [`Conn::listener_addr`](crate::Conn::listener_addr) and [`ConnInfo`](crate::ConnInfo) have one.
+/// The address of a peer or a listener, as returned by [`Conn::peer_addr`](crate::Conn::peer_addr) and
+/// [`Conn::local_addr`](crate::Conn::local_addr).
 ///
-/// Today each is an IP address and a port. The type leaves room for sockets of the Unix domain, so that code which is
-/// written now goes on to compile. It shows as a [`SocketAddr`] does, and compares with one.
+/// Today each address is an IP address and a port. Addresses of Unix sockets may be added without a breaking change. An
+/// `Addr` is displayed like a [`SocketAddr`], and can be compared with one.
 ///
 /// # Examples
 /// ```
@@ -36,24 +36,20 @@ pub enum Addr {
 }
 
 impl Addr {
-    /// The IP address and the port; `None` for an address of another kind.
+    /// The IP address. `None` for an address of another kind.
     #[must_use]
-    pub const fn as_ip(&self) -> Option<SocketAddr> {
+    pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Ip(addr) => Some(*addr),
+            Self::Ip(addr) => Some(addr.ip()),
         }
     }
 
-    /// The IP address; `None` for an address of another kind.
-    #[must_use]
-    pub fn ip(&self) -> Option<IpAddr> {
-        self.as_ip().map(|addr| addr.ip())
-    }
-
-    /// The port; `None` for an address of another kind.
+    /// The port. `None` for an address of another kind.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        self.as_ip().map(|addr| addr.port())
+        match self {
+            Self::Ip(addr) => Some(addr.port()),
+        }
     }
 }
 
@@ -65,7 +61,7 @@ impl From<SocketAddr> for Addr {
 
 impl PartialEq<SocketAddr> for Addr {
     fn eq(&self, other: &SocketAddr) -> bool {
-        self.as_ip() == Some(*other)
+        *self == Self::Ip(*other)
     }
 }
 
@@ -80,7 +76,8 @@ impl ToSocketAddrs for Addr {
     type Iter = option::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        Ok(self.as_ip().into_iter())
+        let Self::Ip(addr) = self;
+        Ok(Some(*addr).into_iter())
     }
 }
 

@@ -84,7 +84,7 @@ pub enum CloseReason {
         /// The configured time.
         limit: Duration,
     },
-    /// The reactor drained, and the connection had no work left: see [`Reactor::drain`](crate::Reactor::drain). All
+    /// The reactor drained, and the connection had no work left: see [`Handle::drain`](crate::Handle::drain). All
     /// queued bytes were sent.
     Drained,
     /// The reactor drained, and the connection still had work at the deadline: an answer was not sent or not begun, or

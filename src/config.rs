@@ -37,7 +37,7 @@ const ONLY_OF_CONNECTIONS: &str = "a listener cannot override settings of the wh
 /// # Examples
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, Reactor, services::Echo};
+/// use readyloop::{Config, Echo, Reactor};
 ///
 /// let config = Config::new().high_water(256 * 1024).low_water(64 * 1024);
 /// let reactor = Reactor::new(config, Echo)?;
@@ -249,17 +249,17 @@ impl Config {
 
     /// How long a connection without work must have received nothing before a drain closes it. Default 250 ms, a round
     /// trip to the other side of the world: the peer may have sent a request before it noticed the drain. See
-    /// [`Reactor::drain`](crate::Reactor::drain).
+    /// [`Handle::drain`](crate::Handle::drain).
     #[must_use]
     pub const fn drain_quiet(mut self, time: Duration) -> Self {
         self.drain_quiet = time;
         self
     }
 
-    /// For how long the server [drains](crate::Reactor::drain) after its last listener has died. Then `run` returns
+    /// For how long the server [drains](crate::Handle::drain) after its last listener has died. Then `run` returns
     /// [`Error::ListenersLost`]. `None`: the server continues without listeners. Default `None`, because such a reactor
-    /// may still [connect](crate::Reactor::connect), or listen again when a [`Handle`](crate::Handle)
-    /// [resumes](crate::Reactor::resume) it. Set it if a supervisor restarts the process: a server that cannot be
+    /// may still [connect](crate::Context::connect), or listen again when a [`Handle`](crate::Handle)
+    /// [resumes](crate::Handle::resume) it. Set it if a supervisor restarts the process: a server that cannot be
     /// reached should be replaced.
     ///
     /// A listener dies if another part of the program or a sandbox shuts its socket down or closes it.
@@ -290,7 +290,7 @@ impl Config {
     /// than the pauses of people, and short enough that connections of vanished peers do not add up.
     ///
     /// Only received bytes restart the deadline, because sending does not show that the peer is there. If clients of a
-    /// protocol only listen, call [`Conn::keep_alive`](crate::Conn::keep_alive) or set `None`. The deadline does not
+    /// protocol only listen, call [`Conn::restart_idle_timeout`](crate::Conn::restart_idle_timeout) or set `None`. The deadline does not
     /// run while the reactor does not read from the connection, for instance while it is paused, or while bytes that
     /// have arrived wait to be read.
     #[must_use]

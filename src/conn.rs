@@ -59,10 +59,10 @@ impl<'a> Conn<'a> {
         self.id
     }
 
-    /// Which side has opened the connection.
+    /// Whether this side has opened the connection, with [`Context::connect`](crate::Context::connect).
     #[must_use]
-    pub fn direction(&self) -> Direction {
-        self.entry().direction()
+    pub fn is_outbound(&self) -> bool {
+        self.entry().direction() == Direction::Outbound
     }
 
     /// The address of the peer: as `accept` returned it, or the address that was connected to.
@@ -79,9 +79,8 @@ impl<'a> Conn<'a> {
         self.socket()?.local_addr().map(Addr::from)
     }
 
-    /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). By default as
-    /// [`ListenOptions::no_delay`](crate::ListenOptions::no_delay) or
-    /// [`ConnectOptions::no_delay`](crate::ConnectOptions::no_delay) says.
+    /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true for an outward connection, else
+    /// as [`ListenOptions::no_delay`](crate::ListenOptions::no_delay) says.
     ///
     /// # Errors
     /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
@@ -98,13 +97,6 @@ impl<'a> Conn<'a> {
         self.socket()?.set_keep_alive(after)
     }
 
-    /// The address of the listener that accepted this connection, as
-    /// [`listen`](crate::Reactor::listen) returned it. `None` for a connection that was opened outward.
-    #[must_use]
-    pub fn listener_addr(&self) -> Option<Addr> {
-        self.view.table.listener_of(self.entry()).map(|listener| listener.addr.into())
-    }
-
     /// The [`tag`](crate::ListenOptions::tag) of the listener that accepted this connection. 0 if it has none, and
     /// for a connection that was opened outward.
     #[must_use]
@@ -112,8 +104,8 @@ impl<'a> Conn<'a> {
         self.view.table.listener_of(self.entry()).map_or(0, |listener| listener.tag)
     }
 
-    /// Whether the connection is open for the handler: it has been opened, and is neither closed nor closing. Until then
-    /// callbacks other than [`on_close`](crate::Handler::on_close) may follow.
+    /// Whether callbacks other than [`on_close`](crate::Handler::on_close) may follow: the connection is open, and nothing
+    /// has begun to close it.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.entry().phase.is_before_the_end()
@@ -331,12 +323,6 @@ impl<'a> Conn<'a> {
         self.view.change_reading(self.id, |entry| entry.resume(Some(calls), now));
     }
 
-    /// Whether the connection is paused.
-    #[must_use]
-    pub fn is_paused(&self) -> bool {
-        self.entry().is_paused()
-    }
-
     /// Whether the connection is read from also while more than high water is queued for its peer. Default false: a
     /// handler that answers its input has to stop reading when its answers are not taken.
     ///
@@ -349,7 +335,7 @@ impl<'a> Conn<'a> {
 
     /// Restarts the idle deadline, as if the peer had sent something: for protocols in which a peer may be silent, and
     /// the handler knows by other means that it is there. Restarts the deadline of the first byte, too.
-    pub fn keep_alive(&mut self) {
+    pub fn restart_idle_timeout(&mut self) {
         let now = self.view.table.stamp();
         self.view.change_reading(self.id, |entry| entry.heard_of(now));
     }
@@ -357,7 +343,7 @@ impl<'a> Conn<'a> {
     /// Closes the sending direction: the queued bytes are sent, then a FIN (`SHUT_WR` of shutdown(2)). Input is
     /// delivered until the peer finishes too; then the connection ends, after
     /// [`on_eof`](crate::Handler::on_eof). If the peer has finished already, this is [`close`](Self::close).
-    /// [`on_low_water`](crate::Handler::on_low_water) is not called any more. A [drain](crate::Reactor::drain) waits
+    /// [`on_low_water`](crate::Handler::on_low_water) is not called any more. A [drain](crate::Handle::drain) waits
     /// for the peer's end until its deadline.
     ///
     /// # Examples

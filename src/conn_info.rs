@@ -6,16 +6,19 @@ use crate::addr::Addr;
 use crate::id::ConnId;
 use crate::stats::Counters;
 
-/// A snapshot of a connection: [`Conn::info`](crate::Conn::info), [`Context::infos`](crate::Context::infos) and
+/// A snapshot of a connection: [`Conn::info`](crate::Conn::info) and
 /// [`Handle::connections`](crate::Handle::connections) make one.
 ///
 /// # Examples
 /// ```
-/// # use readyloop::Context;
-/// fn list(reactor: &Context) {
-///     for conn in reactor.infos() {
+/// use std::time::Duration;
+/// use readyloop::{CallError, Handle};
+///
+/// fn list(handle: &Handle) -> Result<(), CallError> {
+///     for conn in handle.connections(Duration::from_secs(1))? {
 ///         println!("{} {} idle for {:?}", conn.id, conn.peer, conn.idle);
 ///     }
+///     Ok(())
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +26,11 @@ use crate::stats::Counters;
 pub struct ConnInfo {
     /// Its id.
     pub id: ConnId,
-    /// Which side has opened it.
-    pub direction: Direction,
+    /// The number of its reactor.
+    pub reactor: usize,
     /// The address of the peer. Of one that is being opened: the address that is tried.
     pub peer: Addr,
-    /// The address of the listener that accepted it, if one did.
+    /// The address of the listener that accepted it. `None` for an outward connection.
     pub listener: Option<Addr>,
     /// That listener's [`tag`](crate::ListenOptions::tag), or 0.
     pub listener_tag: u64,
@@ -42,23 +45,10 @@ pub struct ConnInfo {
 }
 
 /// Which side has opened a connection.
-///
-/// # Examples
-/// ```
-/// use readyloop::{Conn, Direction};
-///
-/// fn greet(conn: &mut Conn) {
-///     match conn.direction() {
-///         Direction::Outbound => conn.send(b"hello, server\n"),
-///         _ => conn.send(b"hello, client\n"),
-///     }
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Direction {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
     /// The peer: a listener has accepted it.
     Inbound,
-    /// This side: [`Reactor::connect`](crate::Reactor::connect) and the like.
+    /// This side.
     Outbound,
 }

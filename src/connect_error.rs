@@ -47,12 +47,6 @@ impl ConnectError {
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }
-
-    /// How many addresses were not tried, because the time was over.
-    #[must_use]
-    pub fn untried(&self) -> usize {
-        self.untried
-    }
 }
 
 impl fmt::Display for ConnectError {

@@ -126,8 +126,7 @@ impl Context<'_> {
     }
 
     /// What is known of each connection, the one whose callback runs included.
-    #[must_use]
-    pub fn infos(&self) -> Vec<ConnInfo> {
+    pub(crate) fn infos(&self) -> Vec<ConnInfo> {
         let View { table, .. } = &self.view;
         table.ids().filter_map(|id| Some(self.view.info(id, table.get(id)?))).collect()
     }
@@ -149,13 +148,26 @@ impl Context<'_> {
         self.for_each(|conn| conn.send_bytes(body.clone()));
     }
 
-    /// Begins to open a connection outward, as [`Reactor::connect`](crate::Reactor::connect) does,
-    /// and returns its id. It never blocks, and never fails at once: when the callback has returned, exactly one of
-    /// [`on_open`](crate::Handler::on_open) and
-    /// [`on_connect_failed`](crate::Handler::on_connect_failed) follows with this id. [`Conn::close`] gives it up.
+    /// Begins to open an outward connection, and returns the id that it will have. It never blocks. The addresses are
+    /// tried in order until one accepts. `"example.org:80".to_socket_addrs()` resolves a name, which may block.
     ///
-    /// If the reactor is about to stop, or if its drain is at its deadline, nothing is begun and nothing
-    /// follows.
+    /// When the callback has returned, exactly one of [`on_open`](crate::Handler::on_open) and
+    /// [`on_connect_failed`](crate::Handler::on_connect_failed) follows with this id. After `on_open` the connection is
+    /// like any other, but the limits on new connections do not apply to it. [`Conn::close`] gives it up.
+    ///
+    /// If the reactor is about to stop, or if its drain is at its deadline, nothing is begun and no callback follows.
+    ///
+    /// An address that cannot be used fails at once, and the next one is tried: there is no route to it, its family is
+    /// not supported, there is no free local port, or the source address does not belong to this machine. If the system
+    /// lacks descriptors or memory, the same address is tried again until the [timeout](ConnectOptions::timeout).
+    ///
+    /// On Linux each address that is tried costs
+    /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
+    /// 2. `setsockopt`, for `TCP_NODELAY`
+    /// 3. `bind`, if there is a source address
+    /// 4. `connect`
+    /// 5. `epoll_ctl`
+    /// 6. after the answer, `getsockopt` for `SO_ERROR`, `getpeername` and `getsockname`
     ///
     /// # Examples
     /// ```
@@ -236,7 +248,7 @@ impl Context<'_> {
         *self.view.table.stats.get()
     }
 
-    /// The settings, as they were made.
+    /// The settings, as they were set.
     #[must_use]
     pub fn config(&self) -> &Config {
         self.view.table.config()
@@ -256,7 +268,7 @@ impl Context<'_> {
         self.view.table.now()
     }
 
-    /// Begins to drain, as [`Reactor::drain`](crate::Reactor::drain) does.
+    /// Begins to drain all reactors of the server, as [`Handle::drain`](crate::Handle::drain) does.
     pub fn drain(&mut self, timeout: Duration) {
         self.view.table.drains_within = Some(timeout);
     }

@@ -20,7 +20,7 @@ use crate::result::BoxError;
 ///
 /// # Examples
 /// ```
-/// use readyloop::{Config, Error, Reactor, services::Echo};
+/// use readyloop::{Config, Echo, Error, Reactor};
 ///
 /// let refused = Reactor::new(Config::new().high_water(10).low_water(20), Echo);
 /// let error = refused.unwrap_err();

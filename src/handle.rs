@@ -18,7 +18,7 @@ use crate::core::mailbox::NotTaken;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{ConnectOptions, ListenOptions, Net};
+use crate::net::{ListenOptions, Net};
 use crate::reactor::Reactor;
 use crate::reactor::group::{Group, Job, Remotable, Replacement, WithContext, WithReactor};
 use crate::refusal::{CallError, Refusal, Refused, ReplaceError};
@@ -26,6 +26,9 @@ use crate::stats::Stats;
 use crate::suspension::Suspension;
 use crate::sync::PoisonError;
 use crate::two_phase_commit::TwoPhaseCommit;
+
+/// The reactor that has the listeners.
+const LISTENING: usize = 0;
 
 /// Reaches a server from other threads: all reactors of a [`Server`](crate::Server), or a single
 /// [`Reactor`].
@@ -43,7 +46,7 @@ use crate::two_phase_commit::TwoPhaseCommit;
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use readyloop::{Config, Reactor, services::Echo};
+/// use readyloop::{Config, Echo, Reactor};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// reactor.listen("127.0.0.1:0")?;
@@ -74,12 +77,6 @@ impl Handle {
     #[must_use]
     pub fn reactors(&self) -> usize {
         self.group.remotes.len()
-    }
-
-    /// The number of the reactor that serves a connection, or did. `None` if the id is of another server.
-    #[must_use]
-    pub fn reactor_of(&self, id: ConnId) -> Option<usize> {
-        self.group.numbers.reactor_of(id)
     }
 
     /// Runs a closure on the thread of a reactor, between two callbacks: Erlang's `cast`. The closure reaches
@@ -168,50 +165,6 @@ impl Handle {
         })
     }
 
-    /// Begins to open a connection outward, as [`Context::connect`] does, on one reactor after the other.
-    /// The handler there learns the outcome. A caller that needs the [`ConnId`] calls [`Context::connect`] in a posted
-    /// closure.
-    ///
-    /// The arguments are addresses and no names, so that nothing blocks: `"example.org:80".to_socket_addrs()` resolves a
-    /// name.
-    ///
-    /// # Errors
-    /// [`Refused`], with the addresses, if the mailbox is full or the reactor has stopped.
-    ///
-    /// # Examples
-    /// ```
-    /// # use readyloop::{ConnectOptions, Handle, Refusal};
-    /// fn dial(handle: &Handle) -> Result<(), Refusal> {
-    ///     let upstream = [([192, 0, 2, 1], 7000).into(), ([192, 0, 2, 2], 7000).into()];
-    ///     handle.connect(upstream, &ConnectOptions::new()).map_err(|refused| refused.why)
-    /// }
-    /// ```
-    pub fn connect(
-        &self,
-        addrs: impl Into<Vec<SocketAddr>>,
-        options: &ConnectOptions,
-    ) -> Result<(), Refused<Vec<SocketAddr>>> {
-        let mut addrs = addrs.into();
-        let mut why = Refusal::Stopped;
-        // One may have drained before the others.
-        for _ in 0..self.reactors() {
-            let options = options.clone();
-            let dial = |addrs: Vec<SocketAddr>| -> Job {
-                Box::new(WithContext(move |reactor: &mut Context<'_>| {
-                    reactor.connect(&addrs, &options);
-                }))
-            };
-            match self.push(Some(self.group.next_to_dial()), addrs, 0, dial) {
-                Ok(()) => return Ok(()),
-                Err(refused) => (addrs, why) = (refused.returned, refused.why),
-            }
-            if why == Refusal::Full {
-                break;
-            }
-        }
-        Err(Refused { returned: addrs, why })
-    }
-
     /// Queues bytes for a connection, as [`Conn::send_bytes`](crate::Conn::send_bytes) does. If the connection has ended when its
     /// reactor takes them from the mailbox, they are discarded.
     ///
@@ -222,7 +175,7 @@ impl Handle {
     pub fn send(&self, id: ConnId, bytes: impl Into<Bytes>) -> Result<(), Refused<Bytes>> {
         let bytes = bytes.into();
         let weight = bytes.len();
-        self.push(self.reactor_of(id), bytes, weight, |bytes| {
+        self.push(id.reactor(self), bytes, weight, |bytes| {
             Box::new(WithContext(move |reactor: &mut Context<'_>| {
                 if let Some(mut conn) = reactor.get(id) {
                     conn.send_bytes(bytes);
@@ -237,7 +190,7 @@ impl Handle {
     /// # Errors
     /// [`Refused`] if the mailbox is full, the reactor has stopped, or the id is of another server.
     pub fn close(&self, id: ConnId) -> Result<(), Refused<ConnId>> {
-        self.push(self.reactor_of(id), id, 0, |id| {
+        self.push(id.reactor(self), id, 0, |id| {
             Box::new(WithContext(move |reactor: &mut Context<'_>| {
                 if let Some(mut conn) = reactor.get(id) {
                     conn.close();
@@ -267,66 +220,139 @@ impl Handle {
         self.group.stats()
     }
 
-    /// Changes the settings of all reactors, as [`Reactor::reconfigure`](crate::Reactor::reconfigure) does: each at its
-    /// next turn, however full its mailbox is. What `config` does not set is as by default. To change one setting, begin
-    /// with those in force: `handle.call(0, |reactor| reactor.config().clone())`.
+    /// Changes the settings of all reactors, each in its next turn. It does not need room in a mailbox. Settings that
+    /// `config` does not set get their defaults. To change one setting, start from the present ones:
+    /// `handle.call(0, |reactor| reactor.config().clone())`.
+    ///
+    /// Open connections stay open, even above a lowered limit. Deadlines of all connections change, which takes time in
+    /// proportion to their number.
     ///
     /// # Errors
-    /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more;
-    /// then nothing changes.
+    /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more. Then nothing
+    /// changes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), readyloop::Error> {
+    /// use readyloop::{Config, Echo, Reactor};
+    ///
+    /// let reactor = Reactor::new(Config::new(), Echo)?;
+    /// reactor.handle().reconfigure(&Config::new().max_connections(100))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reconfigure(&self, config: &Config) -> Result<(), Error> {
         config.validate()?;
         if self.group.order_config(config) { Ok(()) } else { Err(Error::Stopped) }
     }
 
-    /// Stops accepting on all listeners, as [`Reactor::suspend`](crate::Reactor::suspend) does. When this returns, all
-    /// reactors have stopped accepting.
+    /// Stops accepting connections on all listeners until [`resume`](Self::resume). Open connections are served as
+    /// before. A second call changes the kind of suspension, but listeners that were closed stay closed.
     ///
-    /// # Errors
-    /// [`CallError`], if one of the reactors does not answer in time.
-    pub fn suspend(&self, how: Suspension, timeout: Duration) -> Result<(), CallError> {
-        self.call_all(move |reactor| reactor.suspend(how), timeout).map(drop)
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use readyloop::{CallError, Handle, Suspension};
+    ///
+    /// fn take_out_of_service(handle: &Handle) -> Result<(), CallError> {
+    ///     // Once this returns, clients are refused and can try another server.
+    ///     handle.suspend(Suspension::CloseListeners).wait(Duration::from_secs(1))
+    /// }
+    /// ```
+    pub fn suspend(&self, how: Suspension) -> Call<()> {
+        self.ask_reactor(LISTENING, move |reactor| reactor.suspend(how))
     }
 
-    /// Accepts again, as [`Reactor::resume`](crate::Reactor::resume) does.
+    /// Accepts connections again. If a listener has been closed by [`suspend`](Self::suspend) or has died, it is
+    /// replaced by a new socket on the same address.
     ///
-    /// # Errors
-    /// As [`Reactor::resume`](crate::Reactor::resume); [`Error::Call`] if one of the reactors does not answer in time.
-    pub fn resume(&self, timeout: Duration) -> Result<(), Error> {
-        self.call_all(|reactor| reactor.resume(), timeout)?.into_iter().collect()
+    /// The answer is [`Error::Listen`] for the first address that the system refuses, most often because another process
+    /// listens there now. The other listeners are open again. Another call tries the missing ones again. It is
+    /// [`Error::Stopped`] if the server has stopped or drains.
+    pub fn resume(&self) -> Call<Result<(), Error>> {
+        self.ask_reactor(LISTENING, |reactor| reactor.resume())
     }
 
-    /// Listens on another address, as [`Reactor::listen_with`](crate::Reactor::listen_with) does, and returns it.
+    /// Listens on another address, as [`Reactor::listen`] does. The answer is the address.
     ///
-    /// # Errors
-    /// As [`Reactor::listen_with`](crate::Reactor::listen_with); [`Error::Call`] if the first reactor does not answer in
-    /// time.
-    pub fn listen(
-        &self,
-        addr: SocketAddr,
-        options: &ListenOptions,
-        timeout: Duration,
-    ) -> Result<SocketAddr, Error> {
-        let options = options.clone();
-        self.ask_reactor(0, move |reactor| reactor.listen(addr, &options)).wait(timeout)?
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use readyloop::{Config, Echo, ListenOptions, Reactor};
+    ///
+    /// let mut reactor = Reactor::new(Config::new(), Echo)?;
+    /// let handle = reactor.handle();
+    /// let serving = std::thread::spawn(move || {
+    ///     let listening = handle.listen(ListenOptions::new("127.0.0.1:0").backlog(128));
+    ///     let addr = listening.wait(Duration::from_secs(10));
+    ///     handle.stop();
+    ///     addr
+    /// });
+    /// reactor.run()?;
+    /// let addr = serving.join().unwrap()??;
+    /// assert_ne!(addr.port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn listen(&self, options: impl Into<ListenOptions>) -> Call<Result<SocketAddr, Error>> {
+        let options = options.into(); // which may resolve a name: not on the reactor's thread
+        self.ask_reactor(LISTENING, move |reactor| reactor.listen(options))
     }
 
-    /// Stops listening on an address, as [`Reactor::close_listener`](crate::Reactor::close_listener) does: the other
-    /// listeners and all connections go on. Returns whether there was a listener on it.
+    /// Stops listening on an address that [`listen`](Self::listen) has returned. If there are several listeners on this
+    /// address, all are closed. The answer is whether there was one.
     ///
-    /// # Errors
-    /// [`CallError`], if one of the reactors does not answer in time.
-    pub fn close_listener(
-        &self,
-        addr: impl Into<Addr>,
-        timeout: Duration,
-    ) -> Result<bool, CallError> {
+    /// Other listeners stay open, and so do all connections. Connections from this listener keep its
+    /// [tag](ListenOptions::tag) and its [overrides](ListenOptions::overrides).
+    ///
+    /// From now on the kernel refuses connections to this address. Connections in the backlog are reset, although their
+    /// peers may believe that they are connected, and may have sent something. To close all listeners,
+    /// [drain](Self::drain) the server instead. If another process holds the socket of an
+    /// [inherited](ListenOptions::from_std) listener, that socket continues to listen.
+    ///
+    /// The server can listen on the address again at once. [`resume`](Self::resume) does not open a closed listener
+    /// again, and [`drain_without_listeners`](Config::drain_without_listeners) does not count it as dead.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use std::time::Duration;
+    /// use readyloop::{Error, Handle};
+    ///
+    /// fn move_to(handle: &Handle, old: SocketAddr, new: &str) -> Result<SocketAddr, Error> {
+    ///     let new = handle.listen(new).wait(Duration::from_secs(1))??;
+    ///     handle.close_listener(old).wait(Duration::from_secs(1))?;
+    ///     Ok(new)
+    /// }
+    /// ```
+    pub fn close_listener(&self, addr: impl Into<Addr>) -> Call<bool> {
         let addr = addr.into();
-        let closed = self.call_all(move |reactor| reactor.close_listener(addr), timeout)?;
-        Ok(closed.contains(&true))
+        self.ask_reactor(LISTENING, move |reactor| reactor.close_listener(addr))
     }
 
-    /// Begins to drain all reactors: see [`Reactor::drain`](crate::Reactor::drain). It cannot be refused.
+    /// Ends all reactors after their connections have finished their work. Each reactor begins in its
+    /// next turn:
+    ///
+    /// 1. Connections that wait in the backlog are accepted, as far as the limits allow and unless the reactor is
+    ///    [suspended](Self::suspend). Then the listeners are closed.
+    /// 2. [`on_shutdown`](Handler::on_shutdown) is called once for each connection.
+    /// 3. A connection is served as before until it has no work left, and its peer has sent nothing for
+    ///    [`drain_quiet`](Config::drain_quiet). Then it is closed in order. It has work left while output is
+    ///    queued, while input is unread or a message is incomplete, while it is [paused](crate::Conn::pause), and while
+    ///    one side has finished and waits for the other.
+    /// 4. After `timeout`, all other connections are closed. A connection with work left ends with
+    ///    [`CloseReason::DrainTimeout`](crate::CloseReason::DrainTimeout). Bytes that the kernel does not take at once are lost, and the peer sees a RST.
+    ///    If no bytes are lost, a FIN is sent. For another [`drain_quiet`](Config::drain_quiet) the connection
+    ///    is read from but not answered, so that no RST overtakes the last answer. A peer that sends a request in this
+    ///    time was cut off too.
+    ///
+    /// Until the timeout, [outward connections](Context::connect) can be opened. They are waited for like others.
+    ///
+    /// [`Server::run`](crate::Server::run) returns when no connection is left. Its [`Report`](crate::Report) counts a connection as cut if its peer
+    /// lost something: an answer, or a request that was not answered.
+    ///
+    /// This cannot be refused. A further call sets a new timeout, which begins then.
     pub fn drain(&self, timeout: Duration) {
         self.group.order_drain(timeout);
     }
@@ -353,7 +379,7 @@ impl Handle {
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::time::Duration;
-    /// use readyloop::{Config, Handler, Reactor, from_fn, services::Echo};
+    /// use readyloop::{Config, Echo, Handler, Reactor, from_fn};
     ///
     /// type Any = Box<dyn Handler<State = ()>>;
     ///
@@ -512,7 +538,7 @@ impl Target for usize {
 /// The reactor that serves the connection, or did.
 impl Target for ConnId {
     fn reactor(&self, handle: &Handle) -> Option<usize> {
-        handle.reactor_of(*self)
+        handle.group.numbers.reactor_of(*self)
     }
 }
 

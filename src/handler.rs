@@ -84,8 +84,8 @@ pub trait Handler: 'static {
     /// of its own.
     type State: 'static;
 
-    /// A connection is open: a listener has accepted it, or the reactor has [opened](crate::Reactor::connect) it.
-    /// [`Conn::direction`] tells which. Returns the state of the connection.
+    /// A connection is open: a listener has accepted it, or the reactor has [opened](crate::Context::connect) it.
+    /// [`Conn::is_outbound`] tells which. Returns the state of the connection.
     ///
     /// # Errors
     /// An error refuses the connection: bytes that the callback has queued are sent, then the connection closes. There
@@ -173,7 +173,7 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The reactor has begun to [drain](crate::Reactor::drain). Called once for each open connection. The handler may
+    /// The reactor has begun to [drain](crate::Handle::drain). Called once for each open connection. The handler may
     /// tell the peer, or close the connection at once.
     ///
     /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A timer that
@@ -238,7 +238,7 @@ pub trait Handler: 'static {
 
     /// An outward connection was not opened. Either no address could be connected to ([`CloseReason::NotConnected`]),
     /// or the attempt was given up ([`Closed`](CloseReason::Closed), [`Stopped`](CloseReason::Stopped) and others). For
-    /// each id that [`connect`](crate::Reactor::connect) has returned, exactly one of `on_connect_failed` and `on_open`
+    /// each id that [`connect`](crate::Context::connect) has returned, exactly one of `on_connect_failed` and `on_open`
     /// is called, and never inside of `connect`.
     ///
     /// If the handler connects again from here, the attempt is made in the next turn. It is better to wait, with

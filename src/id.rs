@@ -14,7 +14,7 @@ use crate::sync::{Mutex, PoisonError};
 /// [`Display`](fmt::Display) shows the number of the reactor and the number of the connection: `#2/7` is the seventh
 /// connection of the reactor number 2 of this process. The reactor number 0 is left out, so a single server shows `#7`.
 /// Reactors are numbered in the order in which they are made. A [`Server`](crate::Server) takes as many numbers as it
-/// has reactors. [`Handle::reactor_of`](crate::Handle::reactor_of) returns the index of the reactor in its server.
+/// has reactors. [`ConnInfo::reactor`](crate::ConnInfo::reactor) is the number of the reactor in its server.
 ///
 /// Numbers repeat after 2^31 reactors in one process. In a simulated network, an id is unique among the worlds that
 /// exist at the same time on a thread, so that a seed gives the same ids in every run.

@@ -1,5 +1,6 @@
 //! The unread bytes of a connection.
 
+use std::ops::Deref;
 use std::{fmt, mem};
 
 use crate::core::search::Search;
@@ -9,6 +10,9 @@ use crate::core::search::Search;
 /// A handler takes the bytes that it can use. The others are kept for the next call, up to
 /// [`max_input`](crate::Config::max_input) bytes. The slices that are taken borrow from the connection's buffer, not
 /// from this struct, so a handler can hold several at once.
+///
+/// `Input` dereferences to the slice of all unread bytes: `input.len()`, `input.is_empty()` and `input.starts_with(…)`
+/// work.
 ///
 /// # Examples
 /// A handler of lines takes one line a call, and leaves an unfinished line:
@@ -39,13 +43,13 @@ use crate::core::search::Search;
 pub struct Input<'a> {
     bytes: &'a [u8],
     search: Search,
-    /// The longest frame that a framing may wait for, in bytes.
+    /// The longest frame that a framing accepts, in bytes.
     max: usize,
 }
 
 impl<'a> Input<'a> {
-    /// An input with these bytes, to test a parser without a connection. Its [`max_input`](Self::max_input) is
-    /// unlimited, so only the limit of the framing applies.
+    /// An input with these bytes, to test a parser without a connection. Frames have no limit until
+    /// [`limit_frames`](Self::limit_frames) sets one.
     ///
     /// # Examples
     /// ```
@@ -65,23 +69,32 @@ impl<'a> Input<'a> {
         self.search
     }
 
-    /// The longest frame that a framing may wait for, in bytes: [`max_input`](crate::Config::max_input) of the
-    /// connection. A [`Framer`](crate::Framer) refuses a longer frame as soon as it knows the length.
+    /// The longest frame that a framing accepts, in bytes, with its prefix or ending:
+    /// [`Config::max_input`](crate::Config::max_input), unless [`limit_frames`](Self::limit_frames) has lowered it. A
+    /// [`Framer`](crate::Framer) refuses a longer frame as soon as the length is known.
     #[must_use]
-    pub fn max_input(&self) -> usize {
+    pub fn max_frame(&self) -> usize {
         self.max
     }
 
-    /// How many bytes are unread.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether all bytes have been taken.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// Lowers [`max_frame`](Self::max_frame) to the limit of a protocol, for this callback. A limit above the present
+    /// one changes nothing.
+    ///
+    /// # Examples
+    /// Commands of at most 512 bytes, as in SMTP (RFC 5321, section 4.5.3.1.4) and IRC:
+    /// ```
+    /// use readyloop::{Conn, Input, Line, Result};
+    ///
+    /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
+    ///     if let Some(command) = input.limit_frames(512).take_line()? {
+    ///         conn.send_frame(&Line::CrLf, command)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn limit_frames(&mut self, bytes: usize) -> &mut Self {
+        self.max = self.max.min(bytes);
+        self
     }
 
     /// Returns all unread bytes and takes none.
@@ -164,6 +177,14 @@ impl<'a> Input<'a> {
         self.bytes = rest;
         self.search.advance(count);
         taken
+    }
+}
+
+impl Deref for Input<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes
     }
 }
 

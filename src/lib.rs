@@ -11,12 +11,11 @@
 //! # }
 //! ```
 //! Where to go from here:
-//! - A server implements the trait [`Handler`]; [`services::Echo`] is a short example.
+//! - A server implements the trait [`Handler`]; [`Echo`] is a short example.
 //! - Its callbacks work with [`Conn`], [`Input`] and [`Context`]; [`Line`], [`LengthPrefix`] and [`Framer`] split input
 //!   into messages.
 //! - [`Config`] and [`ListenOptions`] are the settings.
 //! - [`Server`] runs several reactors, and [`Handle`] reaches a server from other threads.
-//! - [`for_erlang`] compares with `gen_tcp`, `gen_server`, supervisors and ranch.
 //!
 //! # Errors
 //! `Display` shows an error and its cause on one line: what failed, a colon, and the cause. Control characters in the
@@ -43,10 +42,8 @@ mod connect_error;
 mod contain;
 mod context;
 mod core;
+mod echo;
 mod error;
-mod two_phase_commit;
-#[doc = include_str!("../docs/for-erlang.md")]
-pub mod for_erlang {}
 mod framing;
 mod from_fn;
 #[cfg(fuzzing)]
@@ -65,7 +62,6 @@ mod result;
 mod send_error;
 mod serve;
 mod server;
-pub mod services;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod stats;
@@ -73,6 +69,7 @@ mod suspension;
 mod sync;
 mod table;
 mod timer_key;
+mod two_phase_commit;
 mod view;
 
 pub use addr::Addr;
@@ -82,9 +79,10 @@ pub use call::Call;
 pub use close_reason::CloseReason;
 pub use config::{Config, Overflow};
 pub use conn::Conn;
-pub use conn_info::{ConnInfo, Direction};
+pub use conn_info::ConnInfo;
 pub use connect_error::{Attempt, ConnectError};
 pub use context::Context;
+pub use echo::Echo;
 pub use error::Error;
 pub use framing::{FrameError, Framer, LengthPrefix, Line};
 pub use from_fn::from_fn;
@@ -124,6 +122,7 @@ mod pages {
         Connections = "../docs/connections.md";
         Contract = "../docs/contract.md";
         #[cfg(unix)] Embedding = "../docs/embedding.md";
+        ForErlang = "../docs/for-erlang.md";
         Framing = "../docs/framing.md";
         Layout = "../docs/layout.md";
         Limits = "../docs/limits.md";

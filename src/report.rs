@@ -8,10 +8,10 @@ use std::fmt;
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
 /// use std::time::Duration;
-/// use readyloop::{Config, Reactor, services::Echo};
+/// use readyloop::{Config, Echo, Reactor};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
-/// reactor.drain(Duration::from_secs(10));
+/// reactor.handle().drain(Duration::from_secs(10));
 /// let report = reactor.run()?;
 /// assert_eq!((report.finished, report.cut, report.unsent), (0, 0, 0));
 /// # Ok(())

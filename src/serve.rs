@@ -1,7 +1,6 @@
 //! The shortest way to a server.
 
 use std::marker::PhantomData;
-use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -10,6 +9,7 @@ use crate::error::Error;
 use crate::from_fn::{Closures, from_fn};
 use crate::handler::Handler;
 use crate::input::Input;
+use crate::net::ListenOptions;
 use crate::reactor::Reactor;
 use crate::report::Report;
 use crate::result::Result;
@@ -37,7 +37,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// })
 /// # }
 /// ```
-pub fn serve<F>(addr: impl ToSocketAddrs, on_data: F) -> Result<(), Error>
+pub fn serve<F>(addr: impl Into<ListenOptions>, on_data: F) -> Result<(), Error>
 where
     F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
 {
@@ -45,7 +45,7 @@ where
     run(addr, config, from_fn(on_data)).map(drop)
 }
 
-/// Serves an address with two closures and settings of one's own. `on_open` makes the state of a connection, and
+/// Serves an address with two closures and a [`Config`]. `on_open` makes the state of a connection, and
 /// `on_data` gets it with the bytes that arrive. Both may fail, as [`Handler::on_open`] and [`Handler::on_data`] may.
 ///
 /// It returns when a closure stops or drains the server. [`Config::drain_without_listeners`] says what happens if the
@@ -77,7 +77,7 @@ where
 /// # }
 /// ```
 pub fn serve_with<O, D, S>(
-    addr: impl ToSocketAddrs,
+    addr: impl Into<ListenOptions>,
     config: Config,
     on_open: O,
     on_data: D,
@@ -90,7 +90,11 @@ where
     run(addr, config, Closures { on_open, on_data, state: PhantomData })
 }
 
-fn run(addr: impl ToSocketAddrs, config: Config, handler: impl Handler) -> Result<Report, Error> {
+fn run(
+    addr: impl Into<ListenOptions>,
+    config: Config,
+    handler: impl Handler,
+) -> Result<Report, Error> {
     let mut reactor = Reactor::new(config, handler)?;
     reactor.listen(addr)?;
     reactor.run()

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -38,7 +38,7 @@ type Stream = <Os as Net>::Stream;
 /// # Examples
 /// ```no_run
 /// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, Server, services::Echo};
+/// use readyloop::{Config, Echo, Server};
 ///
 /// let cores = std::thread::available_parallelism().map_or(1, usize::from);
 /// let mut server = Server::new(Config::new(), cores, |_reactor| Echo)?;
@@ -89,32 +89,8 @@ impl<H: Handler> Server<H> {
     ///
     /// # Errors
     /// As [`Reactor::listen`].
-    pub fn listen(&mut self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
-        self.first.listen(addr)
-    }
-
-    /// Listens on an address, as [`Reactor::listen_with`] does.
-    ///
-    /// # Errors
-    /// As [`Reactor::listen_with`].
-    pub fn listen_with(
-        &mut self,
-        addr: impl ToSocketAddrs,
-        options: &ListenOptions,
-    ) -> Result<SocketAddr, Error> {
-        self.first.listen_with(addr, options)
-    }
-
-    /// Accepts connections from a socket that listens already, as [`Reactor::listen_from_std`] does.
-    ///
-    /// # Errors
-    /// As [`Reactor::listen_from_std`].
-    pub fn listen_from_std(
-        &mut self,
-        listener: TcpListener,
-        options: &ListenOptions,
-    ) -> Result<SocketAddr, Error> {
-        self.first.listen_from_std(listener, options)
+    pub fn listen(&mut self, options: impl Into<ListenOptions>) -> Result<SocketAddr, Error> {
+        self.first.listen(options)
     }
 
     /// Returns a handle to all reactors.

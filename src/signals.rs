@@ -24,7 +24,7 @@ use crate::handle::Handle;
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use readyloop::{Config, Reactor, drain_on_signals, services::Echo};
+/// use readyloop::{Config, Echo, Reactor, drain_on_signals};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// reactor.listen("127.0.0.1:7000")?;

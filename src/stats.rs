@@ -46,7 +46,7 @@ impl Counters {
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
 /// use std::time::Duration;
-/// use readyloop::{Config, Reactor, services::Echo};
+/// use readyloop::{Config, Echo, Reactor};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// reactor.listen("127.0.0.1:0")?;
@@ -103,7 +103,7 @@ pub struct Stats {
     /// Bytes that wait now: output that the kernel has not taken, and unread input. A body that several connections
     /// [share](crate::Conn::send_bytes) counts once for each reactor.
     pub waiting_bytes: u64,
-    /// Outward connections that were begun, with [`connect`](crate::Reactor::connect) and the like.
+    /// Outward connections that were begun, with [`connect`](crate::Context::connect) and the like.
     pub dialled: u64,
     /// Outward connections that failed. [`on_connect_failed`](crate::Handler::on_connect_failed) was called for each.
     /// They count as closed too.

@@ -1,32 +1,17 @@
-//! How a reactor stops accepting for a while.
+//! How a server stops accepting for a while.
 
-/// What happens to new connections while a reactor is suspended.
-///
-/// # Examples
-/// ```
-/// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, Reactor, Suspension, services::Echo};
-///
-/// let mut reactor = Reactor::new(Config::new(), Echo)?;
-/// let addr = reactor.listen("127.0.0.1:0")?;
-/// reactor.suspend(Suspension::CloseListeners);
-/// assert!(std::net::TcpStream::connect(addr).is_err());
-/// reactor.resume()?;
-/// assert!(std::net::TcpStream::connect(addr).is_ok());
-/// # Ok(())
-/// # }
-/// ```
+/// What happens to new connections while a server is [suspended](crate::Handle::suspend).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suspension {
-    /// They wait in the kernel's backlog, and are accepted when the reactor resumes.
+    /// They wait in the kernel's backlog, and are accepted when the server [resumes](crate::Handle::resume).
     KeepListening,
     /// The kernel refuses them (ECONNREFUSED), so that clients can try another server at once. Connections in the
-    /// backlog are reset. The reactor remembers the addresses and ports of its listeners, but does not reserve them:
+    /// backlog are reset. The server remembers the addresses and ports of its listeners, but does not reserve them:
     /// another process may take them meanwhile.
     ///
-    /// An [inherited](crate::Reactor::listen_from_std) listener stays open, as with
+    /// An [inherited](crate::ListenOptions::from_std) listener stays open, as with
     /// [`KeepListening`](Self::KeepListening). Another process may hold the same socket. Then a close here would not
-    /// refuse connections, and the reactor could not open the listener again.
+    /// refuse connections, and the server could not open the listener again.
     CloseListeners,
 }

@@ -37,7 +37,7 @@ impl View<'_> {
         ConnInfo {
             id,
             peer: entry.peer().into(),
-            direction: entry.direction(),
+            reactor: self.table.reactor(),
             listener: listener.map(|listener| listener.addr.into()),
             listener_tag: listener.map_or(0, |listener| listener.tag),
             age: self.table.since(entry.opened()),

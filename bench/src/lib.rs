@@ -9,8 +9,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use readyloop::services::Echo;
-//! use readyloop::{Config, Reactor};
+//! use readyloop::{Echo, Config, Reactor};
 //! use readyloop_bench::{Bench, Load, Plan};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

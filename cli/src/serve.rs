@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use readyloop::services::Echo;
-use readyloop::{Config, Error, Handler, ListenOptions, Overflow, Report, Server};
+use readyloop::{Addr, Config, Echo, Error, Handler, ListenOptions, Overflow, Report, Server};
 
 use super::args::{ServeArgs, Service, WhenFull};
 use super::failure::Failure;
@@ -41,13 +40,13 @@ where
     let make = move |_reactor| handler.clone();
     let mut server = Server::new(config(args), args.reactors.0, make)
         .map_err(|error| Failure::System(error.to_string()))?;
-    let options = ListenOptions::new()
-        .backlog(args.backlog.0)
-        .reuse_port(args.reuse_port)
-        .only_v6(args.only_v6);
     let mut taken = Vec::new();
     for addr in &args.listen {
-        let addr = server.listen_with(&addr.0, &options).map_err(|error| {
+        let options = ListenOptions::new(&addr.0)
+            .backlog(args.backlog.0)
+            .reuse_port(args.reuse_port)
+            .only_v6(args.only_v6);
+        let addr = server.listen(options).map_err(|error| {
             Failure::of_flag(
                 format!("--listen {}", addr.0),
                 with_advice(&error, &taken, args.only_v6),
@@ -142,9 +141,10 @@ fn announce(addrs: &[SocketAddr]) {
 fn with_advice(error: &Error, taken: &[SocketAddr], only_v6: bool) -> String {
     let advice = match error {
         Error::Listen { addr, source, .. } => match source.kind() {
-            ErrorKind::AddrInUse => {
-                addr.as_ip().map_or_else(String::new, |addr| in_use(addr, taken, only_v6))
-            }
+            ErrorKind::AddrInUse => match addr {
+                Addr::Ip(addr) => in_use(*addr, taken, only_v6),
+                _ => String::new(),
+            },
             ErrorKind::PermissionDenied => "; ports below 1024 need a privilege".to_owned(),
             ErrorKind::AddrNotAvailable => {
                 "; no interface of this machine has that address".to_owned()

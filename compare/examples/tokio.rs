@@ -7,8 +7,7 @@ use std::error::Error;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use readyloop::services::Echo;
-use readyloop::{Config, Handler, Reactor, Report};
+use readyloop::{Config, Echo, Handler, Reactor, Report};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout_at;

@@ -6,8 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use readyloop::services::Echo;
-use readyloop::{Config, Reactor};
+use readyloop::{Config, Echo, Reactor};
 
 #[path = "../examples/tokio.rs"]
 mod example;

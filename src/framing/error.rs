@@ -4,18 +4,18 @@ use std::{error, fmt};
 
 /// Why bytes cannot be decoded as a frame, or a payload cannot be sent as one.
 ///
-/// The first three are the peer's fault, or that of a limit which is too low. Nothing was taken from the input, and
-/// the next frame cannot be found: the connection should end. A callback that returns the error with `?` ends it
-/// with [`CloseReason::Handler`](crate::CloseReason::Handler), which keeps the error as its source.
+/// The errors of received frames are the peer's fault, unless a limit is too low. Nothing was taken from the input. The
+/// start of the next frame is unknown, so the connection should end. If a callback returns the error with `?`, the
+/// connection ends with [`CloseReason::Handler`](crate::CloseReason::Handler), whose source is the error.
 ///
-/// The others are the sender's. Nothing was sent.
+/// The errors of frames to be sent are the handler's fault. Nothing was sent.
 ///
 /// # Examples
 /// ```
-/// use readyloop::{FrameError, Input, Line};
+/// use readyloop::{FrameError, Input};
 ///
 /// let mut input = Input::new(b"a line without an end");
-/// let error = input.take_frame(&Line::LF.max_len(10)).unwrap_err();
+/// let error = input.limit_frames(10).take_line().unwrap_err();
 /// assert_eq!(error, FrameError::LineTooLong { max: 10 });
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,10 @@ pub enum FrameError {
         /// The limit of a line with its ending, in bytes.
         max: usize,
     },
-    /// Received: a length prefix, and the frame that it announces is above the limit. The body was not waited for.
+    /// Received: a length prefix that announces a frame above the limit. The body was not awaited.
     TooLong {
-        /// The length of the body, in bytes, as far as the prefix is within the limit itself.
+        /// The announced length of the body, in bytes. If even the prefix is longer than the limit: the part of the
+        /// length that was read.
         length: u64,
         /// The limit of a frame with its prefix, in bytes.
         max: usize,
@@ -56,12 +57,12 @@ impl fmt::Display for FrameError {
             Self::LineTooLong { max } => write!(
                 f,
                 "received {max} bytes without a line ending, and a line has at most {max} with it: \
-                 if longer lines are valid, raise max_input and the max_len of the framing"
+                 if longer lines are valid, raise max_input, or the limit that the handler sets with limit_frames"
             ),
             Self::TooLong { length, max } => write!(
                 f,
                 "received a length prefix of {length}, and a frame has at most {max} bytes with its prefix: \
-                 if longer frames are valid, raise max_input and the max_len of the framing"
+                 if longer frames are valid, raise max_input, or the limit that the handler sets with limit_frames"
             ),
             Self::InvalidVarint => f.write_str(
                 "received a length prefix that is not a varint of at most 64 bits in its shortest encoding: \

@@ -25,8 +25,8 @@ use crate::input::Input;
 ///         };
 ///         let length: usize = std::str::from_utf8(&bytes[..colon])?.parse()?;
 ///         let frame = colon + 1 + length + 1;
-///         if frame > input.max_input() {
-///             return Err("a netstring is too long".into()); // and its body is not waited for
+///         if frame > input.max_frame() {
+///             return Err("a netstring is too long".into()); // its body is not awaited
 ///         }
 ///         match input.take_exact(frame).map(|frame| &frame[colon + 1..]) {
 ///             Some([payload @ .., b',']) => Ok(Some(payload)),
@@ -59,13 +59,13 @@ use crate::input::Input;
 /// ```
 pub trait Framer {
     /// Why a frame cannot be decoded, or a payload cannot be encoded: [`FrameError`](crate::FrameError),
-    /// [`BoxError`](crate::BoxError) or an error of the protocol's own.
+    /// [`BoxError`](crate::BoxError) or a type of the protocol's own.
     type Error;
 
     /// Takes the next frame from `input` and returns its payload. If the frame is not complete yet, takes nothing
     /// and returns `None`; the next call sees the same bytes, and more behind them.
     ///
-    /// A frame that cannot be completed within [`Input::max_input`] should be an error as soon as that is known.
+    /// A frame that cannot be completed within [`Input::max_frame`] should be an error as soon as that is known.
     ///
     /// # Errors
     /// If the bytes are not a frame. The caller ends the connection then.
@@ -82,22 +82,19 @@ pub trait Framer {
 }
 
 impl<'a> Input<'a> {
-    /// Takes the next frame of this framing and returns its payload, or nothing if it is not complete yet.
+    /// Takes the next frame and returns its payload. Takes nothing and returns `None` if the frame is not complete yet.
     ///
     /// # Errors
-    /// As the framing's [`decode`](Framer::decode). A callback returns it with `?`, and the connection ends.
+    /// As [`Framer::decode`]. If a callback returns the error with `?`, the connection ends.
     ///
     /// # Examples
-    /// Commands of at most 512 bytes, as SMTP (RFC 5321, section 4.5.3.1.4) and IRC have them:
     /// ```
-    /// use readyloop::{FrameError, Input, Line};
-    ///
-    /// const COMMAND: Line = Line::CRLF.max_len(512);
+    /// use readyloop::{FrameError, Input, LengthPrefix};
     ///
     /// # fn main() -> Result<(), FrameError> {
-    /// let mut input = Input::new(b"NOOP\r\nQUI");
-    /// assert_eq!(input.take_frame(&COMMAND)?, Some(&b"NOOP"[..]));
-    /// assert_eq!(input.take_frame(&COMMAND)?, None);
+    /// let mut input = Input::new(b"\x02hi\x05the");
+    /// assert_eq!(input.take_frame(&LengthPrefix::U8)?, Some(&b"hi"[..]));
+    /// assert_eq!(input.take_frame(&LengthPrefix::U8)?, None);
     /// # Ok(())
     /// # }
     /// ```

@@ -7,79 +7,52 @@ use crate::input::Input;
 
 /// The framing of messages that follow their length.
 ///
-/// The length counts the bytes of the body, without the prefix. It is in network byte order, the most significant
-/// byte first (big endian), unless [`little_endian`](Self::little_endian) says otherwise.
+/// The length counts the bytes of the body, without the prefix.
 ///
 /// # Examples
 /// ```
 /// use readyloop::{Conn, Input, LengthPrefix, Result};
 ///
-/// const REQUEST: LengthPrefix = LengthPrefix::U32.max_len(4096);
-///
 /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
-///     if let Some(request) = input.take_length_prefixed(REQUEST)? {
-///         conn.send_frame(&LengthPrefix::VARINT, request)?;
+///     if let Some(request) = input.take_length_prefixed(LengthPrefix::U32)? {
+///         conn.send_frame(&LengthPrefix::Varint, request)?;
 ///     }
 ///     Ok(())
 /// }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LengthPrefix {
-    field: Field,
-    max: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    BigEndian { width: usize },
-    LittleEndian { width: usize },
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LengthPrefix {
+    /// One byte: bodies of up to 255 bytes.
+    U8,
+    /// Two bytes in network byte order, the most significant first (big endian): bodies of up to 65,535 bytes.
+    U16,
+    /// Four bytes in network byte order.
+    U32,
+    /// Two bytes, the least significant first (little endian).
+    U16Le,
+    /// Four bytes, the least significant first.
+    U32Le,
+    /// A varint of [Protocol Buffers](https://protobuf.dev/programming-guides/encoding/#varints) (unsigned LEB128):
+    /// 1 to 10 bytes, in the shortest encoding.
     Varint,
 }
 
 impl LengthPrefix {
-    /// A length of one byte: bodies of up to 255 bytes.
-    pub const U8: Self = Self::big_endian(1);
-
-    /// A length of two bytes: bodies of up to 65,535 bytes.
-    pub const U16: Self = Self::big_endian(2);
-
-    /// A length of four bytes.
-    pub const U32: Self = Self::big_endian(4);
-
-    /// A length of eight bytes.
-    pub const U64: Self = Self::big_endian(8);
-
-    /// A varint of [Protocol Buffers](https://protobuf.dev/programming-guides/encoding/#varints) (unsigned LEB128):
-    /// 1 to 10 bytes, in the shortest encoding.
-    pub const VARINT: Self = Self { field: Field::Varint, max: usize::MAX };
-
-    const fn big_endian(width: usize) -> Self {
-        Self { field: Field::BigEndian { width }, max: usize::MAX }
-    }
-
-    /// Has the length with its least significant byte first. A varint always has.
-    #[must_use]
-    pub const fn little_endian(mut self) -> Self {
-        if let Field::BigEndian { width } = self.field {
-            self.field = Field::LittleEndian { width };
+    /// The number of bytes of the length, and whether the least significant is the first. `None` for a varint.
+    const fn layout(self) -> Option<(usize, bool)> {
+        match self {
+            Self::U8 => Some((1, false)),
+            Self::U16 => Some((2, false)),
+            Self::U32 => Some((4, false)),
+            Self::U16Le => Some((2, true)),
+            Self::U32Le => Some((4, true)),
+            Self::Varint => None,
         }
-        self
-    }
-
-    /// Bounds a frame to this many bytes, its prefix included, in both directions. Received frames are bounded by
-    /// [`max_input`](crate::Config::max_input) as well.
-    #[must_use]
-    pub const fn max_len(mut self, bytes: usize) -> Self {
-        self.max = bytes;
-        self
     }
 
     fn read(self, bytes: &[u8]) -> Number {
-        let (width, is_little) = match self.field {
-            Field::BigEndian { width } => (width, false),
-            Field::LittleEndian { width } => (width, true),
-            Field::Varint => return varint::read(bytes),
-        };
+        let Some((width, is_little)) = self.layout() else { return varint::read(bytes) };
         let Some(field) = bytes.get(..width) else { return Number::Incomplete { so_far: 0 } };
         let append = |value, byte: &u8| value << 8 | u64::from(*byte);
         let value = if is_little {
@@ -92,33 +65,20 @@ impl LengthPrefix {
 
     /// The prefix of a body: the first so many of these bytes.
     fn write(self, length: u64) -> ([u8; varint::LONGEST], usize) {
+        let Some((width, is_little)) = self.layout() else { return varint::write(length) };
         let mut bytes = [0; varint::LONGEST];
-        match self.field {
-            Field::BigEndian { width } => {
-                bytes[..8].copy_from_slice(&(length << (64 - 8 * width)).to_be_bytes());
-                (bytes, width)
-            }
-            Field::LittleEndian { width } => {
-                bytes[..8].copy_from_slice(&length.to_le_bytes());
-                (bytes, width)
-            }
-            Field::Varint => varint::write(length),
-        }
+        let number = if is_little {
+            length.to_le_bytes()
+        } else {
+            (length << (64 - 8 * width)).to_be_bytes()
+        };
+        bytes[..8].copy_from_slice(&number);
+        (bytes, width)
     }
 
-    /// The longest body whose length fits into the prefix, and which is within the bound together with it.
+    /// The longest body whose length fits into the prefix.
     fn longest_body(self) -> u64 {
-        let max = self.max as u64;
-        let fits = |width, bits| max.saturating_sub(width).min(u64::MAX >> (64 - bits));
-        match self.field {
-            Field::BigEndian { width } | Field::LittleEndian { width } => {
-                fits(width as u64, 8 * width as u64)
-            }
-            Field::Varint => {
-                let widths = 1..=varint::LONGEST as u64;
-                widths.map(|width| fits(width, (7 * width).min(64))).max().unwrap_or(0)
-            }
-        }
+        self.layout().map_or(u64::MAX, |(width, _)| u64::MAX >> (64 - 8 * width))
     }
 }
 
@@ -126,7 +86,7 @@ impl Framer for LengthPrefix {
     type Error = FrameError;
 
     fn decode<'a>(&self, input: &mut Input<'a>) -> Result<Option<&'a [u8]>, FrameError> {
-        let max = self.max.min(input.max_input());
+        let max = input.max_frame();
         // A prefix must be within the bound, too. So what is behind the bound is not looked at, and the outcome does
         // not depend on how many bytes have come at once.
         let bytes = &input.peek()[..input.len().min(max)];
@@ -162,12 +122,11 @@ impl<'a> Input<'a> {
     /// Takes the next message that has its length in front, and returns it without the length. Takes nothing if it
     /// is not complete yet.
     ///
-    /// A message has at most [`max_input`](crate::Config::max_input) bytes together with its prefix. For a bound of
-    /// the protocol's own see [`LengthPrefix::max_len`].
+    /// A message has at most [`max_frame`](Self::max_frame) bytes, its prefix included.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`] if the length is above the bound, as soon as the prefix is there: the body is neither
-    /// waited for nor kept. [`FrameError::InvalidVarint`] if it is not a number. Nothing is taken.
+    /// [`FrameError::TooLong`] if the length is above that limit, as soon as the prefix is there. The body is neither
+    /// awaited nor stored. [`FrameError::InvalidVarint`] if the prefix is not a valid number. Nothing is taken.
     ///
     /// # Examples
     /// ```
@@ -193,8 +152,6 @@ impl<'a> Input<'a> {
 mod tests {
     use super::*;
 
-    const U24: LengthPrefix = LengthPrefix::big_endian(3);
-
     fn sent(framing: LengthPrefix, payload: &[u8]) -> Result<Vec<u8>, FrameError> {
         let mut frame = Vec::new();
         framing.encode(payload, &mut |bytes| frame.extend_from_slice(bytes))?;
@@ -206,14 +163,10 @@ mod tests {
         let payload = [b'x'; 0x102];
         for (framing, prefix) in [
             (LengthPrefix::U16, &[1, 2][..]),
-            (LengthPrefix::U16.little_endian(), &[2, 1]),
-            (U24, &[0, 1, 2]),
+            (LengthPrefix::U16Le, &[2, 1]),
             (LengthPrefix::U32, &[0, 0, 1, 2]),
-            (LengthPrefix::U32.little_endian(), &[2, 1, 0, 0]),
-            (LengthPrefix::U64, &[0, 0, 0, 0, 0, 0, 1, 2]),
-            (LengthPrefix::U64.little_endian(), &[2, 1, 0, 0, 0, 0, 0, 0]),
-            (LengthPrefix::VARINT, &[0x82, 2]),
-            (LengthPrefix::VARINT.little_endian(), &[0x82, 2]),
+            (LengthPrefix::U32Le, &[2, 1, 0, 0]),
+            (LengthPrefix::Varint, &[0x82, 2]),
         ] {
             let frame = sent(framing, &payload).unwrap();
             assert_eq!(frame[..prefix.len()], *prefix, "{framing:?}");
@@ -222,51 +175,47 @@ mod tests {
             assert!(input.is_empty());
         }
         assert_eq!(sent(LengthPrefix::U8, b"abc").unwrap(), b"\x03abc");
-        assert_eq!(sent(LengthPrefix::U8.little_endian(), b"").unwrap(), b"\0");
+        assert_eq!(sent(LengthPrefix::U8, b"").unwrap(), b"\0");
     }
 
     #[test]
-    fn a_length_above_the_bound_is_an_error_with_the_last_byte_of_the_prefix() {
-        let too_long = |length, max| Err(FrameError::TooLong { length, max });
+    fn a_length_above_the_limit_is_an_error_with_the_last_byte_of_the_prefix() {
+        let too_long = |length| Err(FrameError::TooLong { length, max: 10 });
         for (bytes, framing, expected) in [
-            (&b"\x09"[..], LengthPrefix::U8.max_len(10), Ok(None)),
-            (b"\x0a", LengthPrefix::U8.max_len(10), too_long(10, 10)),
-            (b"\xff\xff\xff", LengthPrefix::U32.max_len(10), Ok(None)),
-            (&[0xff; 4], LengthPrefix::U32.max_len(10), too_long(u64::from(u32::MAX), 10)),
-            (&[0xff; 8], LengthPrefix::U64, too_long(u64::MAX, usize::MAX)),
-            (&[0xff; 9], LengthPrefix::VARINT.max_len(10), Ok(None)),
-            (&[0xff; 10], LengthPrefix::VARINT.max_len(10), Err(FrameError::InvalidVarint)),
-            (b"\xff\xff\x7f", LengthPrefix::VARINT.max_len(10), too_long(0x1f_ffff, 10)),
-            (b"\x80\0", LengthPrefix::VARINT, Err(FrameError::InvalidVarint)),
+            (&b"\x09"[..], LengthPrefix::U8, Ok(None)),
+            (b"\x0a", LengthPrefix::U8, too_long(10)),
+            (b"\xff\xff\xff", LengthPrefix::U32, Ok(None)),
+            (&[0xff; 4], LengthPrefix::U32, too_long(u64::from(u32::MAX))),
+            (&[0xff; 9], LengthPrefix::Varint, Ok(None)),
+            (&[0xff; 10], LengthPrefix::Varint, Err(FrameError::InvalidVarint)),
+            (b"\xff\xff\x7f", LengthPrefix::Varint, too_long(0x1f_ffff)),
+            (b"\x80\0", LengthPrefix::Varint, Err(FrameError::InvalidVarint)),
         ] {
             let mut input = Input::new(bytes);
-            assert_eq!(input.take_length_prefixed(framing), expected, "{bytes:?}");
+            assert_eq!(input.limit_frames(10).take_length_prefixed(framing), expected, "{bytes:?}");
             assert_eq!(input.peek(), bytes, "nothing is taken");
         }
+        let mut largest = Input::new(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
+        let expected = Err(FrameError::TooLong { length: u64::MAX, max: usize::MAX });
+        assert_eq!(largest.take_length_prefixed(LengthPrefix::Varint), expected);
     }
 
     #[test]
-    fn a_prefix_that_cannot_be_completed_within_the_bound_is_not_waited_for() {
+    fn a_prefix_that_cannot_be_completed_within_the_limit_is_not_waited_for() {
         let mut input = Input::new(&[0, 0]);
         let expected = Err(FrameError::TooLong { length: 0, max: 2 });
-        assert_eq!(input.take_length_prefixed(LengthPrefix::U32.max_len(2)), expected);
+        assert_eq!(input.limit_frames(2).take_length_prefixed(LengthPrefix::U32), expected);
         let mut input = Input::new(&[0x81, 0x80, 1]);
         let expected = Err(FrameError::TooLong { length: 1, max: 2 });
-        assert_eq!(input.take_length_prefixed(LengthPrefix::VARINT.max_len(2)), expected);
+        assert_eq!(input.limit_frames(2).take_length_prefixed(LengthPrefix::Varint), expected);
     }
 
     #[test]
     fn a_payload_whose_length_does_not_fit_is_refused_and_nothing_of_it_is_sent() {
         let payload = vec![0; 70_000];
-        for (framing, longest) in [
-            (LengthPrefix::U8, 255),
-            (LengthPrefix::U16, 65_535),
-            (LengthPrefix::U16.little_endian().max_len(1_000), 998),
-            (LengthPrefix::U32.max_len(1_000), 996),
-            (LengthPrefix::VARINT.max_len(128), 127),
-            (LengthPrefix::VARINT.max_len(129), 127),
-            (LengthPrefix::VARINT.max_len(130), 128),
-        ] {
+        for (framing, longest) in
+            [(LengthPrefix::U8, 255), (LengthPrefix::U16, 65_535), (LengthPrefix::U16Le, 65_535)]
+        {
             let mut pieces = 0;
             let refused = framing.encode(&payload[..=longest], &mut |_| pieces += 1);
             let expected = FrameError::PayloadTooLong { length: longest + 1, max: longest };
@@ -276,7 +225,7 @@ mod tests {
             assert_eq!(input.take_frame(&framing), Ok(Some(&payload[..longest])));
         }
         assert!(sent(LengthPrefix::U32, &payload).is_ok());
-        assert!(sent(LengthPrefix::U64, &payload).is_ok());
-        assert!(sent(LengthPrefix::VARINT, &payload).is_ok());
+        assert!(sent(LengthPrefix::U32Le, &payload).is_ok());
+        assert!(sent(LengthPrefix::Varint, &payload).is_ok());
     }
 }

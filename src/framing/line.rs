@@ -4,51 +4,34 @@ use super::error::FrameError;
 use super::framer::Framer;
 use crate::input::Input;
 
-/// The framing of lines: each ends with LF or with CRLF.
+/// The framing of lines. Received lines may end with LF or with CRLF, whichever ending is sent.
 ///
-/// Both endings are accepted, whichever is sent. The ending is not part of the payload; any other carriage return
-/// is.
+/// The ending is not part of the payload. Any other carriage return is.
 ///
 /// # Examples
 /// ```
 /// use readyloop::{Conn, Input, Line, Result};
 ///
-/// const COMMAND: Line = Line::CRLF.max_len(512);
-///
 /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
-///     if let Some(command) = input.take_frame(&COMMAND)? {
-///         conn.send_frame(&COMMAND, command)?;
+///     if let Some(command) = input.take_line()? {
+///         conn.send_frame(&Line::CrLf, command)?;
 ///     }
 ///     Ok(())
 /// }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
-    ending: &'static [u8],
-    max: usize,
-}
-
-impl Line {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Line {
     /// Sends lines that end with LF.
-    pub const LF: Self = Self { ending: b"\n", max: usize::MAX };
-
-    /// Sends lines that end with CRLF, as most protocols of the internet have them.
-    pub const CRLF: Self = Self { ending: b"\r\n", max: usize::MAX };
-
-    /// Bounds a line to this many bytes, its ending included, in both directions. Received lines are bounded by
-    /// [`max_input`](crate::Config::max_input) as well.
-    #[must_use]
-    pub const fn max_len(mut self, bytes: usize) -> Self {
-        self.max = bytes;
-        self
-    }
+    Lf,
+    /// Sends lines that end with CRLF, as most protocols of the internet do.
+    CrLf,
 }
 
 impl Framer for Line {
     type Error = FrameError;
 
     fn decode<'a>(&self, input: &mut Input<'a>) -> Result<Option<&'a [u8]>, FrameError> {
-        let max = self.max.min(input.max_input());
+        let max = input.max_frame();
         let Some(end) = input.find(b"\n").filter(|end| *end < max) else {
             let may_end_in_time = input.len() < max;
             return if may_end_in_time { Ok(None) } else { Err(FrameError::LineTooLong { max }) };
@@ -61,17 +44,15 @@ impl Framer for Line {
         if let Some(at) = payload.iter().position(|byte| *byte == b'\n') {
             return Err(FrameError::LineEndInPayload { at });
         }
-        if self.ending == b"\n"
-            && let [rest @ .., b'\r'] = payload
-        {
-            return Err(FrameError::LineEndInPayload { at: rest.len() });
-        }
-        let max = self.max.saturating_sub(self.ending.len());
-        if payload.len() > max {
-            return Err(FrameError::PayloadTooLong { length: payload.len(), max });
-        }
+        let ending: &[u8] = match (self, payload) {
+            (Self::Lf, [rest @ .., b'\r']) => {
+                return Err(FrameError::LineEndInPayload { at: rest.len() });
+            }
+            (Self::Lf, _) => b"\n",
+            (Self::CrLf, _) => b"\r\n",
+        };
         output(payload);
-        output(self.ending);
+        output(ending);
         Ok(())
     }
 }
@@ -80,15 +61,14 @@ impl<'a> Input<'a> {
     /// Takes the next line and returns it without its ending, which is LF or CRLF. Takes nothing if no line ending
     /// has come yet. A carriage return elsewhere is part of the line.
     ///
-    /// A line has at most [`max_input`](crate::Config::max_input) bytes, its ending included. For a bound of the
-    /// protocol's own use [`take_frame`](Self::take_frame) with [`Line::max_len`]. A line costs the same number of
-    /// instructions a byte in however many pieces it comes.
+    /// A line has at most [`max_frame`](Self::max_frame) bytes, its ending included. The cost of a line is linear in its
+    /// bytes, into however many pieces the network splits it.
     ///
-    /// When the peer has finished, a last line without an ending is still in the input: [`take`](Self::take) has it
-    /// in [`on_eof`](crate::Handler::on_eof).
+    /// When the peer has finished, a last line without an ending is still in the input of
+    /// [`on_eof`](crate::Handler::on_eof). [`take`](Self::take) returns it.
     ///
     /// # Errors
-    /// [`FrameError::LineTooLong`] as soon as the line cannot end within the bound. Nothing is taken.
+    /// [`FrameError::LineTooLong`] as soon as the line cannot end within the limit. Nothing is taken.
     ///
     /// # Examples
     /// ```
@@ -102,7 +82,7 @@ impl<'a> Input<'a> {
     /// # }
     /// ```
     pub fn take_line(&mut self) -> Result<Option<&'a [u8]>, FrameError> {
-        self.take_frame(&Line::LF)
+        self.take_frame(&Line::Lf)
     }
 }
 
@@ -130,8 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_too_long_as_soon_as_it_cannot_end_within_the_bound_and_not_before() {
-        let framing = Line::LF.max_len(5);
+    fn a_line_is_too_long_as_soon_as_it_cannot_end_within_the_limit_and_not_before() {
         for (bytes, expected) in [
             (&b"abcd"[..], Ok(None)),
             (b"abcd\n", Ok(Some(&b"abcd"[..]))),
@@ -141,7 +120,7 @@ mod tests {
             (b"abcde\n", Err(FrameError::LineTooLong { max: 5 })),
         ] {
             let mut input = Input::new(bytes);
-            assert_eq!(input.take_frame(&framing), expected, "{bytes:?}");
+            assert_eq!(input.limit_frames(5).take_line(), expected, "{bytes:?}");
             if expected.is_err() {
                 assert_eq!(input.peek(), bytes, "nothing is taken");
             }
@@ -150,15 +129,11 @@ mod tests {
 
     #[test]
     fn a_line_that_would_not_come_back_as_it_was_is_not_sent() {
-        assert_eq!(sent(Line::LF, b"a\rb").unwrap(), b"a\rb\n");
-        assert_eq!(sent(Line::CRLF, b"a\r").unwrap(), b"a\r\r\n");
+        assert_eq!(sent(Line::Lf, b"a\rb").unwrap(), b"a\rb\n");
+        assert_eq!(sent(Line::CrLf, b"a\r").unwrap(), b"a\r\r\n");
         let refused = |at| Err(FrameError::LineEndInPayload { at });
-        assert_eq!(sent(Line::LF, b"a\nb"), refused(1));
-        assert_eq!(sent(Line::CRLF, b"a\n"), refused(1));
-        assert_eq!(sent(Line::LF, b"ab\r"), refused(2));
-        let bounded = Line::CRLF.max_len(5);
-        assert_eq!(sent(bounded, b"abc").unwrap(), b"abc\r\n");
-        let refused = Err(FrameError::PayloadTooLong { length: 4, max: 3 });
-        assert_eq!(sent(bounded, b"abcd"), refused);
+        assert_eq!(sent(Line::Lf, b"a\nb"), refused(1));
+        assert_eq!(sent(Line::CrLf, b"a\n"), refused(1));
+        assert_eq!(sent(Line::Lf, b"ab\r"), refused(2));
     }
 }

@@ -15,15 +15,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Line,
         Self::BigEndian(1),
         Self::BigEndian(2),
         Self::BigEndian(4),
-        Self::BigEndian(8),
         Self::LittleEndian(2),
         Self::LittleEndian(4),
-        Self::LittleEndian(8),
         Self::Varint,
     ];
 
@@ -36,7 +34,7 @@ impl Kind {
         }
     }
 
-    /// The same, with a bound of its own.
+    /// The same, with a lower limit.
     #[cfg(fuzzing)]
     pub(crate) fn take_within<'a>(
         self,
@@ -44,23 +42,20 @@ impl Kind {
         max: usize,
     ) -> Result<Option<&'a [u8]>, FrameError> {
         match self.prefix() {
-            Some(prefix) => input.take_frame(&prefix.max_len(max)),
-            None => input.take_frame(&Line::CRLF.max_len(max)),
+            Some(prefix) => input.limit_frames(max).take_frame(&prefix),
+            None => input.limit_frames(max).take_frame(&Line::CrLf),
         }
     }
 
     pub(crate) fn prefix(self) -> Option<LengthPrefix> {
-        let fixed = |width| match width {
-            1 => LengthPrefix::U8,
-            2 => LengthPrefix::U16,
-            4 => LengthPrefix::U32,
-            _ => LengthPrefix::U64,
-        };
         match self {
             Self::Line => None,
-            Self::BigEndian(width) => Some(fixed(width)),
-            Self::LittleEndian(width) => Some(fixed(width).little_endian()),
-            Self::Varint => Some(LengthPrefix::VARINT),
+            Self::BigEndian(1) => Some(LengthPrefix::U8),
+            Self::BigEndian(2) => Some(LengthPrefix::U16),
+            Self::BigEndian(_) => Some(LengthPrefix::U32),
+            Self::LittleEndian(2) => Some(LengthPrefix::U16Le),
+            Self::LittleEndian(_) => Some(LengthPrefix::U32Le),
+            Self::Varint => Some(LengthPrefix::Varint),
         }
     }
 }

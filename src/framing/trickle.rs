@@ -119,7 +119,7 @@ fn encode(kind: Kind, payload: &[u8], stream: &mut Vec<u8>) {
     let output = &mut |bytes: &[u8]| stream.extend_from_slice(bytes);
     let _refused = match kind.prefix() {
         Some(prefix) => prefix.encode(payload, output),
-        None => Line::LF.encode(payload, output),
+        None => Line::Lf.encode(payload, output),
     };
 }
 

@@ -8,10 +8,12 @@ mod os;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+pub(crate) use options::ListenOn;
+pub(crate) use options::ListenerConfig;
 pub use options::{ConnectOptions, ListenOptions};
 pub(crate) use os::Os;
 
@@ -70,9 +72,26 @@ pub trait Net: sealed::Sealed {
     fn listen(
         &mut self,
         addr: SocketAddr,
-        options: &ListenOptions,
+        config: &ListenerConfig,
         token: Token,
     ) -> Result<(Self::Listener, SocketAddr), StepError>;
+
+    /// The address of a socket of the system that listens already.
+    ///
+    /// # Errors
+    /// What is wrong with the socket.
+    fn addr_of_inherited(listener: &TcpListener) -> Result<SocketAddr, String>;
+
+    /// Accepts connections from a socket of the system that listens already.
+    ///
+    /// # Errors
+    /// The system call that failed, and its error.
+    fn adopt(
+        &mut self,
+        listener: TcpListener,
+        config: &ListenerConfig,
+        token: Token,
+    ) -> Result<Self::Listener, StepError>;
 
     /// Takes one connection from the backlog of a listener. It is not registered yet.
     ///

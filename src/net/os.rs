@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::{ConnectOptions, Event, ListenOptions, Net, StepError, Token, Wake, sealed};
+use super::{ConnectOptions, Event, ListenerConfig, Net, StepError, Token, Wake, sealed};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("readyloop needs a 64-bit target: an event's token holds a slot and its tag");
@@ -45,37 +45,6 @@ impl Os {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Self { poll, events: Events::with_capacity(EVENTS), waker })
-    }
-
-    /// The address of a socket that was made elsewhere. The error says why it cannot be used.
-    pub(crate) fn addr_of_listener(listener: &net::TcpListener) -> Result<SocketAddr, String> {
-        // On kernels without this option `accept` fails.
-        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-        if !SockRef::from(listener).is_listener().unwrap_or(false) {
-            let addr = listener.local_addr().map_or_else(|_| "?".to_owned(), |it| it.to_string());
-            return Err(format!(
-                "the inherited socket on {addr} does not listen: call listen(2) on it before passing it on"
-            ));
-        }
-        listener.local_addr().map_err(|error| {
-            format!("the inherited socket is not a TCP socket: getsockname failed: {error}")
-        })
-    }
-
-    /// Accepts connections from a listening socket that was made elsewhere.
-    pub(crate) fn adopt(
-        &mut self,
-        listener: net::TcpListener,
-        options: &ListenOptions,
-        token: Token,
-    ) -> Result<TcpListener, StepError> {
-        let socket = Socket::from(listener);
-        #[cfg(unix)]
-        socket.set_cloexec(true).map_err(at("fcntl"))?;
-        socket.set_nonblocking(true).map_err(at("fcntl"))?;
-        set_stream_options(&socket, options.no_delay, options.keep_alive)
-            .map_err(at("setsockopt"))?;
-        self.watch_listener(socket, token)
     }
 
     fn watch_listener(&self, socket: Socket, token: Token) -> Result<TcpListener, StepError> {
@@ -162,15 +131,44 @@ impl Net for Os {
     fn listen(
         &mut self,
         addr: SocketAddr,
-        options: &ListenOptions,
+        config: &ListenerConfig,
         token: Token,
     ) -> Result<(TcpListener, SocketAddr), StepError> {
-        let socket = bound_socket(addr, options)?;
-        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+        let socket = bound_socket(addr, config)?;
+        let backlog = i32::try_from(config.backlog).unwrap_or(i32::MAX);
         socket.listen(backlog).map_err(at("listen"))?;
         let listener = self.watch_listener(socket, token)?;
         let addr = listener.local_addr().map_err(at("getsockname"))?;
         Ok((listener, addr))
+    }
+
+    fn addr_of_inherited(listener: &net::TcpListener) -> Result<SocketAddr, String> {
+        // On kernels without this option `accept` fails.
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+        if !SockRef::from(listener).is_listener().unwrap_or(false) {
+            let addr = listener.local_addr().map_or_else(|_| "?".to_owned(), |it| it.to_string());
+            return Err(format!(
+                "the inherited socket on {addr} does not listen: call listen(2) on it before passing it on"
+            ));
+        }
+        listener.local_addr().map_err(|error| {
+            format!("the inherited socket is not a TCP socket: getsockname failed: {error}")
+        })
+    }
+
+    fn adopt(
+        &mut self,
+        listener: net::TcpListener,
+        config: &ListenerConfig,
+        token: Token,
+    ) -> Result<TcpListener, StepError> {
+        let socket = Socket::from(listener);
+        #[cfg(unix)]
+        socket.set_cloexec(true).map_err(at("fcntl"))?;
+        socket.set_nonblocking(true).map_err(at("fcntl"))?;
+        set_stream_options(&socket, config.no_delay, config.keep_alive)
+            .map_err(at("setsockopt"))?;
+        self.watch_listener(socket, token)
     }
 
     fn accept(&mut self, listener: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
@@ -178,7 +176,7 @@ impl Net for Os {
     }
 
     /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for non-blocking
-    /// 2. `setsockopt`: `TCP_NODELAY`, and on request `SO_KEEPALIVE` and `TCP_KEEPIDLE`
+    /// 2. `setsockopt`: `TCP_NODELAY`
     /// 3. `bind`, if a source is given
     /// 4. `connect`
     fn connect(
@@ -187,8 +185,7 @@ impl Net for Os {
         options: &ConnectOptions,
     ) -> Result<TcpStream, StepError> {
         let socket = new_socket(addr)?;
-        set_stream_options(&socket, options.no_delay, options.keep_alive)
-            .map_err(at("setsockopt"))?;
+        set_stream_options(&socket, true, None).map_err(at("setsockopt"))?;
         if let Some(source) = options.source {
             socket.bind(&source.into()).map_err(at("bind"))?;
         }
@@ -295,27 +292,27 @@ fn translate(event: &mio::event::Event) -> Event {
 /// 3. `setsockopt`: `IPV6_V6ONLY`, `SO_REUSEADDR`, `TCP_NODELAY`, and on request `SO_REUSEPORT`, `SO_KEEPALIVE` and
 ///    `TCP_KEEPIDLE`
 /// 4. `bind`
-fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> Result<Socket, StepError> {
+fn bound_socket(addr: SocketAddr, config: &ListenerConfig) -> Result<Socket, StepError> {
     let socket = new_socket(addr)?;
-    set_options(&socket, addr, options).map_err(at("setsockopt"))?;
+    set_options(&socket, addr, config).map_err(at("setsockopt"))?;
     socket.bind(&addr.into()).map_err(at("bind"))?;
     Ok(socket)
 }
 
-fn set_options(socket: &Socket, addr: SocketAddr, options: &ListenOptions) -> io::Result<()> {
+fn set_options(socket: &Socket, addr: SocketAddr, config: &ListenerConfig) -> io::Result<()> {
     if addr.is_ipv6() {
         // Set in both cases, because the system's default can be changed (net.ipv6.bindv6only).
-        socket.set_only_v6(options.only_v6)?;
+        socket.set_only_v6(config.only_v6)?;
     }
     // On Windows SO_REUSEADDR would let another program take over the port.
     #[cfg(unix)]
     // A killed server can restart at once, although connections are in TIME_WAIT (socket(7)).
     socket.set_reuse_address(true)?;
     #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
-    if options.reuse_port {
+    if config.reuse_port {
         socket.set_reuse_port(true)?;
     }
-    set_stream_options(socket, options.no_delay, options.keep_alive)
+    set_stream_options(socket, config.no_delay, config.keep_alive)
 }
 
 fn set_stream_options(
@@ -399,9 +396,12 @@ mod tests {
     #[test]
     fn accepted_sockets_inherit_no_delay_and_keep_alive() {
         let mut os = Os::new().unwrap();
-        let options = ListenOptions::new().keep_alive(Some(Duration::from_secs(77)));
+        let config = ListenerConfig {
+            keep_alive: Some(Duration::from_secs(77)),
+            ..ListenerConfig::default()
+        };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (mut listener, addr) = os.listen(any_port, &options, Token::Listener(0)).unwrap();
+        let (mut listener, addr) = os.listen(any_port, &config, Token::Listener(0)).unwrap();
         let _client = std::net::TcpStream::connect(addr).unwrap();
         let mut events = Vec::new();
         os.poll(&mut events, None).unwrap();
@@ -423,12 +423,9 @@ mod tests {
             (Duration::from_secs(32_768), LONGEST_KEEP_ALIVE),
             (Duration::MAX, LONGEST_KEEP_ALIVE),
         ] {
-            let options = ListenOptions::new().keep_alive(Some(asked));
-            let (listener, addr) = os.listen(any_port, &options, Token::Listener(0)).unwrap();
+            let config = ListenerConfig { keep_alive: Some(asked), ..ListenerConfig::default() };
+            let (listener, _) = os.listen(any_port, &config, Token::Listener(0)).unwrap();
             assert_eq!(SockRef::from(&listener).tcp_keepalive_time().unwrap(), set, "{asked:?}");
-            let options = ConnectOptions::new().keep_alive(Some(asked));
-            let stream = os.connect(addr, &options).unwrap();
-            assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), set, "{asked:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::core::admission::{Idle, Refusal, Verdict};
 use crate::core::backoff::Backoff;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{ListenOptions, Net, Token};
+use crate::net::{ListenerConfig, Net, Token};
 use crate::table::Listener;
 use crate::view::View;
 
@@ -30,7 +30,7 @@ pub(super) struct Acceptor<L> {
     /// What its connections keep of it, and its number in the table.
     pub(super) known_as: Arc<Listener>,
     pub(super) number: u16,
-    pub(super) options: ListenOptions,
+    pub(super) config: ListenerConfig,
     /// Another process may hold the socket too: to close it here does not end its listening.
     pub(super) is_inherited: bool,
     /// Somebody may wait: sticky until `accept` says `WouldBlock`.
@@ -45,14 +45,14 @@ impl<L> Acceptor<L> {
         listener: L,
         known_as: Arc<Listener>,
         number: u16,
-        options: ListenOptions,
+        config: ListenerConfig,
         is_inherited: bool,
     ) -> Self {
         Self {
             listener: Some(listener),
             known_as,
             number,
-            options,
+            config,
             is_inherited,
             ready: false,
             paused_until: None,
@@ -119,7 +119,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for index in 0..if self.is_suspended { 0 } else { self.acceptors.len() } {
             let Some(acceptor) = &mut self.acceptors[index] else { continue };
             (acceptor.ready, acceptor.paused_until) = (true, None); // there is no later try
-            let backlog = acceptor.options.most_waiting();
+            let backlog = acceptor.config.most_waiting();
             self.accept_from(index, backlog, true);
         }
     }

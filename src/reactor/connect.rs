@@ -1,7 +1,7 @@
 //! Outward connections: the connector.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use super::rate_limited_log::Notice;
 use super::turn_timer::Served;
@@ -9,65 +9,12 @@ use super::{Reactor, Socket, uninterrupted};
 use crate::close_reason::CloseReason;
 use crate::core::dial_fault::DialFault;
 use crate::core::phase::Phase;
-use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{ConnectOptions, Net, StepError, Token};
+use crate::net::{Net, StepError, Token};
 use crate::table::Entry;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Begins to open an outward connection. The addresses are tried in order until one accepts. In a later turn
-    /// exactly one callback follows: [`on_open`](Handler::on_open), where [`Conn::direction`](crate::Conn::direction)
-    /// is outbound, or [`on_connect_failed`](Handler::on_connect_failed). After `on_open` the connection is like any
-    /// other, but the limits on new connections do not apply to it. Returns the id that the connection will have.
-    ///
-    /// An address that cannot be used fails at once, and the next one is tried: there is no route to it, its family is
-    /// not supported, there is no free local port, or the source address does not belong to this machine. If the system
-    /// lacks descriptors or memory, the same address is tried again until the [timeout](ConnectOptions::timeout).
-    ///
-    /// A name is resolved here, which may block. In callbacks use [`Context::connect`](crate::Context::connect), which
-    /// takes addresses.
-    ///
-    /// On Linux each address that is tried costs
-    /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
-    /// 2. `setsockopt`, as `options` says
-    /// 3. `bind`, if there is a source address
-    /// 4. `connect`
-    /// 5. `epoll_ctl`
-    /// 6. after the answer, `getsockopt` for `SO_ERROR`, `getpeername` and `getsockname`
-    ///
-    /// # Errors
-    /// [`Error::Resolve`] if the name cannot be resolved. [`Error::Stopped`] if the reactor has stopped or is about to
-    /// stop, or if the deadline of a drain has passed. Then no callback follows.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::time::Duration;
-    /// use readyloop::{Config, ConnectOptions, Reactor, services::Echo};
-    ///
-    /// let mut reactor = Reactor::new(Config::new(), Echo)?;
-    /// let addr = reactor.listen("127.0.0.1:0")?;
-    /// reactor.connect(addr, &ConnectOptions::new())?; // to itself
-    /// while reactor.stats().open < 2 {
-    ///     let _ = reactor.turn(Some(Duration::from_millis(10)))?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn connect(
-        &mut self,
-        addrs: impl ToSocketAddrs,
-        options: &ConnectOptions,
-    ) -> Result<ConnId, Error> {
-        let addrs = addrs.to_socket_addrs().map_err(Error::Resolve)?;
-        if self.is_stopping() || self.table.begins_nothing() {
-            return Err(Error::Stopped);
-        }
-        self.refresh();
-        Ok(self.table.dial(addrs.collect(), options.clone()))
-    }
-
     /// Tries the next addresses of those that are to be opened, within the budget.
     pub(super) fn dial(&mut self) {
         for _ in 0..self.table.config().budgets.connects {

@@ -26,34 +26,8 @@ pub(super) struct Drain {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Ends all reactors of the server after their connections have finished their work. Each reactor begins in its
-    /// next turn:
-    ///
-    /// 1. Connections that wait in the backlog are accepted, as far as the limits allow and unless the reactor is
-    ///    [suspended](Self::suspend). Then the listeners are closed.
-    /// 2. [`on_shutdown`](Handler::on_shutdown) is called once for each connection.
-    /// 3. A connection is served as before until it has no work left, and its peer has sent nothing for
-    ///    [`drain_quiet`](crate::Config::drain_quiet). Then it is closed in order. It has work left while output is
-    ///    queued, while input is unread or a message is incomplete, while it is [paused](crate::Conn::pause), and while
-    ///    one side has finished and waits for the other.
-    /// 4. After `timeout`, all other connections are closed. A connection with work left ends with
-    ///    [`CloseReason::DrainTimeout`]. Bytes that the kernel does not take at once are lost, and the peer sees a RST.
-    ///    If no bytes are lost, a FIN is sent. For another [`drain_quiet`](crate::Config::drain_quiet) the connection
-    ///    is read from but not answered, so that no RST overtakes the last answer. A peer that sends a request in this
-    ///    time was cut off too.
-    ///
-    /// Until the timeout, [outward connections](Self::connect) can be opened. They are waited for like others.
-    ///
-    /// [`run`](Self::run) returns when no connection is left. Its [`Report`] counts a connection as cut if its peer
-    /// lost something: an answer, or a request that was not answered. A further call of `drain` sets a new timeout,
-    /// which begins then.
-    pub fn drain(&mut self, timeout: Duration) {
-        self.group.order_drain(timeout);
-    }
-
     /// Whether the reactor drains.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
+    pub(super) fn is_draining(&self) -> bool {
         self.drain.is_some()
     }
 

@@ -69,7 +69,7 @@ pub(crate) trait Remotable {
 
     fn resume(&mut self) -> Result<(), Error>;
 
-    fn listen(&mut self, addr: SocketAddr, options: &ListenOptions) -> Result<SocketAddr, Error>;
+    fn listen(&mut self, options: ListenOptions) -> Result<SocketAddr, Error>;
 
     fn close_listener(&mut self, addr: Addr) -> bool;
 
@@ -110,8 +110,6 @@ pub(crate) struct Group {
     /// Held while something is posted to all of them that they then wait for each other to do: two of these
     /// must reach all in the same order.
     pub(crate) in_concert: Mutex<()>,
-    /// How many connections were to be opened outward, by whichever reactor.
-    dialled: AtomicU64,
     /// How many replacements of the handler are under way.
     replacements: AtomicU64,
 }
@@ -177,7 +175,6 @@ impl Group {
             numbers: Arc::new(Numbers::new(number, nets.len())),
             epoch: first.now(),
             in_concert: Mutex::new(()),
-            dialled: AtomicU64::new(0),
             replacements: AtomicU64::new(0),
             remotes: nets.iter().map(|net| Remote::new(config, nets.len(), net.waker())).collect(),
         })
@@ -238,12 +235,6 @@ impl Group {
 
     pub(crate) fn order_drain(&self, timeout: Duration) {
         self.order(|orders| orders.drain = Some(timeout));
-    }
-
-    /// Which reactor opens the next connection, of those that may be opened by any.
-    pub(crate) fn next_to_dial(&self) -> usize {
-        let turn = self.dialled.fetch_add(1, Ordering::Relaxed);
-        usize::try_from(turn % self.remotes.len() as u64).expect("there are fewer reactors")
     }
 
     /// Begins a replacement of the handler. Until it ends no mailbox waits for memory: a reactor that has

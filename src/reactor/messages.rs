@@ -9,11 +9,9 @@ use super::callback::panic_message;
 use super::group::{Job, Remotable, Replacement};
 use super::turn_timer::Served;
 use crate::addr::Addr;
-use crate::conn::Conn;
 use crate::context::Context;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::id::ConnId;
 use crate::net::{ListenOptions, Net};
 use crate::one_line::Escaped;
 use crate::refusal::ReplaceError;
@@ -24,7 +22,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.
     pub(super) fn take_orders(&mut self) {
         if let Some(timeout) = self.table.drains_within.take() {
-            self.drain(timeout);
+            self.group.order_drain(timeout);
         }
         if !self.remote().has_orders() {
             return;
@@ -97,43 +95,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             log::error!("a posted closure panicked: {message}");
         }
     }
-
-    /// Calls a closure with the handler, the [`Conn`] and the state of one connection, like a callback. Output is sent
-    /// when the closure returns. If the closure panics, the connection ends.
-    ///
-    /// Returns `None` if the connection has ended or is about to end, or if the closure panics.
-    ///
-    /// # Examples
-    /// ```
-    /// # use readyloop::{Conn, ConnId, Handler, Input, Reactor, Result};
-    /// struct Account { name: String }
-    /// # struct Bank;
-    /// # impl Handler for Bank {
-    /// #     type State = Account;
-    /// #     fn on_open(&mut self, _: &mut Conn) -> Result<Account> { Err("".into()) }
-    /// #     fn on_data(&mut self, _: &mut Conn, _: &mut Account, _: &mut Input) -> Result { Ok(()) }
-    /// # }
-    ///
-    /// fn rename(reactor: &mut Reactor<Bank>, id: ConnId, name: &str) -> Option<()> {
-    ///     reactor.with(id, |_bank, conn, account| {
-    ///         account.name = name.to_owned();
-    ///         conn.send(b"you have a new name\n");
-    ///     })
-    /// }
-    /// ```
-    pub fn with<R>(
-        &mut self,
-        id: ConnId,
-        act: impl FnOnce(&mut H, &mut Conn<'_>, &mut H::State) -> R,
-    ) -> Option<R> {
-        self.refresh();
-        let mut result = None;
-        self.visit(id, |handler, conn, state| {
-            result = Some(act(handler, conn, state));
-            Ok(())
-        });
-        result
-    }
 }
 
 impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
@@ -149,8 +110,8 @@ impl<H: Handler, N: Net> Remotable for Reactor<H, N> {
         self.resume()
     }
 
-    fn listen(&mut self, addr: SocketAddr, options: &ListenOptions) -> Result<SocketAddr, Error> {
-        self.listen_with(addr, options)
+    fn listen(&mut self, options: ListenOptions) -> Result<SocketAddr, Error> {
+        self.listen(options)
     }
 
     fn close_listener(&mut self, addr: Addr) -> bool {

@@ -62,7 +62,7 @@ const BLIND_TURNS: u32 = 100;
 /// # Examples
 /// ```no_run
 /// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, Reactor, services::Echo};
+/// use readyloop::{Config, Echo, Reactor};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// let addr = reactor.listen("127.0.0.1:7000")?;
@@ -199,7 +199,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Serves until the reactor has [drained](Self::drain) or is stopped: with a [`Handle`](crate::Handle), or by a
+    /// Serves until the reactor has [drained](crate::Handle::drain) or is stopped: with a [`Handle`](crate::Handle), or by a
     /// callback with [`Context::stop`]. A stop closes all connections at once. A peer sees a RST if queued bytes for it
     /// are lost, or if its input was not read yet. Returns how the connections ended.
     ///
@@ -236,7 +236,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
     /// use std::time::{Duration, Instant};
-    /// use readyloop::{Config, Reactor, services::Echo};
+    /// use readyloop::{Config, Echo, Reactor};
     ///
     /// let mut reactor = Reactor::new(Config::new(), Echo)?;
     /// reactor.listen("127.0.0.1:0")?;
@@ -269,7 +269,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
     /// use std::time::{Duration, Instant};
-    /// use readyloop::{Config, Reactor, services::Echo};
+    /// use readyloop::{Config, Echo, Reactor};
     ///
     /// let mut reactor = Reactor::new(Config::new(), Echo)?;
     /// reactor.listen("127.0.0.1:0")?;
@@ -398,6 +398,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.remote().busy_since.store(LISTENS, Ordering::Relaxed);
     }
 
+    /// What this reactor has counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        *self.table.stats.get()
+    }
+
+    /// The handler, to use it between turns.
+    #[must_use]
+    pub fn handler_mut(&mut self) -> &mut H {
+        &mut self.program.handler
+    }
+
     /// How many panics it has caught.
     #[cfg(feature = "sim")]
     pub(crate) fn panics(&self) -> u64 {
@@ -424,25 +436,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.say_that_it_is_busy();
     }
 
-    /// What this reactor has counted so far.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        *self.table.stats.get()
-    }
-
-    /// The handler.
-    #[must_use]
-    pub fn handler(&self) -> &H {
-        &self.program.handler
-    }
-
-    /// The handler, to change it between turns.
-    #[must_use]
-    pub fn handler_mut(&mut self) -> &mut H {
-        &mut self.program.handler
-    }
-
-    /// The view of the reactor that its callbacks have: all connections, timers, the handler.
+    /// The view of the reactor that its callbacks have: its connections, its timers, its handler.
     #[must_use]
     pub fn context(&mut self) -> Context<'_> {
         self.refresh();
@@ -478,38 +472,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.latest
     }
 
-    /// The current settings.
-    #[must_use]
-    pub fn config(&self) -> &Config {
+    /// The settings, as they were made.
+    pub(crate) fn config(&self) -> &Config {
         self.table.config()
     }
 
-    /// Changes the settings of this reactor and of all other reactors of its server. A reactor without others applies
-    /// them at once. Otherwise each reactor applies them in its next turn, as with
-    /// [`Handle::reconfigure`](crate::Handle::reconfigure). Open connections stay open, even above a lowered limit.
-    /// Deadlines of all connections change, which takes time in proportion to their number.
+    /// Changes the settings at once.
     ///
     /// # Errors
-    /// [`Error::Config`] if settings contradict each other. Then nothing changes.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), readyloop::Error> {
-    /// use readyloop::{Config, Reactor, services::Echo};
-    ///
-    /// let mut reactor = Reactor::new(Config::new(), Echo)?;
-    /// let stricter = reactor.config().clone().max_connections(100);
-    /// reactor.reconfigure(stricter)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
+    /// If they contradict each other.
+    #[cfg(feature = "sim")]
+    pub(crate) fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
         config.validate()?;
-        if self.group.remotes.len() == 1 {
-            self.apply(config);
-        } else {
-            self.group.order_config(&config);
-        }
+        self.apply(config);
         Ok(())
     }
 
@@ -664,7 +639,7 @@ impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
                 "listeners",
                 &self.acceptors.iter().flatten().map(Acceptor::addr).collect::<Vec<_>>(),
             )
-            .field("stats", &self.stats())
+            .field("stats", self.table.stats.get())
             .finish_non_exhaustive()
     }
 }

@@ -18,29 +18,9 @@ pub(crate) struct Successor<H: Handler> {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Replaces the running handler, like Erlang's `code_change`, and returns the former one. Connections, queued
-    /// bytes, unread input and timers stay. `migrate` receives the state of each connection, and returns its new state,
-    /// or `None` to keep it.
-    ///
-    /// [`on_start`](Handler::on_start) and [`on_stop`](Handler::on_stop) are not called, because the reactor continues.
-    ///
-    /// [`Handle::replace`](crate::Handle::replace) does the same from another thread, on all reactors.
-    ///
-    /// # Errors
-    /// [`ReplaceError::Panicked`] if `migrate` panics. Then nothing has changed.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use readyloop::{Config, Reactor, from_fn};
-    ///
-    /// let greet = |greeting: &'static str| from_fn(move |conn, _input| conn.send(greeting.as_bytes()));
-    /// let mut reactor = Reactor::new(Config::new(), greet("hello"))?;
-    /// let _former = reactor.replace(greet("good evening"), |_id, ()| None)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn replace(
+    /// Replaces the handler of this reactor at once, and returns the former one.
+    #[cfg(feature = "sim")]
+    pub(crate) fn replace(
         &mut self,
         new: H,
         migrate: impl FnMut(ConnId, &H::State) -> Option<H::State>,

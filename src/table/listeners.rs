@@ -8,7 +8,7 @@ use super::entry::MOST_LISTENERS;
 use crate::config::Config;
 use crate::conn_settings::ConnSettings;
 use crate::core::deadlines::{Timeouts, millis};
-use crate::net::ListenOptions;
+use crate::net::ListenerConfig;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// A listener, as all reactors of a server know it. It outlives its socket for as long as it has connections.
@@ -28,12 +28,12 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(addr: SocketAddr, options: &ListenOptions) -> Self {
+    pub(crate) fn new(addr: SocketAddr, config: &ListenerConfig) -> Self {
         Self {
             addr,
-            tag: options.tag,
-            most: options.overrides.asked_connections(),
-            overrides: options.overrides.clone(),
+            tag: config.tag,
+            most: config.overrides.asked_connections(),
+            overrides: config.overrides.clone(),
             open: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
         }
@@ -176,7 +176,8 @@ mod tests {
 
     fn listener(overrides: Config) -> Arc<Listener> {
         let addr = SocketAddr::from(([192, 0, 2, 1], 7));
-        Arc::new(Listener::new(addr, &ListenOptions::new().overrides(overrides)))
+        let config = ListenerConfig { overrides, ..ListenerConfig::default() };
+        Arc::new(Listener::new(addr, &config))
     }
 
     #[test]

@@ -528,7 +528,7 @@ mod tests {
     use super::*;
     use crate::close_reason::CloseReason;
     use crate::id::draw_numbers;
-    use crate::net::{Event, ListenOptions, Token};
+    use crate::net::{Event, ListenerConfig, Token};
     use crate::send_error::SendError;
     use std::net::Ipv4Addr;
 
@@ -553,7 +553,7 @@ mod tests {
     fn insert(table: &mut Table) -> ConnId {
         table.door().opened(0, PEER.ip(), false);
         table.door().arrived(0, PEER.ip(), false);
-        let listener = Arc::new(Listener::new(PEER, &ListenOptions::new()));
+        let listener = Arc::new(Listener::new(PEER, &ListenerConfig::default()));
         let number = table.number_of(&listener).unwrap();
         table.insert(PEER, number)
     }

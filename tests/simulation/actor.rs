@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use readyloop::{
-    BoxError, Bytes, CloseReason, Conn, ConnId, Context, Direction, Handler, Input, TimerKey,
+    Addr, BoxError, Bytes, CloseReason, Conn, ConnId, Context, Handler, Input, TimerKey,
 };
 
 use crate::bodies::Bodies;
@@ -34,7 +34,10 @@ pub(crate) fn pattern(peer: SocketAddr, at: usize) -> u8 {
 
 /// The address of a connection's peer.
 fn addr_of(conn: &Conn) -> SocketAddr {
-    conn.peer_addr().as_ip().expect("there are no other addresses")
+    match conn.peer_addr() {
+        Addr::Ip(addr) => addr,
+        other => panic!("{other}: there are no other addresses"),
+    }
 }
 
 /// What is known of one connection, from both sides.
@@ -695,8 +698,8 @@ impl Handler for Actor {
             let mut ledger = self.ledger.borrow_mut();
             let known = ledger.lives.contains_key(&id);
             ledger.expect(!known, id, "it was opened twice");
-            let outbound = conn.direction() == Direction::Outbound;
-            let listener = conn.listener_addr();
+            let outbound = conn.is_outbound();
+            let listener = conn.info().listener;
             ledger.expect(listener.is_none() == outbound, id, "a listener that it does not have");
             let was_dialled = ledger.dials.opened(id, addr_of(conn));
             ledger.expect(was_dialled == outbound, id, "it was not opened by who it says");
@@ -762,8 +765,6 @@ impl Handler for Actor {
         let reaction = self.next();
         self.take(conn, reaction, input);
         let result = self.react(conn, reaction);
-        let agreed = conn.is_paused() == self.ledger.borrow().lives[&id].is_paused();
-        self.ledger.borrow_mut().expect(agreed, id, "it is not as paused as it should be");
         let paused = !input.is_empty() && conn.queued() > self.limits_of(conn).high_water;
         self.note(id, |life| life.owed_a_call |= paused);
         self.leave_data(conn);

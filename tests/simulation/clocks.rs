@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use readyloop::services::Echo;
 use readyloop::sim::{Clock, Ending, Faults, Peer, World};
-use readyloop::{BoxError, Config, Conn, Handler, Input, Overflow, TimerKey};
+use readyloop::{BoxError, Config, Conn, Echo, Handler, Input, Overflow, TimerKey};
 
 const ADDR: &str = "10.0.0.1:7000";
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,7 +67,7 @@ fn row_53_a_clock_that_steps_back_within_a_turn_changes_nothing() {
             let config = config.accept_rate(1_000, 10).slow_turn(Some(Duration::from_millis(100)));
             let mut world = World::new(1, config, Stepper::default()).unwrap();
             let clock = world.clock();
-            let handler = world.reactor().handler_mut();
+            let handler = world.handler_mut(0);
             (handler.clock, handler.by, handler.takes) = (Some(clock), by, takes);
             let shown = Rc::clone(&handler.shown);
             let addr = world.listen(ADDR).unwrap();
@@ -81,7 +80,7 @@ fn row_53_a_clock_that_steps_back_within_a_turn_changes_nothing() {
             }
             assert!(shown.borrow().is_sorted(), "no callback sees time go back");
             // When the clock has caught up, whatever is due comes.
-            world.reactor().handler_mut().clock = None;
+            world.handler_mut(0).clock = None;
             assert!(world.run_for(3 * 3_600 * SECOND).is_continue());
             for peer in &peers {
                 assert_eq!(peer.received(), b"hello.", "{by:?} {takes:?}: its timer");
@@ -118,7 +117,7 @@ fn row_53_a_clock_that_steps_back_between_turns_delays_what_is_due_by_no_more_th
     }
     assert_eq!(first.ending(), Some(Ending::Fin), "the idlest has made room");
     assert!(others.iter().all(|other| other.received() == b"hello"));
-    world.reactor().drain(SECOND);
+    world.handle().drain(SECOND);
     let _ = world.turn(Duration::ZERO);
     back(&mut world);
     assert!(world.run_for(10 * SECOND).is_break(), "the drain ends");

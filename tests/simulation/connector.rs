@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use readyloop::sim::{Answer, Clock, Ending, Faults, Reading, Rng, World};
 use readyloop::{
-    BoxError, Budgets, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction,
-    Error, Handler, Input, SendError, TimerKey,
+    BoxError, Budgets, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input,
+    SendError, TimerKey,
 };
 
 #[path = "../../examples/proxy.rs"]
@@ -52,13 +52,10 @@ impl Handler for Diary {
     type State = ();
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
-        let direction = match conn.direction() {
-            Direction::Outbound => "out",
-            _ => "in",
-        };
+        let direction = if conn.is_outbound() { "out" } else { "in" };
         let ip = conn.peer_addr().ip().expect("there are no other addresses");
         self.note(format!("{} open {direction} {ip}", conn.id()));
-        assert_eq!(conn.listener_addr().is_none(), conn.direction() == Direction::Outbound);
+        assert_eq!(conn.info().listener.is_none(), conn.is_outbound());
         Ok(())
     }
 
@@ -95,7 +92,7 @@ fn world(config: Config) -> (World<Diary>, Diary) {
 fn who_is_called_is_served_like_anybody_else() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::Takes);
-    let id = world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+    let id = world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     let _ = world.run_until_still();
     let peer = world.called().pop().unwrap();
     assert_eq!(peer.addr(), remote(1));
@@ -103,10 +100,7 @@ fn who_is_called_is_served_like_anybody_else() {
     let _ = world.run_until_still();
     assert_eq!(peer.received(), b"hello");
     let info = world.reactor().context().get(id).unwrap().info();
-    assert_eq!(
-        (info.direction, info.listener, info.peer),
-        (Direction::Outbound, None, remote(1).into())
-    );
+    assert_eq!((info.listener, info.peer), (None, remote(1).into()));
     peer.shutdown_write();
     let _ = world.run_until_still();
     assert_eq!(peer.ending(), Some(Ending::Fin));
@@ -123,12 +117,12 @@ fn addresses_are_tried_in_turn_and_only_the_last_failure_is_one() {
     world.answer(remote(3), Answer::KeepsSilent);
     world.answer(remote(4), Answer::Takes);
     let addrs = [remote(1), remote(2), remote(3), remote(4)];
-    world.reactor().connect(&addrs[..], &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&addrs, &ConnectOptions::new());
     let _ = world.run_for(10 * SECOND);
     assert_eq!(diary.take(), ["#1 open out 10.0.0.4"]);
     assert_eq!(world.open_sockets(), 1, "what failed is closed");
 
-    world.reactor().connect(&addrs[..3], &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&addrs[..3], &ConnectOptions::new());
     let _ = world.run_for(11 * SECOND);
     assert_eq!(
         diary.take(),
@@ -147,7 +141,7 @@ fn an_address_that_keeps_silent_leaves_time_for_the_next() {
     world.answer(remote(1), Answer::KeepsSilent);
     world.answer(remote(2), Answer::Takes);
     let options = ConnectOptions::new().timeout(2 * SECOND);
-    world.reactor().connect(&[remote(1), remote(2)][..], &options).unwrap();
+    world.reactor().context().connect(&[remote(1), remote(2)], &options);
     let _ = world.run_for(SECOND - SECOND / 100);
     assert_eq!(diary.take(), [""; 0]);
     let _ = world.run_for(SECOND / 10);
@@ -158,9 +152,9 @@ fn an_address_that_keeps_silent_leaves_time_for_the_next() {
 fn with_no_address_or_no_time_it_fails_but_not_at_once() {
     let (mut world, diary) = world(Config::new());
     let nowhere: [SocketAddr; 0] = [];
-    world.reactor().connect(&nowhere[..], &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&nowhere, &ConnectOptions::new());
     let at_once = ConnectOptions::new().timeout(Duration::ZERO);
-    world.reactor().connect(remote(1), &at_once).unwrap();
+    world.reactor().context().connect(&[remote(1)], &at_once);
     assert_eq!(diary.take(), [""; 0]);
     let _ = world.run_until_still();
     assert_eq!(
@@ -178,11 +172,11 @@ fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::KeepsSilent);
     world.answer(remote(2), Answer::Takes);
-    let silent = world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
-    let not_begun = world.reactor().connect(remote(2), &ConnectOptions::new()).unwrap();
+    let silent = world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
+    let not_begun = world.reactor().context().connect(&[remote(2)], &ConnectOptions::new());
     let mut context = world.reactor().context();
     let mut conn = context.get(not_begun).unwrap();
-    assert!(!conn.is_open() && conn.try_send(b"x") == Err(SendError::Closed));
+    assert!(!conn.is_writable() && conn.try_send(b"x") == Err(SendError::Closed));
     conn.close();
     let _ = world.run_for(SECOND);
     world.reactor().context().get(silent).unwrap().abort();
@@ -199,7 +193,7 @@ fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
 fn whoever_tries_again_from_the_failure_gets_one_for_each_try() {
     let diary = Diary { tries_again: Some((3, remote(1))), ..Diary::default() };
     let mut world = World::new(1, Config::new(), diary.clone()).unwrap();
-    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     let _ = world.run_until_still();
     let failed = diary.take();
     assert_eq!(failed.len(), 4, "{failed:?}");
@@ -211,26 +205,24 @@ fn when_the_reactor_stops_those_that_are_being_opened_fail_and_no_new_ones_are_b
     let diary = Diary { tries_again: Some((1_000, remote(1))), ..Diary::default() };
     let mut world = World::new(1, Config::new(), diary.clone()).unwrap();
     world.answer(remote(1), Answer::KeepsSilent);
-    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
-    world.handle().connect([remote(1)], &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
+    world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     let _ = world.run_for(SECOND);
     world.handle().stop();
     assert!(world.run_for(SECOND).is_break());
     assert_eq!(diary.take(), ["#1 failed: the reactor stopped", "#2 failed: the reactor stopped"]);
     assert_eq!((world.open_sockets(), world.stats().open), (0, 0));
-    assert!(matches!(
-        world.reactor().connect(remote(1), &ConnectOptions::new()),
-        Err(Error::Stopped)
-    ));
-    assert!(world.handle().connect([remote(1)], &ConnectOptions::new()).is_err());
+    world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
+    let _ = world.run_for(SECOND);
+    assert_eq!(diary.take(), [""; 0]);
 }
 
 #[test]
 fn a_drain_ends_at_its_deadline_also_if_a_handler_tries_again_and_again() {
     let diary = Diary { tries_again: Some((usize::MAX, remote(1))), ..Diary::default() };
     let mut world = World::new(1, Config::new(), diary).unwrap();
-    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
-    world.reactor().drain(SECOND);
+    world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
+    world.handle().drain(SECOND);
     assert!(world.run_for(SECOND / 2).is_continue());
     assert!(world.run_for(SECOND).is_break());
     assert_eq!(world.stats().open, 0);
@@ -293,7 +285,7 @@ fn a_callback_that_blocks_costs_those_that_are_being_opened_no_time() {
     world.answer(remote(1), Answer::KeepsSilent);
     world.answer(remote(2), Answer::Takes);
     let clock = world.clock();
-    world.reactor().handler_mut().blocks = Some(clock);
+    world.handler_mut(0).blocks = Some(clock);
     world.reactor().context().set_timer(SECOND, TICK);
     let _ = world.run_for(10 * SECOND);
     assert_eq!(diary.take(), ["#1 open out 10.0.0.2"]);
@@ -324,10 +316,8 @@ fn row_42_after_an_address_that_cannot_be_used_the_next_is_tried_at_once() {
         let (mut world, diary) = world(Config::new());
         world.answer(remote(3), Answer::Takes);
         world.fail_connects(&[error; 2]);
-        world
-            .reactor()
-            .connect(&[remote(1), remote(2), remote(3)][..], &ConnectOptions::new())
-            .unwrap();
+        let addrs = [remote(1), remote(2), remote(3)];
+        world.reactor().context().connect(&addrs, &ConnectOptions::new());
         // No deadline passes: nothing has waited for a timer.
         let _ = world.run_until_still();
         assert_eq!(diary.take(), ["#1 open out 10.0.0.3"], "{error:?}");
@@ -342,7 +332,7 @@ fn row_42_an_address_that_cannot_be_used_and_is_the_only_one_fails_at_once_with_
     for (step, number) in UNUSABLE {
         let (mut world, diary) = world(Config::new());
         world.fail_connects(&[(step, number)]);
-        world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+        world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
         let _ = world.run_until_still();
         let failed = diary.take();
         assert!(failed[0].contains(&format!("{step} failed")), "{failed:?}");
@@ -356,7 +346,7 @@ fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_wait
     let (mut world, diary) = world(Config::new());
     for number in 1..=50 {
         world.answer(remote(number), Answer::Takes);
-        world.reactor().connect(remote(number), &ConnectOptions::new()).unwrap();
+        world.reactor().context().connect(&[remote(number)], &ConnectOptions::new());
     }
     let _ = world.run_until_still();
     assert_eq!(diary.take().len(), 50);
@@ -364,7 +354,7 @@ fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_wait
         world.fail_connects(&[error; 100]);
         let began = world.now();
         for number in 1..=100 {
-            world.reactor().connect(remote(number), &ConnectOptions::new()).unwrap();
+            world.reactor().context().connect(&[remote(number)], &ConnectOptions::new());
         }
         let _ = world.run_until_still();
         let failed = diary.take();
@@ -374,7 +364,7 @@ fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_wait
         assert!(world.now() - began < SECOND / 10, "{:?}", world.now() - began);
     }
     // As soon as there is a port again, so is a connection.
-    world.reactor().connect(remote(7), &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&[remote(7)], &ConnectOptions::new());
     let _ = world.run_until_still();
     assert_eq!(diary.take(), ["#251 open out 10.0.0.7"]);
 }
@@ -397,7 +387,7 @@ fn a_lack_of_room_in_any_call_tries_the_same_address_again() {
         world.answer(remote(1), Answer::Takes);
         world.answer(remote(2), Answer::Takes);
         world.fail_connects(&[error]);
-        world.reactor().connect(&[remote(1), remote(2)][..], &ConnectOptions::new()).unwrap();
+        world.reactor().context().connect(&[remote(1), remote(2)], &ConnectOptions::new());
         let _ = world.run_for(SECOND);
         assert_eq!(diary.take(), ["#1 open out 10.0.0.1"], "{error:?}");
     }
@@ -409,12 +399,12 @@ fn for_want_of_descriptors_the_same_address_is_tried_again_until_the_time_is_ove
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::Takes);
     world.fail_connects(&[("socket", EMFILE); 3]);
-    world.reactor().connect(&[remote(1), remote(2)][..], &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&[remote(1), remote(2)], &ConnectOptions::new());
     let _ = world.run_for(10 * SECOND);
     assert_eq!(diary.take(), ["#1 open out 10.0.0.1"]);
 
     world.fail_connects(&[("socket", EMFILE); 1_000]);
-    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     let _ = world.run_for(9 * SECOND);
     assert_eq!(diary.take(), [""; 0]);
     let _ = world.run_for(2 * SECOND);
@@ -432,7 +422,7 @@ fn a_drain_waits_for_the_answer_to_a_question_that_is_whole() {
     client.send(b"question");
     client.shutdown_write();
     let _ = world.run_for(SECOND);
-    world.reactor().drain(60 * SECOND);
+    world.handle().drain(60 * SECOND);
     let _ = world.run_for(10 * SECOND);
     let server = world.called().pop().unwrap();
     server.send(b"answer");
@@ -448,10 +438,10 @@ fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::KeepsSilent);
     world.answer(remote(2), Answer::Takes);
-    world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
-    world.reactor().connect(remote(2), &ConnectOptions::new()).unwrap();
+    world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
+    world.reactor().context().connect(&[remote(2)], &ConnectOptions::new());
     let drain = 3 * SECOND;
-    world.reactor().drain(drain);
+    world.handle().drain(drain);
     assert!(world.run_for(2 * SECOND).is_continue());
     world.called()[0].close();
     assert!(world.run_for(2 * SECOND).is_break());
@@ -476,7 +466,7 @@ fn limits_on_newcomers_do_not_concern_those_that_are_called() {
         let addr = world.listen("10.0.0.9:7000").unwrap();
         for number in 1..=3 {
             world.answer(remote(number), Answer::Takes);
-            world.reactor().connect(remote(number), &ConnectOptions::new()).unwrap();
+            world.reactor().context().connect(&[remote(number)], &ConnectOptions::new());
         }
         let _ = world.run_for(SECOND / 10);
         let newcomer = world.dial(addr);
@@ -508,7 +498,7 @@ fn a_thousand_that_are_opened_at_once_take_turns_with_everybody_else() {
     let _ = world.run_until_still();
     world.answer(remote(1), Answer::Takes);
     for _ in 0..1_000 {
-        world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
+        world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     }
     let turns = world.stats().turns;
     client.send(b"hello");
@@ -529,8 +519,8 @@ fn an_event_is_no_proof_of_a_connection() {
         world.set_faults(Faults { latency: SECOND, ..faults });
         world.answer(remote(1), Answer::Takes);
         world.answer(remote(2), Answer::KeepsSilent);
-        world.reactor().connect(remote(1), &ConnectOptions::new()).unwrap();
-        world.reactor().connect(remote(2), &ConnectOptions::new()).unwrap();
+        world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
+        world.reactor().context().connect(&[remote(2)], &ConnectOptions::new());
         world.reactor().context().set_timer(SECOND / 100, TICK);
         let _ = world.run_for(20 * SECOND);
         let lines = diary.take();

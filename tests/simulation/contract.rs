@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::sim::{Answer, Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input, TimerKey,
-    from_fn,
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Echo, Handler, Input,
+    TimerKey, from_fn,
 };
 
 const ADDR: &str = "10.0.0.1:7000";
@@ -722,7 +721,7 @@ fn row_44_slow_turns_in_a_row_move_no_deadline() {
         let silent: SocketAddr = ([10, 0, 0, 9], 7).into();
         world.answer(silent, Answer::KeepsSilent);
         let options = ConnectOptions::new().timeout(SECOND);
-        world.reactor().connect(silent, &options).unwrap();
+        world.reactor().context().connect(&[silent], &options);
         world.reactor().context().set_timer(SECOND, TimerKey(0));
         let began = world.now();
         let expected = ["tick", "IdleTimeout { limit: 1s }", "not connected"];
@@ -899,7 +898,7 @@ fn row_45_a_peer_that_waits_to_be_read_is_not_starved_by_long_pipelines() {
     run_until(&mut world, "both floods are read", || {
         floods.iter().all(|flood| flood.unread_by_server() < lines.len())
     });
-    world.reactor().with(id, |_, conn, ()| conn.send(&vec![b'h'; 400_000])).unwrap();
+    world.reactor().context().get(id).unwrap().send(&vec![b'h'; 400_000]);
     polite.send(b"p\n");
     assert!(world.run_for(SECOND / 10).is_continue());
     assert_eq!(polite.unread_by_server(), 2, "there is no memory");
@@ -1004,10 +1003,10 @@ fn row_45_a_timer_that_waits_for_memory_may_be_moved() {
         hog.read(Reading::Never);
         assert!(world.run_for(SECOND / 20).is_continue());
         let id = world.reactor().context().ids().next().unwrap();
-        world.reactor().with(id, |_, conn, ()| conn.send(&vec![b'h'; 100_000])).unwrap();
+        world.reactor().context().get(id).unwrap().send(&vec![b'h'; 100_000]);
         assert!(world.run_for(SECOND / 5).is_continue());
         assert_eq!(*count.borrow(), 0, "there is no memory");
-        world.reactor().with(id, |_, conn, ()| conn.set_timer(SECOND / 20, TimerKey(0))).unwrap();
+        world.reactor().context().get(id).unwrap().set_timer(SECOND / 20, TimerKey(0));
         hog.read(Reading::AtOnce);
         world.clock().pass(late * SECOND / 1_000);
         assert!(world.run_for(SECOND).is_continue());

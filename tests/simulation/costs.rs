@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::sim::{Ending, Faults, Reading, World};
-use readyloop::{BoxError, Budgets, CloseReason, Config, Conn, Handler, Input, from_fn};
+use readyloop::{BoxError, Budgets, CloseReason, Config, Conn, Echo, Handler, Input, from_fn};
 
 const ADDR: &str = "10.0.0.1:7000";
 
@@ -279,6 +278,6 @@ fn what_the_kernel_takes_at_once_was_never_queued_unless_the_handler_has_asked()
             let _ = world.run_until_still();
         }
         assert_eq!(peer.received().len(), 10_000);
-        assert_eq!(world.reactor().handler().drained, if asks { 10 } else { 0 });
+        assert_eq!(world.handler_mut(0).drained, if asks { 10 } else { 0 });
     }
 }

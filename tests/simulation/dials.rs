@@ -137,13 +137,10 @@ impl Dials {
             CloseReason::NotConnected(error) => {
                 let tried = error.attempts().iter().map(|attempt| attempt.addr);
                 let in_order = tried.eq(dial.addrs[..error.attempts().len()].iter().copied());
-                let all = error.attempts().len() + error.untried() == dial.addrs.len();
+                let all = error.attempts().len() == dial.addrs.len();
                 let is_over = now - dial.begun >= dial.timeout;
                 let for_a_reason = |attempt: &Attempt| self.may_be_refused(attempt, is_over);
-                in_order
-                    && all
-                    && (error.untried() == 0 || is_over)
-                    && error.attempts().iter().all(for_a_reason)
+                in_order && (all || is_over) && error.attempts().iter().all(for_a_reason)
             }
             _ => false,
         }

@@ -25,7 +25,7 @@ impl Handler for Endless {
     }
 
     fn on_low_water(&mut self, conn: &mut Conn<'_>, _state: &mut ()) -> Result<(), BoxError> {
-        conn.keep_alive(); // A peer that reads is not idle.
+        conn.restart_idle_timeout(); // A peer that reads is not idle.
         fill(conn);
         Ok(())
     }

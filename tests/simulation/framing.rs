@@ -28,12 +28,13 @@ enum Framing {
 #[derive(Clone)]
 struct Frames {
     framing: Framing,
+    limit: usize,
     ends: Rc<RefCell<Vec<Option<FrameError>>>>,
 }
 
 impl Frames {
-    fn new(framing: Framing) -> Self {
-        Self { framing, ends: Rc::default() }
+    fn new(framing: Framing, limit: usize) -> Self {
+        Self { framing, limit, ends: Rc::default() }
     }
 }
 
@@ -45,6 +46,7 @@ impl Handler for Frames {
     }
 
     fn on_data(&mut self, conn: &mut Conn, (): &mut (), input: &mut Input) -> Result {
+        let input = input.limit_frames(self.limit);
         match self.framing {
             Framing::Line(line) => {
                 if let Some(payload) = input.take_frame(&line)? {
@@ -83,8 +85,14 @@ fn in_pieces(seed: u64) -> Faults {
 
 /// Starts a server and sends to it until the connection has ended. Returns the cause. What is kept of the input
 /// stays below `max_input` in every turn.
-fn end_of(seed: u64, framing: Framing, start: &[u8], endless: u8) -> Option<FrameError> {
-    let handler = Frames::new(framing);
+fn end_of(
+    seed: u64,
+    framing: Framing,
+    limit: usize,
+    start: &[u8],
+    endless: u8,
+) -> Option<FrameError> {
+    let handler = Frames::new(framing, limit);
     let ends = Rc::clone(&handler.ends);
     let mut world = World::new(seed, Config::new().max_input(MAX_INPUT), handler).unwrap();
     let addr = world.listen(ADDR).unwrap();
@@ -119,8 +127,9 @@ fn a_hostile_varint_ends_the_connection_with_a_typed_cause_and_its_body_is_not_k
             (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", too_long(u64::MAX)),
             (b"\xe7\x07", too_long(999)),
         ] {
-            let framing = Framing::Prefix(LengthPrefix::VARINT);
-            assert_eq!(end_of(seed, framing, start, b'x'), expected, "seed {seed}: {start:?}");
+            let framing = Framing::Prefix(LengthPrefix::Varint);
+            let end = end_of(seed, framing, usize::MAX, start, b'x');
+            assert_eq!(end, expected, "seed {seed}: {start:?}");
         }
     }
 }
@@ -128,16 +137,15 @@ fn a_hostile_varint_ends_the_connection_with_a_typed_cause_and_its_body_is_not_k
 #[test]
 fn a_length_that_can_never_fit_ends_the_connection_with_its_last_byte() {
     for seed in 0..20 {
-        for (prefix, start, length) in [
-            (LengthPrefix::U8.max_len(100), &[100][..], 100),
-            (LengthPrefix::U16, &[0xff; 2], 65_535),
-            (LengthPrefix::U16.little_endian(), b"\xe7\x03", 999),
-            (LengthPrefix::U32, &[0xff; 4], u64::from(u32::MAX)),
-            (LengthPrefix::U64, &[0xff; 8], u64::MAX),
-            (LengthPrefix::U64.little_endian(), &[0xff; 8], u64::MAX),
+        for (prefix, limit, start, length) in [
+            (LengthPrefix::U8, 100, &[100][..], 100),
+            (LengthPrefix::U16, usize::MAX, &[0xff; 2], 65_535),
+            (LengthPrefix::U16Le, usize::MAX, b"\xe7\x03", 999),
+            (LengthPrefix::U32, usize::MAX, &[0xff; 4], u64::from(u32::MAX)),
+            (LengthPrefix::U32Le, usize::MAX, b"\xe7\x03\0\0", 999),
         ] {
-            let end = end_of(seed, Framing::Prefix(prefix), start, 0);
-            let max = if prefix == LengthPrefix::U8.max_len(100) { 100 } else { MAX_INPUT };
+            let end = end_of(seed, Framing::Prefix(prefix), limit, start, 0);
+            let max = limit.min(MAX_INPUT);
             assert_eq!(end, Some(FrameError::TooLong { length, max }), "seed {seed}: {prefix:?}");
         }
     }
@@ -146,8 +154,9 @@ fn a_length_that_can_never_fit_ends_the_connection_with_its_last_byte() {
 #[test]
 fn an_endless_line_ends_the_connection_with_a_typed_cause_at_its_bound() {
     for seed in 0..20 {
-        for (line, max) in [(Line::LF, MAX_INPUT), (Line::CRLF.max_len(100), 100)] {
-            let end = end_of(seed, Framing::Line(line), b"one\r\ntwo\nth\rree", b'x');
+        for (line, limit) in [(Line::Lf, usize::MAX), (Line::CrLf, 100)] {
+            let end = end_of(seed, Framing::Line(line), limit, b"one\r\ntwo\nth\rree", b'x');
+            let max = limit.min(MAX_INPUT);
             assert_eq!(end, Some(FrameError::LineTooLong { max }), "seed {seed}: {line:?}");
         }
     }
@@ -158,9 +167,9 @@ fn frames_up_to_the_bound_are_echoed_whole_however_they_are_cut() {
     for seed in 0..40 {
         let mut rng = Rng::new(seed);
         let framing = [
-            Framing::Line(Line::LF),
+            Framing::Line(Line::Lf),
             Framing::Prefix(LengthPrefix::U16),
-            Framing::Prefix(LengthPrefix::VARINT),
+            Framing::Prefix(LengthPrefix::Varint),
         ][rng.size_below(3)];
         let mut bytes = Vec::new();
         for number in 0..30 {
@@ -177,7 +186,7 @@ fn frames_up_to_the_bound_are_echoed_whole_however_they_are_cut() {
                 }
             }
         }
-        let handler = Frames::new(framing);
+        let handler = Frames::new(framing, usize::MAX);
         let mut world = World::new(seed, Config::new().max_input(MAX_INPUT), handler).unwrap();
         let addr = world.listen(ADDR).unwrap();
         world.set_faults(in_pieces(seed));
@@ -210,7 +219,7 @@ fn a_payload_that_does_not_fit_its_length_is_an_error_of_the_sender_and_nothing_
         send(LengthPrefix::U8, 1);
         send(LengthPrefix::U8, 256);
         send(LengthPrefix::U16, 65_536);
-        let line = conn.send_frame(&Line::LF, b"two\nlines");
+        let line = conn.send_frame(&Line::Lf, b"two\nlines");
         seen.borrow_mut().push(line);
         conn.send(b"end");
     });
@@ -255,7 +264,7 @@ fn empty_frames_count_for_the_queue_limit_too() {
         input.take();
         conn.send(&vec![b'x'; QUEUE_LIMIT]);
         for _ in 0..100 {
-            conn.send_frame(&Line::LF, b"").expect("an empty line is a line");
+            conn.send_frame(&Line::Lf, b"").expect("an empty line is a line");
         }
         *seen.borrow_mut() = conn.queued();
     });

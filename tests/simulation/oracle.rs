@@ -1,7 +1,7 @@
 //! Runs a scenario and says whether every promise was kept, at every turn and at the end.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Once;
@@ -110,13 +110,11 @@ impl Run {
         let mut world = World::of_many(scenario.seed, config, count, actor)
             .map_err(|error| error.to_string())?;
         world.allow_panics();
-        let options = ListenOptions::new().backlog(scenario.limits.backlog);
-        let addr =
-            world.listen_with("10.0.0.1:7000", &options).map_err(|error| error.to_string())?;
+        let options = ListenOptions::new("10.0.0.1:7000").backlog(scenario.limits.backlog);
+        let addr = world.listen(options).map_err(|error| error.to_string())?;
         ledger.borrow_mut().newest_tag = 1;
-        let options = second_options(&scenario.limits, 1);
-        let second =
-            world.listen_with("10.0.0.1:7001", &options).map_err(|error| error.to_string())?;
+        let options = second_listener("10.0.0.1:7001", &scenario.limits, 1);
+        let second = world.listen(options).map_err(|error| error.to_string())?;
         ledger.borrow_mut().start = Some(world.reactor().context().now());
         world.set_faults(scenario.network());
         dials::remotes().for_each(|(addr, answer)| world.answer(addr, answer));
@@ -194,11 +192,11 @@ impl Run {
             Step::Reconfigure { seed } => {
                 self.limits = self.limits.changed(seed);
                 self.budget = self.budget.max(self.limits.queue_budget);
-                for reactor in self.world.reactors() {
-                    reactor.handler_mut().change(self.limits);
-                    let config = self.limits.config();
-                    reactor.reconfigure(config).map_err(|error| error.to_string())?;
+                for reactor in 0..self.handle.reactors() {
+                    self.world.handler_mut(reactor).change(self.limits);
                 }
+                let config = self.limits.config();
+                self.world.reconfigure(config).map_err(|error| error.to_string())?;
             }
             Step::FailAccepts { error } => self.world.fail_every_accept(self.addr, Some(error)),
             Step::BreakListener => {
@@ -211,7 +209,7 @@ impl Run {
             Step::Suspend { close } => {
                 let how =
                     if close { Suspension::CloseListeners } else { Suspension::KeepListening };
-                self.world.reactor().suspend(how);
+                self.world.suspend(how);
                 self.ledger.borrow_mut().suspended = true;
             }
             Step::Resume => self.resume()?,
@@ -235,7 +233,7 @@ impl Run {
 
     /// The second listener is closed, and perhaps another takes its address.
     fn close_listener(&mut self, again: bool) -> Result<(), String> {
-        let was_there = self.world.reactor().close_listener(self.second);
+        let was_there = self.world.close_listener(self.second);
         let (is_ending, tag) = {
             let ledger = self.ledger.borrow();
             (ledger.draining.is_some() || ledger.stopping, ledger.newest_tag + 1)
@@ -244,8 +242,8 @@ impl Run {
         expect(agreed, || format!("the second listener was there: {was_there}"))?;
         self.second_listens = false;
         if again {
-            let options = second_options(&self.limits, tag);
-            match self.world.reactor().listen_with(self.second, &options) {
+            let options = second_listener(self.second, &self.limits, tag);
+            match self.world.listen(options) {
                 Ok(addr) if addr == self.second => {
                     self.second_listens = true;
                     self.ledger.borrow_mut().newest_tag = tag;
@@ -277,7 +275,9 @@ impl Run {
         let reactor = &mut reactors[reactor];
         let now = reactor.context().now();
         let options = dials::options(timeout, seed);
-        if let Ok(id) = reactor.connect(&addrs[..], &options) {
+        let mut context = reactor.context();
+        let id = context.connect(&addrs, &options);
+        if context.get(id).is_some() {
             self.ledger.borrow_mut().begin(id, Dial::new(addrs, timeout, now));
         }
     }
@@ -291,7 +291,7 @@ impl Run {
     }
 
     fn resume(&mut self) -> Result<(), String> {
-        let result = self.world.reactor().resume();
+        let result = self.world.resume();
         self.ledger.borrow_mut().suspended = false;
         let (draining, stopping) = {
             let ledger = self.ledger.borrow();
@@ -301,8 +301,8 @@ impl Run {
     }
 
     fn replace(&mut self, panics: bool) -> Result<(), String> {
-        for reactor in self.world.reactors() {
-            let former = reactor.handler();
+        for reactor in 0..self.handle.reactors() {
+            let former = self.world.handler_mut(reactor);
             let new = Actor {
                 ledger: Rc::clone(&former.ledger),
                 limits: former.limits,
@@ -312,7 +312,7 @@ impl Run {
                 reactors: former.reactors,
             };
             let mut states = 0;
-            let result = reactor.replace(new, |id, state| {
+            let result = self.world.replace(reactor, new, |id, state| {
                 assert_eq!(state.id, id);
                 states += 1;
                 if panics && states == 2 {
@@ -639,8 +639,8 @@ impl Run {
     }
 }
 
-fn second_options(limits: &Limits, tag: u64) -> ListenOptions {
-    let options = ListenOptions::new().backlog(limits.backlog);
+fn second_listener(addr: impl ToSocketAddrs, limits: &Limits, tag: u64) -> ListenOptions {
+    let options = ListenOptions::new(addr).backlog(limits.backlog);
     options.tag(tag).overrides(limits.overrides.config())
 }
 

@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::sim::{Ending, Faults, Peer, Reading, World};
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Overflow, SendError, from_fn,
+    BoxError, CloseReason, Config, Conn, ConnId, Echo, Handler, Input, Overflow, SendError, from_fn,
 };
 
 use crate::logs;
@@ -345,16 +344,20 @@ fn row_08_limits_change_while_it_runs() {
     let peers: Vec<Peer> = (0..8).map(|_| world.dial(addr)).collect();
     assert!(world.run_until_still().is_continue());
     assert_eq!(world.stats().open, 3);
-    let more = world.reactor().config().clone().max_connections(5);
-    world.reactor().reconfigure(more).unwrap();
+    let more = world.reactor().context().config().clone().max_connections(5);
+    world.reconfigure(more).unwrap();
     assert!(world.run_until_still().is_continue());
     assert_eq!(world.stats().open, 5);
-    let fewer = world.reactor().config().clone().max_connections(2);
-    world.reactor().reconfigure(fewer).unwrap();
+    let fewer = world.reactor().context().config().clone().max_connections(2);
+    world.reconfigure(fewer).unwrap();
     let old = peers.iter().filter(|peer| peer.ending().is_none()).count();
     assert_eq!(old, 8, "who is in stays in");
-    assert!(world.reactor().reconfigure(Config::new().max_connections(0)).is_err());
-    assert_eq!(*world.reactor().config(), Config::new().max_connections(2), "nothing has changed");
+    assert!(world.reconfigure(Config::new().max_connections(0)).is_err());
+    assert_eq!(
+        *world.reactor().context().config(),
+        Config::new().max_connections(2),
+        "nothing has changed"
+    );
 }
 
 #[test]
@@ -749,7 +752,7 @@ fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
                 first.close();
                 first.send(b" not this");
                 assert_eq!(first.try_send(b" nor this"), Err(SendError::Closed));
-                assert!(!first.is_open() && !first.is_writable());
+                assert!(!first.is_writable());
                 conn.send(b"did");
                 conn.close();
                 conn.send(b" not this");
@@ -915,7 +918,7 @@ fn row_57_what_the_log_has_held_back_is_told_at_the_end() {
             }
             assert!(world.run_until_still().is_continue());
             if drains {
-                world.reactor().drain(SECOND / 10);
+                world.handle().drain(SECOND / 10);
             } else {
                 world.handle().stop();
             }
@@ -991,7 +994,7 @@ fn row_56_the_cap_and_its_policy_act_though_more_connections_are_asked_for_than_
         };
         let (mut world, addr) = echo_world(1, config.clone());
         world.limit_descriptors(Some(200));
-        let lines = logs::lines_of(|| world.reactor().reconfigure(config.clone()).unwrap());
+        let lines = logs::lines_of(|| world.reconfigure(config.clone()).unwrap());
         let warned = lines.iter().filter(|line| line.contains("lowered from 1000 to 136")).count();
         assert_eq!(warned, usize::from(asked == Some(1_000)), "{lines:?}");
         let peers: Vec<Peer> = (0..300).map(|_| world.dial(addr)).collect();
@@ -1014,7 +1017,7 @@ fn row_56_a_limit_that_was_lowered_is_found_by_reconfiguring_with_the_same_setti
         let mut world = World::of_many(1, config.clone(), reactors, |_| Echo).unwrap();
         let addr = world.listen(ADDR).unwrap();
         world.limit_descriptors(Some(200));
-        world.reactor().reconfigure(config).unwrap();
+        world.reconfigure(config).unwrap();
         assert!(world.run_for(SECOND).is_continue());
         let cap = 200 - 64 - 2 * (reactors as u64 - 1);
         let peers: Vec<Peer> = (0..300).map(|_| world.dial(addr)).collect();
@@ -1065,14 +1068,14 @@ fn row_05_an_end_by_other_means_is_no_error_and_a_listener_that_is_back_is_none(
         assert!(world.run_for(SECOND).is_continue(), "by default it goes on");
         let told = Config::new().drain_without_listeners(Some(SECOND));
         if comes_back {
-            world.reactor().resume().unwrap();
-            world.reactor().reconfigure(told).unwrap();
+            world.resume().unwrap();
+            world.reconfigure(told).unwrap();
             assert!(world.run_for(60 * SECOND).is_continue());
             world.dial(addr);
             assert!(world.run_for(SECOND).is_continue());
             assert_eq!(world.stats().open, 1);
         }
-        world.reactor().drain(SECOND);
+        world.handle().drain(SECOND);
         assert!(world.run_for(2 * SECOND).is_break());
         assert_eq!(world.lost_listener(), None);
     }
@@ -1081,7 +1084,7 @@ fn row_05_an_end_by_other_means_is_no_error_and_a_listener_that_is_back_is_none(
     world.break_listener(addr);
     assert!(world.run_for(SECOND).is_continue());
     let told = Config::new().drain_without_listeners(Some(SECOND));
-    world.reactor().reconfigure(told).unwrap();
+    world.reconfigure(told).unwrap();
     assert!(world.run_for(2 * SECOND).is_break());
     assert_eq!(world.lost_listener(), Some(addr.into()));
 }

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::sim::{Ending, Faults, Peer, Reading, Rng, World};
-use readyloop::{Bytes, Config, Conn, Handler, Input, from_fn};
+use readyloop::{Bytes, Config, Conn, Echo, Handler, Input, from_fn};
 
 use crate::bodies::Bodies;
 
@@ -57,7 +56,7 @@ fn row_61_a_broadcast_to_ten_thousand_clients_counts_once_against_the_budget() {
         assert!(world.run_until_still().is_continue());
         let held = MIB + times * CLIENTS * REFERENCE;
         assert_eq!(world.stats().waiting_bytes, held as u64);
-        let infos = world.reactor().context().infos();
+        let infos = world.connections();
         assert!(infos.iter().all(|info| info.queued > times * MIB - 10_000), "a queue counts all");
     }
     drop(body);

@@ -128,9 +128,12 @@ fn those_who_could_not_be_heard_are_not_the_idlest() {
     let addr = world.listen(ADDR).unwrap();
     let peers: Vec<Peer> = (0..8).map(|_| world.dial(addr)).collect();
     let _ = world.run_for(SECOND / 2);
-    assert!(world.reactors().iter().all(|reactor| reactor.stats().open == 4), "four each");
+    assert!(
+        world.reactors().iter_mut().all(|reactor| reactor.context().stats().open == 4),
+        "four each"
+    );
     // All speak each second, those too whose reactor does not listen; but one of the other reactor's.
-    let of_first = world.reactors()[0].context().infos()[0].peer;
+    let of_first = world.connections()[0].peer;
     let (silent, speaking): (Vec<_>, Vec<_>) =
         peers.iter().partition(|peer| peer.addr() == of_first);
     for _ in 0..9 {

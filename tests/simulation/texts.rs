@@ -133,7 +133,7 @@ fn run(place: Place, panics: bool) -> (Vec<String>, Vec<String>) {
         peer.send(b"hello");
         let _ = world.run_for(SECOND);
         if place == Place::Drain {
-            world.reactor().drain(SECOND);
+            world.handle().drain(SECOND);
         }
         let _ = world.run_for(SECOND);
         peer.shutdown_write();
@@ -213,7 +213,7 @@ fn row_60_what_a_message_or_a_migration_panics_with_is_one_escaped_line() {
         let _ = world.run_for(SECOND);
         world.handle().post(0, |_| panic!("{EVIL}")).unwrap();
         let _ = world.run_for(SECOND);
-        let replaced = world.reactor().replace(handler(), |_, ()| panic!("{EVIL}"));
+        let replaced = world.replace(0, handler(), |_, ()| panic!("{EVIL}"));
         let error = replaced.map(drop).unwrap_err();
         assert!(matches!(&error, ReplaceError::Panicked(message) if message == EVIL));
         assert!(error.to_string().ends_with(TAMED), "{error}");

@@ -4,9 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::sim::{Ending, Faults, Peer, Rng, Run, World, check};
-use readyloop::{BoxError, CloseReason, Config, Conn, Context, Handler, Input, TimerKey};
+use readyloop::{BoxError, CloseReason, Config, Conn, Context, Echo, Handler, Input, TimerKey};
 
 const ADDR: &str = "10.0.0.1:7000";
 const SECOND: Duration = Duration::from_secs(1);

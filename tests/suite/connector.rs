@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use readyloop::{
-    Addr, BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
+    Addr, BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handle, Handler,
     Input, Server as Reactors,
 };
 use socket2::{Domain, Socket, Type};
@@ -22,7 +22,7 @@ use proxy::Proxy;
 /// What has become of a connection.
 #[derive(Debug, PartialEq, Eq)]
 enum News {
-    Open(Direction, Addr),
+    Open { is_outbound: bool, peer: Addr },
     Data(Vec<u8>),
     Failed { step: &'static str, kind: ErrorKind },
 }
@@ -40,8 +40,8 @@ impl Handler for Teller {
     type State = ();
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
-        self.tell(News::Open(conn.direction(), conn.peer_addr()));
-        if conn.direction() == Direction::Outbound {
+        self.tell(News::Open { is_outbound: conn.is_outbound(), peer: conn.peer_addr() });
+        if conn.is_outbound() {
             conn.send(b"hello");
         }
         Ok(())
@@ -53,7 +53,7 @@ impl Handler for Teller {
         (): &mut (),
         input: &mut Input<'_>,
     ) -> Result<(), BoxError> {
-        if conn.direction() == Direction::Inbound {
+        if !conn.is_outbound() {
             conn.send(input.take());
         } else if let Some(all) = input.take_exact(5) {
             self.tell(News::Data(all.to_vec()));
@@ -78,15 +78,28 @@ fn next(news: &Receiver<News>) -> News {
     news.recv_timeout(DEADLINE).expect("something becomes of it")
 }
 
+/// The outward connection to this address has been opened.
+fn opened(addr: SocketAddr) -> News {
+    News::Open { is_outbound: true, peer: addr.into() }
+}
+
+fn connect<const N: usize>(handle: &Handle, addrs: [SocketAddr; N], options: &ConnectOptions) {
+    let options = options.clone();
+    let connect = move |reactor: &mut Context| {
+        reactor.connect(&addrs, &options);
+    };
+    handle.post(0, connect).expect("the mailbox has room");
+}
+
 #[test]
 fn one_reactor_calls_and_is_called_at_the_same_time() {
     let (server, news) = teller();
     let (_kept, closed) = refusing("127.0.0.1:0");
-    server.handle.connect([closed, server.addr], &ConnectOptions::new()).unwrap();
+    connect(&server.handle, [closed, server.addr], &ConnectOptions::new());
     let mut all = [next(&news), next(&news), next(&news)];
     all.sort_by_key(|news| matches!(news, News::Data(_)) as u8);
-    assert!(all.contains(&News::Open(Direction::Outbound, server.addr.into())), "{all:?}");
-    assert!(all[..2].iter().any(|news| matches!(news, News::Open(Direction::Inbound, _))));
+    assert!(all.contains(&opened(server.addr)), "{all:?}");
+    assert!(all[..2].iter().any(|news| matches!(news, News::Open { is_outbound: false, .. })));
     assert_eq!(all[2], News::Data(b"hello".to_vec()));
 }
 
@@ -95,10 +108,10 @@ fn who_is_called_may_speak_first() {
     let (server, news) = teller();
     let listener = TcpListener::bind("[::1]:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    server.handle.connect([addr], &ConnectOptions::new()).unwrap();
+    connect(&server.handle, [addr], &ConnectOptions::new());
     let (mut peer, _) = listener.accept().unwrap();
     peer.write_all(b"first").unwrap();
-    assert_eq!(next(&news), News::Open(Direction::Outbound, addr.into()));
+    assert_eq!(next(&news), opened(addr));
     assert_eq!(next(&news), News::Data(b"first".to_vec()));
     let mut hello = [0; 5];
     peer.read_exact(&mut hello).unwrap();
@@ -109,7 +122,7 @@ fn who_is_called_may_speak_first() {
 fn each_failure_names_its_cause() {
     let (server, news) = teller();
     let failed = |addr, options: &ConnectOptions| {
-        server.handle.connect([addr], options).unwrap();
+        connect(&server.handle, [addr], options);
         match next(&news) {
             News::Failed { step, kind } => (step, kind),
             other => panic!("{other:?}"),
@@ -150,8 +163,8 @@ fn row_42_an_address_of_a_family_that_the_source_is_not_of_leads_to_the_next_at_
     let wrong = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, right.port()));
     let source = SocketAddr::from(([127, 0, 0, 77], 0));
     let options = ConnectOptions::new().source(Some(source)).timeout(AN_HOUR);
-    server.handle.connect([wrong, wrong, right], &options).unwrap();
-    assert_eq!(next(&news), News::Open(Direction::Outbound, right.into()));
+    connect(&server.handle, [wrong, wrong, right], &options);
+    assert_eq!(next(&news), opened(right));
 }
 
 #[test]
@@ -162,7 +175,7 @@ fn row_43_a_source_without_a_free_port_fails_at_once_with_that_cause() {
     let (_kept, taken) = refusing("127.0.0.78:0");
     let options = ConnectOptions::new().source(Some(taken)).timeout(AN_HOUR);
     for _ in 0..3 {
-        server.handle.connect([addr], &options).unwrap();
+        connect(&server.handle, [addr], &options);
         assert_eq!(next(&news), News::Failed { step: "bind", kind: ErrorKind::AddrInUse });
     }
 }
@@ -173,10 +186,10 @@ fn the_source_address_is_the_one_that_is_asked_for() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let source = SocketAddr::from(([127, 0, 0, 77], 0));
     let options = ConnectOptions::new().source(Some(source));
-    server.handle.connect([listener.local_addr().unwrap()], &options).unwrap();
+    connect(&server.handle, [listener.local_addr().unwrap()], &options);
     let (_peer, addr) = listener.accept().unwrap();
     assert_eq!(addr.ip(), source.ip());
-    assert!(matches!(next(&news), News::Open(..)));
+    assert!(matches!(next(&news), News::Open { .. }));
 }
 
 #[test]
@@ -186,24 +199,27 @@ fn a_thousand_calls_at_once_are_all_answered_by_two_reactors() {
     let addr = server.listen("127.0.0.1:0").unwrap();
     let handle = server.handle();
     let thread = std::thread::spawn(move || server.run());
-    for _ in 0..1_000 {
-        handle.connect([addr], &ConnectOptions::new()).unwrap();
+    for index in 0..1_000 {
+        let connect = move |reactor: &mut Context| {
+            reactor.connect(&[addr], &ConnectOptions::new());
+        };
+        handle.post(index % 2, connect).unwrap();
     }
     let mut answers = 0;
     while answers < 1_000 {
         answers += usize::from(next(&news) == News::Data(b"hello".to_vec()));
     }
     let callers = handle.connections(DEADLINE).unwrap();
-    let callers = callers.iter().filter(|conn| conn.direction == Direction::Outbound);
-    let of_first = callers.filter(|conn| handle.reactor_of(conn.id) == Some(0)).count();
-    assert_eq!(of_first, 500, "one reactor after the other has called");
+    let callers = callers.iter().filter(|conn| conn.listener.is_none());
+    let of_first = callers.filter(|conn| conn.reactor == 0).count();
+    assert_eq!(of_first, 500);
     handle.stop();
     thread.join().unwrap().unwrap();
 }
 
 #[test]
 fn a_proxy_passes_twenty_megabytes_and_the_half_close_to_a_slow_reader() {
-    let echo = Server::start(Config::new(), readyloop::services::Echo);
+    let echo = Server::start(Config::new(), readyloop::Echo);
     let (_kept, closed) = refusing("127.0.0.1:0");
     let proxy = Server::start(Config::new(), Proxy::new(vec![closed, echo.addr]));
     let bytes = noise(20_000_000);

@@ -6,9 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use readyloop::services::Echo;
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, Handler, Input, Reactor, SendError, from_fn,
+    BoxError, CloseReason, Config, Conn, ConnId, Echo, Handler, Input, Reactor, SendError, from_fn,
 };
 use socket2::SockRef;
 

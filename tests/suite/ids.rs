@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::thread;
 
-use readyloop::services::Echo;
-use readyloop::{Config, ConnId, Context, Handle, Refusal, Server as Reactors};
+use readyloop::{Config, ConnId, Context, Echo, Handle, Refusal, Server as Reactors};
 
 use crate::util::*;
 

@@ -4,8 +4,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use readyloop::services::Echo;
-use readyloop::{Config, Error, ListenOptions, Reactor, from_fn};
+use readyloop::{Config, Echo, Error, ListenOptions, Reactor, from_fn};
 
 use crate::util::*;
 
@@ -42,7 +41,7 @@ fn a_half_closed_client_gets_everything_and_then_a_fin() {
 fn one_reactor_serves_several_listeners_and_tells_them_apart() -> Result<(), Error> {
     let handler = from_fn(|conn, input| {
         input.take();
-        let text = conn.listener_addr().map_or_else(String::new, |addr| addr.to_string());
+        let text = conn.info().listener.map_or_else(String::new, |addr| addr.to_string());
         conn.send(text.as_bytes());
         conn.close();
     });
@@ -71,8 +70,7 @@ fn an_ipv6_wildcard_takes_ipv4_too_unless_asked_not_to() -> Result<(), Error> {
     assert!(TcpListener::bind(("127.0.0.1", both.port())).is_err());
     // The IPv4 port of the same number may be somebody else's: not every time.
     for _ in 0..100 {
-        let options = ListenOptions::new().only_v6(true);
-        let only_v6 = reactor.listen_with("[::]:0", &options)?;
+        let only_v6 = reactor.listen(ListenOptions::new("[::]:0").only_v6(true))?;
         assert!(TcpStream::connect(("::1", only_v6.port())).is_ok());
         if TcpListener::bind(("127.0.0.1", only_v6.port())).is_ok() {
             return Ok(());

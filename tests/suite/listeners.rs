@@ -1,14 +1,15 @@
 //! Several listeners, inherited ones among them, on real sockets.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::{self, net::UnixListener};
 use std::time::{Duration, Instant};
 
 use readyloop::{
-    Config, Conn, Error, Handler, Input, ListenOptions, Reactor, Result, Server, Suspension,
+    Budgets, Call, Config, Conn, Error, Handler, Input, ListenOptions, Reactor, Result, Server,
+    Suspension,
 };
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
@@ -40,8 +41,14 @@ fn reactor() -> Reactor<Tags> {
     Reactor::new(Config::new(), Tags).unwrap()
 }
 
-fn tagged(tag: u64) -> ListenOptions {
-    ListenOptions::new().tag(tag)
+fn tagged(addr: impl ToSocketAddrs, tag: u64) -> ListenOptions {
+    ListenOptions::new(addr).tag(tag)
+}
+
+/// Does what a handle has asked for, in the next turn.
+fn done<R>(reactor: &mut Reactor<Tags>, call: Call<R>) -> R {
+    assert!(reactor.turn(Some(Duration::ZERO)).unwrap().is_continue());
+    call.wait(Duration::ZERO).unwrap()
 }
 
 fn client(addr: SocketAddr) -> TcpStream {
@@ -80,7 +87,7 @@ fn is_refused(addr: SocketAddr) -> bool {
 fn each_listeners_tag_reaches_the_handler() {
     let mut reactor = reactor();
     for tag in [3, 4] {
-        let addr = reactor.listen_with(ANY_PORT, &tagged(tag)).unwrap();
+        let addr = reactor.listen(tagged(ANY_PORT, tag)).unwrap();
         assert_eq!(ask(&mut reactor, &mut client(addr)), tag as u8);
     }
     let addr = reactor.listen(ANY_PORT).unwrap();
@@ -89,24 +96,27 @@ fn each_listeners_tag_reaches_the_handler() {
 
 #[test]
 fn a_listener_is_closed_while_its_connections_stay_and_its_address_is_used_again() {
-    let mut reactor = reactor();
-    let addr = reactor.listen_with(ANY_PORT, &tagged(1)).unwrap();
-    let other = reactor.listen_with(ANY_PORT, &tagged(2)).unwrap();
+    let config = Config::new().budgets(Budgets { accepts: 1, ..Budgets::default() });
+    let mut reactor = Reactor::new(config, Tags).unwrap();
+    let addr = reactor.listen(tagged(ANY_PORT, 1)).unwrap();
+    let other = reactor.listen(tagged(ANY_PORT, 2)).unwrap();
     let mut first = client(addr);
     assert_eq!(ask(&mut reactor, &mut first), 1);
-    let mut waiting = client(addr); // in the backlog, as no turn is made
-    assert!(reactor.close_listener(addr));
-    assert!(!reactor.close_listener(addr));
+    let mut waiting = [client(addr), client(addr)];
+    let handle = reactor.handle();
+    assert!(done(&mut reactor, handle.close_listener(addr)));
+    assert!(!done(&mut reactor, handle.close_listener(addr)));
     assert!(is_refused(addr));
-    let reset = read(&mut reactor, &mut waiting).unwrap_err();
+    assert_eq!(ask(&mut reactor, &mut waiting[0]), 1, "it was accepted before");
+    let reset = read(&mut reactor, &mut waiting[1]).unwrap_err();
     assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
     assert_eq!(ask(&mut reactor, &mut first), 1);
     assert_eq!(ask(&mut reactor, &mut client(other)), 2);
 
-    assert_eq!(reactor.listen_with(addr, &tagged(3)).unwrap(), addr);
+    assert_eq!(reactor.listen(tagged(addr, 3)).unwrap(), addr);
     assert_eq!(ask(&mut reactor, &mut client(addr)), 3);
     assert_eq!(ask(&mut reactor, &mut first), 1);
-    assert_eq!(reactor.stats().listeners_lost, 0);
+    assert_eq!(reactor.context().stats().listeners_lost, 0);
 }
 
 #[test]
@@ -117,8 +127,8 @@ fn a_socket_that_listens_already_is_accepted_from() {
     let mut early = client(listener.local_addr().unwrap());
     let mut reactor = reactor();
     let keep_alive = Duration::from_secs(33);
-    let options = tagged(5).keep_alive(Some(keep_alive));
-    let addr = reactor.listen_from_std(listener, &options).unwrap();
+    let options = ListenOptions::from_std(listener).tag(5).keep_alive(Some(keep_alive));
+    let addr = reactor.listen(options).unwrap();
     assert_eq!(addr, kept.local_addr().unwrap());
     assert_eq!(ask(&mut reactor, &mut early), 5, "it had waited in the backlog");
     assert_eq!(ask(&mut reactor, &mut client(addr)), 5);
@@ -134,7 +144,7 @@ fn an_inherited_socket_is_closed_on_exec() {
     fcntl_setfd(&listener, FdFlags::empty()).unwrap();
     let addr = listener.local_addr().unwrap();
     let mut reactor = reactor();
-    reactor.listen_from_std(listener, &ListenOptions::new()).unwrap();
+    reactor.listen(ListenOptions::from_std(listener)).unwrap();
     let is_it = |fd: &OwnedFd| {
         SockRef::from(fd).local_addr().ok().and_then(|local| local.as_socket()) == Some(addr)
     };
@@ -165,7 +175,7 @@ fn duplicate(number: i32) -> Option<OwnedFd> {
 /// What the reactor says of a socket that it cannot accept from.
 fn refusal(socket: impl Into<OwnedFd>) -> String {
     let socket = TcpListener::from(socket.into());
-    match reactor().listen_from_std(socket, &ListenOptions::new()) {
+    match reactor().listen(ListenOptions::from_std(socket)) {
         Err(Error::Config(text)) => text,
         other => panic!("{other:?}"),
     }
@@ -210,9 +220,10 @@ fn an_inherited_listener_stays_open_while_the_reactor_is_suspended() {
     for how in [Suspension::KeepListening, Suspension::CloseListeners] {
         let listener = TcpListener::bind(ANY_PORT).unwrap();
         let mut reactor = reactor();
-        let addr = reactor.listen_from_std(listener, &tagged(6)).unwrap();
+        let addr = reactor.listen(ListenOptions::from_std(listener).tag(6)).unwrap();
         let own = reactor.listen(ANY_PORT).unwrap();
-        reactor.suspend(how);
+        let suspended = reactor.handle().suspend(how);
+        done(&mut reactor, suspended);
         if how == Suspension::CloseListeners {
             assert!(is_refused(own));
         }
@@ -220,8 +231,9 @@ fn an_inherited_listener_stays_open_while_the_reactor_is_suspended() {
         for _ in 0..10 {
             let _ = reactor.turn(Some(Duration::ZERO)).unwrap();
         }
-        assert_eq!(reactor.stats().accepted, 0);
-        reactor.resume().unwrap();
+        assert_eq!(reactor.context().stats().accepted, 0);
+        let resumed = reactor.handle().resume();
+        done(&mut reactor, resumed).unwrap();
         assert_eq!(ask(&mut reactor, &mut waiting), 6, "{how:?}");
         assert_eq!(ask(&mut reactor, &mut client(own)), 0);
     }
@@ -231,14 +243,15 @@ fn an_inherited_listener_stays_open_while_the_reactor_is_suspended() {
 fn an_inherited_listener_that_has_died_is_listened_on_again_by_resume() {
     let mut reactor = reactor();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
-    let addr = reactor.listen_from_std(listener, &tagged(8)).unwrap();
+    let addr = reactor.listen(ListenOptions::from_std(listener).tag(8)).unwrap();
     kill_listener(std::process::id(), addr);
     let give_up = Instant::now() + DEADLINE;
-    while reactor.stats().listeners_lost == 0 {
+    while reactor.context().stats().listeners_lost == 0 {
         assert!(Instant::now() < give_up, "it is not noticed");
         let _ = reactor.turn(Some(Duration::from_millis(1))).unwrap();
     }
-    reactor.resume().unwrap();
+    let resumed = reactor.handle().resume();
+    done(&mut reactor, resumed).unwrap();
     assert_eq!(ask(&mut reactor, &mut client(addr)), 8);
 }
 
@@ -247,13 +260,14 @@ fn a_socket_that_another_process_holds_goes_on_to_listen_for_the_next_reactor() 
     let held = TcpListener::bind(ANY_PORT).unwrap();
     let addr = held.local_addr().unwrap();
     let mut first = reactor();
-    first.listen_from_std(held.try_clone().unwrap(), &tagged(1)).unwrap();
+    first.listen(ListenOptions::from_std(held.try_clone().unwrap()).tag(1)).unwrap();
     assert_eq!(ask(&mut first, &mut client(addr)), 1);
-    assert!(first.close_listener(addr));
+    let closed = first.handle().close_listener(addr);
+    assert!(done(&mut first, closed));
     drop(first);
     let mut waiting = client(addr);
     let mut second = reactor();
-    second.listen_from_std(held, &tagged(2)).unwrap();
+    second.listen(ListenOptions::from_std(held).tag(2)).unwrap();
     assert_eq!(ask(&mut second, &mut waiting), 2);
 }
 
@@ -261,7 +275,7 @@ fn a_socket_that_another_process_holds_goes_on_to_listen_for_the_next_reactor() 
 fn a_handle_closes_the_listeners_of_a_server_that_runs_and_adds_others() {
     let mut server = Server::new(Config::new(), 2, |_| Tags).unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
-    let addr = server.listen_from_std(listener, &tagged(9)).unwrap();
+    let addr = server.listen(ListenOptions::from_std(listener).tag(9)).unwrap();
     let handle = server.handle();
     let running = std::thread::spawn(move || server.run());
     let tag_of_newcomer = || {
@@ -272,11 +286,14 @@ fn a_handle_closes_the_listeners_of_a_server_that_runs_and_adds_others() {
         byte[0]
     };
     assert_eq!([(); 4].map(|()| tag_of_newcomer()), [9; 4]);
-    assert!(handle.close_listener(addr, DEADLINE).unwrap());
-    assert!(!handle.close_listener(addr, DEADLINE).unwrap());
+    assert!(handle.close_listener(addr).wait(DEADLINE).unwrap());
+    assert!(!handle.close_listener(addr).wait(DEADLINE).unwrap());
     assert!(is_refused(addr));
-    assert_eq!(handle.listen(addr, &tagged(3), DEADLINE).unwrap(), addr);
-    assert!(matches!(handle.listen(addr, &tagged(4), DEADLINE), Err(Error::Listen { .. })));
+    assert_eq!(handle.listen(tagged(addr, 3)).wait(DEADLINE).unwrap().unwrap(), addr);
+    assert!(matches!(
+        handle.listen(tagged(addr, 4)).wait(DEADLINE).unwrap(),
+        Err(Error::Listen { .. })
+    ));
     assert_eq!([(); 4].map(|()| tag_of_newcomer()), [3; 4]);
     assert_eq!(handle.stats().listeners_lost, 0);
     handle.stop();

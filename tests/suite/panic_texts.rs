@@ -4,10 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use readyloop::services::Echo;
 use readyloop::{
-    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Direction, Handler,
-    Input, Reactor, TimerKey, from_fn,
+    BoxError, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Echo, Handler, Input,
+    TimerKey, from_fn,
 };
 
 use crate::inside::{collect_log, logged};
@@ -30,7 +29,7 @@ impl Handler for Clumsy {
     type State = u8;
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<u8, BoxError> {
-        if conn.direction() == Direction::Outbound {
+        if conn.is_outbound() {
             self.panic("on_open");
         }
         Ok(0)
@@ -147,13 +146,10 @@ fn row_60_a_panic_of_several_lines_in_any_callback_or_closure_is_one_escaped_lin
 
 #[test]
 fn row_60_an_error_that_says_why_a_handler_was_not_replaced_is_one_escaped_line() {
-    let mut reactor = Reactor::new(Config::new(), Echo).unwrap();
-    let client = connect(reactor.listen("127.0.0.1:0").unwrap());
-    while reactor.stats().open == 0 {
-        assert!(reactor.turn(Some(Duration::from_millis(1))).unwrap().is_continue());
-    }
-    let refused = reactor.replace(Echo, |_id, ()| panic!("two\nlines"));
+    let server = Server::start(Config::new(), Echo);
+    let mut client = server.connect();
+    echo(&mut client, b"it is there");
+    let refused = server.handle.replace(|_| Echo, |_id, ()| panic!("two\nlines"), DEADLINE);
     let text = refused.expect_err("it has panicked").to_string();
     assert!(text.ends_with(r"two\nlines"), "{text}");
-    drop(client);
 }

@@ -56,7 +56,7 @@ fn while_one_reactor_is_blocked_newcomers_take_places_of_the_others_and_are_serv
     let list = handle.connections(DEADLINE).unwrap();
     let is_of_last = |client: &std::net::TcpStream| {
         let addr = client.local_addr().unwrap();
-        list.iter().any(|conn| conn.peer == addr && handle.reactor_of(conn.id) == Some(3))
+        list.iter().any(|conn| conn.peer == addr && conn.reactor == 3)
     };
     let mut of_last = residents.iter_mut().filter(|client| is_of_last(client));
     // Its other connections will soon be silent for longer than those of all others.

@@ -52,7 +52,7 @@ pub(crate) fn run(
     }
     reactor.handler_mut().print(interrupt);
     interrupt.ends_at_once();
-    sum_up(&reactor.handler().tally, interrupt.has_come())
+    sum_up(&reactor.handler_mut().tally, interrupt.has_come())
 }
 
 fn sum_up(tally: &Tally, is_interrupted: bool) -> Result<(), Failure> {

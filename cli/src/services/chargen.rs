@@ -36,7 +36,7 @@ impl Handler for Chargen {
     }
 
     fn on_low_water(&mut self, conn: &mut Conn<'_>, start: &mut u8) -> Result<(), BoxError> {
-        conn.keep_alive(); // A peer that reads is not idle.
+        conn.restart_idle_timeout(); // A peer that reads is not idle.
         fill(conn, start);
         Ok(())
     }

@@ -82,7 +82,7 @@ fn a_drain_of_chargen_closes_a_connection_to_which_more_could_be_said() {
     let (mut world, addr) = chargen(Config::new());
     let peer = world.dial(addr);
     assert!(world.run_for(SECOND).is_continue());
-    world.reactor().drain(60 * SECOND);
+    world.handle().drain(60 * SECOND);
     peer.shutdown_write();
     assert!(world.run_for(30 * SECOND).is_break());
     assert_eq!(peer.ending(), Some(Ending::Fin));

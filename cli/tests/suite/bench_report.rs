@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use readyloop::Config;
-use readyloop::services::Echo;
+use readyloop::{Config, Echo};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

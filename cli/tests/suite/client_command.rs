@@ -7,8 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use readyloop::services::Echo;
-use readyloop::{BoxError, Config, Conn, Handler, Input, from_fn};
+use readyloop::{BoxError, Config, Conn, Echo, Handler, Input, from_fn};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binary::Binary;

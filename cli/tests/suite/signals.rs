@@ -7,8 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use readyloop::Config;
-use readyloop::services::Echo;
+use readyloop::{Config, Echo};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binary::{Binary, addr_in_log};

@@ -42,7 +42,7 @@ pub(super) fn set_time(nanos: u64) {
 /// # Examples
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, sim, services::Echo};
+/// use readyloop::{Config, Echo, sim};
 ///
 /// let _ = sim::print_log(log::LevelFilter::Trace); // 0.001001 s DEBUG #1 192.168.0.1:50000 opened
 /// let mut world = sim::World::new(42, Config::new(), Echo)?;

@@ -96,13 +96,13 @@ mod world;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{ConnectOptions, Event, ListenOptions, Net, StepError, Token, Wake, sealed};
+use super::{ConnectOptions, Event, ListenerConfig, Net, StepError, Token, Wake, sealed};
 use kernel::{Kernel, LinkId};
 use link::Watched;
 
@@ -222,16 +222,29 @@ impl Net for Sim {
     fn listen(
         &mut self,
         addr: SocketAddr,
-        options: &ListenOptions,
+        config: &ListenerConfig,
         token: Token,
     ) -> Result<(SimListener, SocketAddr), StepError> {
-        let backlog = options.most_waiting();
+        let backlog = config.most_waiting();
         let addr = self
             .kernel
             .borrow_mut()
             .listen(addr, backlog, Watched { by: self.index, token })
             .map_err(|source| StepError { step: "bind", source })?;
         Ok((SimListener { kernel: Rc::clone(&self.kernel), addr }, addr))
+    }
+
+    fn addr_of_inherited(_: &TcpListener) -> Result<SocketAddr, String> {
+        Err("a simulated network has no inherited sockets: listen on an address".to_owned())
+    }
+
+    fn adopt(
+        &mut self,
+        _: TcpListener,
+        _: &ListenerConfig,
+        _: Token,
+    ) -> Result<SimListener, StepError> {
+        Err(StepError { step: "adopt", source: io::ErrorKind::Unsupported.into() })
     }
 
     fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimStream, SocketAddr)> {

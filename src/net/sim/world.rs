@@ -15,15 +15,19 @@ use super::log::last_panic;
 use super::numbers::WorldNumbers;
 use crate::addr::Addr;
 use crate::config::Config;
+use crate::conn_info::ConnInfo;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::handler::Handler;
+use crate::id::ConnId;
 use crate::net::ListenOptions;
 use crate::reactor::Reactor;
 use crate::reactor::arrivals::Arrivals;
 use crate::reactor::group::Group;
+use crate::refusal::ReplaceError;
 use crate::report::Report;
 use crate::stats::Stats;
+use crate::suspension::Suspension;
 
 /// A reactor in a simulated network, with any number of peers.
 ///
@@ -34,7 +38,7 @@ use crate::stats::Stats;
 /// # Examples
 /// ```
 /// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, sim::{Ending, World}, services::Echo};
+/// use readyloop::{Config, Echo, sim::{Ending, World}};
 ///
 /// let mut world = World::new(42, Config::new(), Echo)?;
 /// let addr = world.listen("10.0.0.1:7")?;
@@ -168,25 +172,73 @@ impl<H: Handler> World<H> {
         kernel.set_faults(calmed);
     }
 
-    /// The reactor listens on an address, as with [`Reactor::listen`]. Any address is valid.
+    /// The reactor listens on an address, as with [`Reactor::listen`]. Any address is valid. Of the options of the socket
+    /// only the backlog has an effect.
     ///
     /// # Errors
     /// As [`Reactor::listen`].
-    pub fn listen(&mut self, addr: &str) -> Result<SocketAddr, Error> {
-        self.reactors[0].listen(addr)
+    pub fn listen(&mut self, options: impl Into<ListenOptions>) -> Result<SocketAddr, Error> {
+        self.reactors[0].listen(options)
     }
 
-    /// The reactor listens on an address, as with [`Reactor::listen_with`]. Of the socket options only the backlog has
-    /// an effect.
+    /// Does what [`Handle::suspend`] asks for, at once.
+    pub fn suspend(&mut self, how: Suspension) {
+        self.reactor().suspend(how);
+    }
+
+    /// Does what [`Handle::resume`] asks for, at once.
     ///
     /// # Errors
-    /// As [`Reactor::listen_with`].
-    pub fn listen_with(
+    /// As [`Handle::resume`].
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.reactor().resume()
+    }
+
+    /// Does what [`Handle::close_listener`] asks for, at once.
+    pub fn close_listener(&mut self, addr: impl Into<Addr>) -> bool {
+        self.reactor().close_listener(addr.into())
+    }
+
+    /// Does what [`Handle::reconfigure`] asks for: at once with one reactor, else each reactor in its next turn.
+    ///
+    /// # Errors
+    /// As [`Handle::reconfigure`].
+    pub fn reconfigure(&mut self, config: Config) -> Result<(), Error> {
+        if let [reactor] = self.reactors() {
+            return reactor.reconfigure(config);
+        }
+        self.handle().reconfigure(&config)
+    }
+
+    /// Replaces the handler of one reactor at once, as [`Handle::replace`] does in all reactors. Returns the former
+    /// handler.
+    ///
+    /// # Errors
+    /// [`ReplaceError::Panicked`] if `migrate` panics. Then nothing has changed.
+    ///
+    /// # Panics
+    /// If there is no such reactor.
+    pub fn replace(
         &mut self,
-        addr: &str,
-        options: &ListenOptions,
-    ) -> Result<SocketAddr, Error> {
-        self.reactors[0].listen_with(addr, options)
+        reactor: usize,
+        new: H,
+        migrate: impl FnMut(ConnId, &H::State) -> Option<H::State>,
+    ) -> Result<H, ReplaceError> {
+        self.reactors()[reactor].replace(new, migrate)
+    }
+
+    /// The handler of a reactor, by the number of the reactor.
+    ///
+    /// # Panics
+    /// If there is no such reactor.
+    pub fn handler_mut(&mut self, reactor: usize) -> &mut H {
+        self.reactors()[reactor].handler_mut()
+    }
+
+    /// The connections of all reactors, as [`Handle::connections`] returns them.
+    #[must_use]
+    pub fn connections(&mut self) -> Vec<ConnInfo> {
+        self.reactors.iter_mut().flat_map(|reactor| reactor.context().infos()).collect()
     }
 
     /// Shuts a listener down without the knowledge of the reactor. Then `accept` fails with EINVAL.
@@ -206,7 +258,7 @@ impl<H: Handler> World<H> {
     }
 
     /// Limits the number of sockets that the server may hold, its listeners included. Above the limit `accept` and
-    /// `socket` fail with EMFILE. Reactors notice a new limit when they are [reconfigured](Reactor::reconfigure).
+    /// `socket` fail with EMFILE. Reactors notice a new limit when they are [reconfigured](Self::reconfigure).
     pub fn limit_descriptors(&mut self, most: Option<usize>) {
         self.kernel.borrow_mut().descriptors = most;
     }
@@ -236,12 +288,12 @@ impl<H: Handler> World<H> {
     /// # Examples
     /// ```
     /// # fn main() -> Result<(), readyloop::Error> {
-    /// use readyloop::{Config, ConnectOptions, services::Echo, sim::{Answer, World}};
+    /// use readyloop::{Config, ConnectOptions, Echo, sim::{Answer, World}};
     ///
     /// let mut world = World::new(42, Config::new(), Echo)?;
     /// let addr = ([10, 0, 0, 2], 7).into();
     /// world.answer(addr, Answer::Takes);
-    /// world.reactor().connect(addr, &ConnectOptions::new())?;
+    /// world.reactor().context().connect(&[addr], &ConnectOptions::new());
     /// let _ = world.run_until_still();
     /// let peer = &world.called()[0];
     /// peer.send(b"hello");

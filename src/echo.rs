@@ -1,3 +1,5 @@
+//! The echo service.
+
 use crate::{BoxError, Conn, Handler, Input};
 
 /// Sends back everything that it receives ([RFC 862](https://www.rfc-editor.org/rfc/rfc862)).
@@ -7,7 +9,7 @@ use crate::{BoxError, Conn, Handler, Input};
 /// # Examples
 /// ```no_run
 /// # fn main() -> Result<(), readyloop::Error> {
-/// use readyloop::{Config, Reactor, services::Echo};
+/// use readyloop::{Config, Echo, Reactor};
 ///
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// reactor.listen("127.0.0.1:7000")?;

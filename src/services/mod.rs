@@ -1,5 +1,0 @@
-//! Ready-made handlers.
-
-mod echo;
-
-pub use echo::Echo;
