@@ -125,7 +125,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sends what the kernel takes, and then a FIN. What has come meanwhile, if anything, stays unanswered.
     fn close_at_deadline(&mut self, id: ConnId, limit: Duration) {
         let entry = self.table.entry(id);
-        entry.readable |= entry.phase.hears(); // the kernel is asked, whatever events have told
+        // The kernel is asked, whatever events have told: it tells of little room not at all, and of a reset perhaps
+        // only in the next turn.
+        entry.readable |= entry.phase.hears();
+        entry.writable |= entry.queued() > 0;
         let is_cut = entry.is_worked_at();
         let reason =
             if is_cut { CloseReason::DrainTimeout { limit } } else { CloseReason::Drained };

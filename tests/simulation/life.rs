@@ -592,6 +592,54 @@ fn row_36_drain_with_stuck_peers_gives_everybody_else_every_byte_and_ends_at_the
     }
 }
 
+/// A world with peers that do not read. For each 200 bytes are queued, which the system did not take.
+fn full_world(peers: usize) -> (World<impl Handler>, Vec<Peer>) {
+    let handler = from_fn(|conn, input| {
+        input.take();
+        conn.send(&noise(2_000));
+    });
+    let mut world = World::new(1, Config::new(), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    world.set_faults(Faults { buffer: 900, ..Faults::none() });
+    let peers: Vec<_> = (0..peers).map(|_| world.dial(addr)).collect();
+    for peer in &peers {
+        peer.read(Reading::Never);
+        peer.send(b"x");
+    }
+    assert!(world.run_until_still().is_continue());
+    assert_eq!(world.stats().traffic.bytes_out, 1_800 * peers.len() as u64);
+    (world, peers)
+}
+
+#[test]
+fn row_36_at_the_deadline_the_system_is_offered_what_it_has_room_for_without_telling() {
+    let (mut world, peers) = full_world(1);
+    let peer = &peers[0];
+    // It tells of room only when a third of its buffer is free.
+    peer.read(Reading::Slowly { bytes: 250, every: 10 * SECOND });
+    assert!(world.run_for(11 * SECOND).is_continue());
+    assert_eq!((peer.received().len(), world.stats().traffic.bytes_out), (250, 1_800));
+    world.reactor().drain(SECOND);
+    while world.turn(SECOND).is_continue() {}
+    assert_eq!(figures(world.report()), (1, 0, 0));
+    peer.read(Reading::AtOnce);
+    let _ = world.run_for(SECOND);
+    assert_eq!((peer.received() == noise(2_000), peer.ending()), (true, Some(Ending::Fin)));
+}
+
+#[test]
+fn row_36_who_has_reset_before_the_deadline_was_not_cut_off_however_late_events_tell() {
+    let (mut world, peers) = full_world(10);
+    // The process sleeps past the deadline. Its first turn afterwards hears of one reset.
+    world.set_faults(Faults { buffer: 900, batch: 1, ..Faults::none() });
+    world.reactor().drain(SECOND);
+    assert!(world.run_for(SECOND / 2).is_continue());
+    peers.iter().for_each(Peer::reset);
+    world.clock().pass(SECOND);
+    while world.turn(SECOND).is_continue() {}
+    assert_eq!(figures(world.report()), (10, 0, 0));
+}
+
 #[test]
 fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both() {
     let (mut world, _addr) = echo_world(Config::new());
