@@ -4,9 +4,9 @@ const KIB: usize = 1024;
 
 /// The most work of each kind that a reactor does in one turn, set by [`Config::budgets`](crate::Config::budgets).
 ///
-/// Budgets share a turn among all connections: a source that has more work goes on in the next turn, behind the
-/// others. A larger budget costs fewer turns if one source is busy alone, and lets the others wait longer. Budgets cost
-/// no memory. Each is at least 1.
+/// A connection, listener or mailbox that has more work continues in the next turn, behind the others. With a larger
+/// budget, one that is busy alone needs fewer turns, and the others wait longer for it. Budgets cost no memory. Each is
+/// at least 1.
 ///
 /// The defaults suit most servers. [`Exhausted`](crate::Exhausted) counts how often each budget runs out.
 ///
@@ -23,14 +23,14 @@ const KIB: usize = 1024;
 pub struct Budgets {
     /// After this many bytes read in a turn, a connection waits for its next turn. Default 64 KiB, one full read.
     pub read: usize,
-    /// After this many bytes written in a turn, a connection waits for its next turn. Default 256 KiB. What is left over
-    /// is copied to the connection's queue.
+    /// After this many bytes written in a turn, a connection waits for its next turn. Default 256 KiB. What is left
+    /// over is copied to the connection's queue.
     pub write: usize,
-    /// How many times [`on_data`](crate::Handler::on_data) is called for a connection on bytes that one read has brought.
-    /// Default 64.
+    /// How many times [`on_data`](crate::Handler::on_data) is called for a connection on bytes that one read has
+    /// brought. Default 64.
     pub calls: usize,
-    /// How many connections each listener accepts. Default 16. It bounds what a flood of newcomers costs established
-    /// connections.
+    /// How many connections each listener accepts. Default 16. It bounds how long a flood of new connections delays
+    /// the established ones.
     pub accepts: usize,
     /// How many addresses are connected to. Default 16.
     pub connects: usize,

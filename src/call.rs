@@ -12,8 +12,8 @@ use crate::refusal::CallError;
 
 /// An answer that is on its way from a reactor, made by [`Handle::call`](crate::Handle::call).
 ///
-/// A thread [waits](Self::wait) for it; a task awaits it. The closure runs in any case, also if the answer is dropped.
-/// It needs no particular async runtime, and has no deadline of its own when it is awaited.
+/// A thread [waits](Self::wait) for the answer. An async task awaits it, in any async runtime. Awaiting has no timeout
+/// of its own. The closure runs even if the `Call` is dropped.
 ///
 /// # Examples
 /// ```
@@ -51,11 +51,11 @@ impl<R> Call<R> {
         (Self { shared, group }, answerer)
     }
 
-    /// The answer, or why there is none. Blocks for at most `timeout`.
+    /// Waits for the answer. Blocks for at most `timeout`.
     ///
     /// # Errors
-    /// [`CallError`]. [`CallError::OwnThread`] in a callback: the reactor would wait for itself. On the reactor's thread
-    /// between two turns, the time runs out.
+    /// [`CallError`]. In a callback it is [`CallError::OwnThread`], because the reactor would wait for itself. On the
+    /// thread of the reactor between two turns, make a turn first: the answer comes in a turn.
     pub fn wait(self, timeout: Duration) -> Result<R, CallError> {
         let mut state = self.shared.lock();
         let deadline = Instant::now().checked_add(timeout);

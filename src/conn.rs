@@ -18,11 +18,11 @@ use crate::table::{Entry, Owner};
 use crate::timer_key::TimerKey;
 use crate::view::View;
 
-/// A handler's view of one connection: of the one that a callback is about, or of another that
-/// [`Context::get`](crate::Context::get) has found.
+/// A handler's view of one connection. A callback gets the `Conn` of its own connection as an argument, and those of
+/// others from [`Context::get`](crate::Context::get).
 ///
-/// It records what the handler wants. The reactor acts when the callback has returned, in the order of the calls. For
-/// another connection it acts in this turn, or in the next one, which starts at once.
+/// The methods record what to do. The reactor does it after the callback has returned, in the order of the calls. On
+/// another connection the reactor acts in the same turn, or in the next one, which starts at once.
 ///
 /// `Conn` is an [`io::Write`], so that `write!(conn, …)?` works. Writing never fails, and does what
 /// [`send`](Self::send) does.
@@ -79,8 +79,8 @@ impl<'a> Conn<'a> {
         self.socket()?.local_addr().map(Addr::from)
     }
 
-    /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true for an outward connection, else
-    /// as [`ListenOptions::no_delay`](crate::ListenOptions::no_delay) says.
+    /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true for an outward connection,
+    /// else as [`ListenOptions::no_delay`](crate::ListenOptions::no_delay) says.
     ///
     /// # Errors
     /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
@@ -104,8 +104,8 @@ impl<'a> Conn<'a> {
         self.view.table.listener_of(self.entry()).map_or(0, |listener| listener.tag)
     }
 
-    /// Whether callbacks other than [`on_close`](crate::Handler::on_close) may follow: the connection is open, and nothing
-    /// has begun to close it.
+    /// Whether the connection is open and not about to close. If not, [`on_close`](crate::Handler::on_close) is the
+    /// only callback that may follow.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.entry().phase.is_before_the_end()
@@ -118,11 +118,10 @@ impl<'a> Conn<'a> {
         self.entry().phase.sends()
     }
 
-    /// The state that the handler keeps for this connection. This is how a callback of one connection reaches the
-    /// state of another.
+    /// The handler's state for this connection. With it a callback reaches the state of another connection.
     ///
-    /// `None` if the callback at hand has this state as its argument, and before
-    /// [`on_open`](crate::Handler::on_open) has returned one.
+    /// Returns `None` for the connection whose callback runs: the callback has this state as an argument. Also returns
+    /// `None` until [`on_open`](crate::Handler::on_open) has returned a state.
     ///
     /// # Panics
     /// If `S` is not the [`State`](crate::Handler::State) of the reactor's handler.
@@ -151,8 +150,8 @@ impl<'a> Conn<'a> {
         }))
     }
 
-    /// Queues bytes for the peer. They are sent when the callback returns, together with all else
-    /// that it sends. What the kernel does not take then is sent as the peer reads.
+    /// Queues bytes for the peer. When the callback returns, all bytes that it has queued are sent together. Bytes that
+    /// the kernel does not take stay queued, and are sent as the peer reads.
     ///
     /// This never fails. If more than [`queue_limit`](crate::Config::queue_limit) bytes are queued already,
     /// the connection ends with [`CloseReason::OutboxOverflow`]; [`try_send`](Self::try_send) leaves that
@@ -161,17 +160,18 @@ impl<'a> Conn<'a> {
         let _ = self.view.table.send(self.id, bytes, self.view.current); // closed: on_close tells
     }
 
-    /// Queues a body as [`send`](Self::send) does, without copying it: for a body that many connections get, or that is
-    /// large. What the kernel does not take waits as a reference to the body. When the last connection has sent it, the
-    /// body is dropped.
+    /// Queues a body as [`send`](Self::send) does, without copying it. Use it for a body that is large, or that many
+    /// connections get. While a body is queued, its connection holds a reference to it. The body is dropped when the
+    /// last connection has sent it.
     ///
     /// [`Bytes`] is that of the crate `bytes`. `Vec<u8>`, `String`, `&'static str` and `&'static [u8]` convert to it
     /// without a copy; [`Bytes::copy_from_slice`] copies a borrowed slice. Clones share one allocation.
     ///
-    /// The [`queued`](Self::queued) bytes and the [`queue_limit`](crate::Config::queue_limit) of each connection count
-    /// all of its bytes. The [`queue_budget`](crate::Config::queue_budget) counts a shared body once for each reactor,
-    /// in full until no connection waits for it, and 96 bytes for each connection that does. It knows a body by its
-    /// address and length: of a slice it counts the slice, though the slice keeps the whole allocation.
+    /// [`queued`](Self::queued) and [`queue_limit`](crate::Config::queue_limit) count all bytes of the body for each
+    /// connection. The [`queue_budget`](crate::Config::queue_budget) counts the body once for each reactor, until no
+    /// connection waits for it any more, and 96 bytes for each waiting connection. Two bodies are the same if their
+    /// address and length are the same. A slice of a body counts with the length of the slice, although it keeps the
+    /// whole allocation.
     ///
     /// A body of less than 1 KiB is copied.
     ///
@@ -196,16 +196,17 @@ impl<'a> Conn<'a> {
     /// Queues bytes as [`send`](Self::send) does, or queues none of them and returns why.
     ///
     /// # Errors
-    /// [`SendError::Full`] if bytes are queued, and with these they would be more than
-    /// [`queue_limit`](crate::Config::queue_limit); or if the [`queue_budget`](crate::Config::queue_budget) is
-    /// used up (no [`on_low_water`](crate::Handler::on_low_water) follows if nothing is queued for this connection).
-    /// [`SendError::Closed`] if the connection is [not writable](Self::is_writable).
+    /// - [`SendError::Full`] if bytes are queued already, and these would make them more than
+    ///   [`queue_limit`](crate::Config::queue_limit).
+    /// - [`SendError::Full`] if the [`queue_budget`](crate::Config::queue_budget) is used up. Then
+    ///   [`on_low_water`](crate::Handler::on_low_water) follows only if bytes are queued for this connection.
+    /// - [`SendError::Closed`] if the connection is [not writable](Self::is_writable).
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.view.table.try_send(self.id, bytes, self.view.current)
     }
 
-    /// Queues `payload` as one frame of this framing, as [`send`](Self::send) does. The frame is not put together in
-    /// memory first. It is queued whole, or the connection ends.
+    /// Queues one frame with this payload, as [`send`](Self::send) does, without assembling it in a buffer of its own.
+    /// The whole frame is queued, or the connection ends.
     ///
     /// # Errors
     /// If the framing cannot carry the payload: for instance
@@ -270,11 +271,10 @@ impl<'a> Conn<'a> {
     }
 
     /// Stops reading from the peer, and offering input to the handler, until [`resume`](Self::resume). TCP then holds
-    /// the peer back. Unread input is kept. May be called from [`on_open`](crate::Handler::on_open) on.
+    /// the peer back. Unread input is kept. [`on_open`](crate::Handler::on_open) may call it already.
     ///
-    /// A paused connection has no idle deadline, and does not notice that its peer has finished sending. It does
-    /// notice a reset: if it is not resumed within the [`linger_timeout`](crate::Config::linger_timeout) after one, it
-    /// ends.
+    /// A paused connection has no idle deadline, and does not notice that its peer has finished sending. It does notice
+    /// a reset. Then it ends after the [`linger_timeout`](crate::Config::linger_timeout), unless it is resumed before.
     ///
     /// # Examples
     /// ```
@@ -302,9 +302,9 @@ impl<'a> Conn<'a> {
         self.view.change_reading(self.id, |entry| entry.resume(None, now));
     }
 
-    /// Resumes for so many calls of [`on_data`](crate::Handler::on_data), then pauses. A handler that can use one
-    /// message at a time asks for the next when it is ready. 1 is the `{active, once}` of Erlang's `inet`, more is
-    /// its `{active, N}`. The number replaces what was left of an earlier one. 0 pauses, and `u16::MAX` has no end.
+    /// Resumes for this many calls of [`on_data`](crate::Handler::on_data), and then pauses. With 1, the handler asks
+    /// for each message when it is ready for it. In Erlang's `inet`, 1 is `{active, once}`, and a larger number is
+    /// `{active, N}`. The number replaces that of an earlier call. 0 pauses. `u16::MAX` resumes without a limit.
     ///
     /// # Examples
     /// ```
@@ -323,28 +323,29 @@ impl<'a> Conn<'a> {
         self.view.change_reading(self.id, |entry| entry.resume(Some(calls), now));
     }
 
-    /// Whether the connection is read from also while more than high water is queued for its peer. Default false: a
-    /// handler that answers its input has to stop reading when its answers are not taken.
+    /// Sets whether the reactor reads from the peer while more than [`high_water`](crate::Config::high_water) is queued
+    /// for it. Default false: a peer that does not read its answers should send no more requests.
     ///
-    /// A relay sends its input to another connection, so it sets this, and bounds the queue of the *other* connection
-    /// with [`pause`](Self::pause). Else a peer that sends much before it reads would stall.
-    /// `cargo run --example proxy` does so.
+    /// A relay sets it to true, because it sends its input to another connection. It bounds the queue of the *other*
+    /// connection with [`pause`](Self::pause). Otherwise a peer that sends much before it reads would stall. See
+    /// `examples/proxy.rs`.
     pub fn read_above_high_water(&mut self, reads: bool) {
         self.view.change(self.id, |entry| entry.reads_above = reads);
     }
 
-    /// Restarts the idle deadline, as if the peer had sent something: for protocols in which a peer may be silent, and
-    /// the handler knows by other means that it is there. Restarts the deadline of the first byte, too.
+    /// Restarts the [`idle_timeout`](crate::Config::idle_timeout) and the
+    /// [`first_byte_timeout`](crate::Config::first_byte_timeout), as if the peer had sent something. Use it for a
+    /// protocol in which a peer may be silent, if the handler knows by other means that the peer is there.
     pub fn restart_idle_timeout(&mut self) {
         let now = self.view.table.stamp();
         self.view.change_reading(self.id, |entry| entry.heard_of(now));
     }
 
-    /// Closes the sending direction: the queued bytes are sent, then a FIN (`SHUT_WR` of shutdown(2)). Input is
-    /// delivered until the peer finishes too; then the connection ends, after
-    /// [`on_eof`](crate::Handler::on_eof). If the peer has finished already, this is [`close`](Self::close).
-    /// [`on_low_water`](crate::Handler::on_low_water) is not called any more. A [drain](crate::Handle::drain) waits
-    /// for the peer's end until its deadline.
+    /// Closes the sending direction: the queued bytes are sent, then a FIN (`SHUT_WR` of shutdown(2)). The handler
+    /// still gets input. When the peer finishes too, [`on_eof`](crate::Handler::on_eof) is called, and the connection
+    /// ends. If the peer has finished already, this is [`close`](Self::close).
+    /// [`on_low_water`](crate::Handler::on_low_water) is not called any more. A [drain](crate::Handle::drain) waits for
+    /// the peer's FIN until its deadline.
     ///
     /// # Examples
     /// ```
@@ -370,7 +371,7 @@ impl<'a> Conn<'a> {
         self.view.change(self.id, |entry| entry.cut(CloseReason::Aborted, true));
     }
 
-    /// All that is known of this connection.
+    /// A snapshot of this connection: its addresses, age, traffic and queue.
     #[must_use]
     pub fn info(&self) -> ConnInfo {
         self.view.info(self.id, self.entry())
@@ -385,7 +386,7 @@ impl<'a> Conn<'a> {
     /// Sets a timer: [`on_timer`](crate::Handler::on_timer) is called for this connection after the given time, with
     /// this key. A connection may have any number of timers. Setting a timer whose key is set already moves it.
     ///
-    /// A timer is never early. It is late by two milliseconds and a turn at most, and ends with its connection.
+    /// A timer is never early. It is at most two milliseconds and a turn late. The timers of a connection end with it.
     ///
     /// # Examples
     /// ```

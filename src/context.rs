@@ -63,15 +63,15 @@ impl Context<'_> {
         self.view.table.reactor()
     }
 
-    /// A connection of this reactor, with all that its own callbacks can do to it. `None` if it has ended, or if the
-    /// id is of another reactor.
+    /// Returns a connection of this reactor, with the same methods as in its own callbacks. Returns `None` if the
+    /// connection has ended, or if the id belongs to another reactor.
     ///
-    /// An outward connection is there as soon as [`connect`](Self::connect) has returned its id, and a closing one
-    /// until its [`on_close`](crate::Handler::on_close): [`Conn::is_writable`] tells whether it can be sent to.
+    /// It returns an outward connection as soon as [`connect`](Self::connect) has returned the id, and a closing one
+    /// until its [`on_close`](crate::Handler::on_close). [`Conn::is_writable`] tells whether it can be sent to.
     ///
-    /// If no callback of a connection runs, the connection's unread input is offered to the handler again: what a timer
-    /// of the reactor or another thread has brought may be what the handler was waiting for. In the callback of another
-    /// connection, [`Conn::resume`] does so.
+    /// In a callback of the reactor and in a posted closure, `get` also offers the connection's unread input to the
+    /// handler again, because the handler may have waited for this event. In a callback of another connection,
+    /// [`Conn::resume`] does so.
     ///
     /// # Examples
     /// ```
@@ -242,7 +242,7 @@ impl Context<'_> {
         result
     }
 
-    /// What has been counted so far, this turn included.
+    /// What this reactor has counted so far, this turn included.
     #[must_use]
     pub fn stats(&self) -> Stats {
         *self.view.table.stats.get()
@@ -254,8 +254,8 @@ impl Context<'_> {
         self.view.table.config()
     }
 
-    /// The settings in force: as [`config`](Self::config), with the numbers that follow from other settings or from the
-    /// system where a setting was left out.
+    /// The settings in force: those of [`config`](Self::config). A setting that was not set has the value that follows
+    /// from the other settings and the system.
     #[must_use]
     pub fn config_in_force(&self) -> Config {
         let table = &self.view.table;
@@ -273,8 +273,8 @@ impl Context<'_> {
         self.view.table.drains_within = Some(timeout);
     }
 
-    /// Stops this reactor at the end of this turn, and all reactors of its server.
-    /// [`run`](crate::Reactor::run) returns. [`drain`](Self::drain) finishes the work first.
+    /// Stops all reactors of the server, this one at the end of its turn. Then [`run`](crate::Reactor::run) returns.
+    /// Connections end at once. To let them finish their work, [drain](Self::drain) the server.
     pub fn stop(&mut self) {
         self.view.table.stopping = true;
     }

@@ -34,12 +34,12 @@ const LISTENING: usize = 0;
 /// [`Reactor`].
 ///
 /// [`Server::handle`](crate::Server::handle), [`Reactor::handle`](crate::Reactor::handle) and
-/// [`Context::handle`] make one. It can be cloned, and sent to any thread: a handler's worker threads answer by it.
+/// [`Context::handle`] make one. It can be cloned, and sent to any thread. Worker threads send their answers with it.
 ///
-/// Messages wait in the mailbox of a reactor, in order, until its next turn. Many messages cost one
-/// wake-up. The mailbox is bounded ([`mailbox_limit`](Config::mailbox_limit)); a message that it does not take comes
-/// back. A closure that it has taken runs, even if the reactor stops. (If the reactor fails, or never runs, the closure is
-/// dropped.)
+/// Messages wait in the mailbox of a reactor, in order, until its next turn. Many messages cost one wake-up. The
+/// mailbox is bounded by [`mailbox_limit`](Config::mailbox_limit). A message that does not fit is returned to the
+/// caller. A closure in the mailbox runs even if the reactor stops. If the reactor fails or never runs, the closure is
+/// dropped.
 ///
 /// # Examples
 /// A question to a server that runs:
@@ -85,8 +85,8 @@ impl Handle {
     /// `to` is the number of a reactor, or the id of a connection, which stands for the reactor that serves it. The
     /// connection may have ended when the closure runs: [`Context::get`] tells.
     ///
-    /// The closure must not block: no connection is served meanwhile. If it panics, the panic is logged and counted, and
-    /// the reactor goes on.
+    /// The closure must not block: no connection is served meanwhile. If it panics, the panic is logged and counted,
+    /// and the reactor goes on.
     ///
     /// # Errors
     /// [`Refused`], with the closure, if the mailbox is full, if the reactor has stopped or there is none with this
@@ -124,8 +124,8 @@ impl Handle {
             .map_err(|refused| Refused { returned: refused.returned.0, why: refused.why })
     }
 
-    /// Runs a closure as [`post`](Self::post) does, and returns what it returns as a [`Call`], which can be waited for or
-    /// awaited: Erlang's `call`.
+    /// Runs a closure as [`post`](Self::post) does, and returns what it returns as a [`Call`], which can be waited for
+    /// or awaited: Erlang's `call`.
     ///
     /// If the closure is refused or panics, the `Call` has the error.
     ///
@@ -165,8 +165,8 @@ impl Handle {
         })
     }
 
-    /// Queues bytes for a connection, as [`Conn::send_bytes`](crate::Conn::send_bytes) does. If the connection has ended when its
-    /// reactor takes them from the mailbox, they are discarded.
+    /// Queues bytes for a connection, as [`Conn::send_bytes`](crate::Conn::send_bytes) does. If the connection has
+    /// ended when its reactor takes them from the mailbox, they are discarded.
     ///
     /// # Errors
     /// [`Refused`], with the bytes, if the mailbox is full, if so many bytes wait in it that these would exceed
@@ -184,8 +184,8 @@ impl Handle {
         })
     }
 
-    /// Closes a connection in order, as [`Conn::close`](crate::Conn::close) does, after all that this handle has sent to
-    /// it before. If the connection has ended, nothing happens.
+    /// Closes a connection in order, as [`Conn::close`](crate::Conn::close) does, after all that this handle has sent
+    /// to it before. If the connection has ended, nothing happens.
     ///
     /// # Errors
     /// [`Refused`] if the mailbox is full, the reactor has stopped, or the id is of another server.
@@ -199,8 +199,8 @@ impl Handle {
         })
     }
 
-    /// What is known of all connections, in no particular order. The connections of one reactor are as of one moment.
-    /// It takes each reactor time in proportion to their number.
+    /// Returns a snapshot of each connection, in no particular order. The snapshots of one reactor are from the same
+    /// moment. It takes each reactor time in proportion to its connections.
     ///
     /// # Errors
     /// [`CallError`], if one of the reactors does not answer in time.
@@ -213,8 +213,8 @@ impl Handle {
         Ok(self.call_all(list, timeout)?.concat())
     }
 
-    /// What all reactors have counted, each as of the end of its last turn. It costs the reactors nothing, and does not
-    /// wait for them.
+    /// The sum of what all reactors have counted, each until the end of its last turn. It does not wait for the
+    /// reactors, and costs them nothing.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.group.stats()
@@ -228,8 +228,8 @@ impl Handle {
     /// proportion to their number.
     ///
     /// # Errors
-    /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more. Then nothing
-    /// changes.
+    /// [`Error::Config`] if settings contradict each other, [`Error::Stopped`] if no reactor runs any more. Then
+    /// nothing changes.
     ///
     /// # Examples
     /// ```
@@ -266,8 +266,8 @@ impl Handle {
     /// Accepts connections again. If a listener has been closed by [`suspend`](Self::suspend) or has died, it is
     /// replaced by a new socket on the same address.
     ///
-    /// The answer is [`Error::Listen`] for the first address that the system refuses, most often because another process
-    /// listens there now. The other listeners are open again. Another call tries the missing ones again. It is
+    /// The answer is [`Error::Listen`] for the first address that the system refuses, most often because another
+    /// process listens there now. The other listeners are open again. Another call tries the missing ones again. It is
     /// [`Error::Stopped`] if the server has stopped or drains.
     pub fn resume(&self) -> Call<Result<(), Error>> {
         self.ask_reactor(LISTENING, |reactor| reactor.resume())
@@ -342,15 +342,15 @@ impl Handle {
     ///    queued, while input is unread or a message is incomplete, while it is [paused](crate::Conn::pause), and while
     ///    one side has finished and waits for the other.
     /// 4. After `timeout`, all other connections are closed. A connection with work left ends with
-    ///    [`CloseReason::DrainTimeout`](crate::CloseReason::DrainTimeout). Bytes that the kernel does not take at once are lost, and the peer sees a RST.
-    ///    If no bytes are lost, a FIN is sent. For another [`drain_quiet`](Config::drain_quiet) the connection
-    ///    is read from but not answered, so that no RST overtakes the last answer. A peer that sends a request in this
-    ///    time was cut off too.
+    ///    [`CloseReason::DrainTimeout`](crate::CloseReason::DrainTimeout). Bytes that the kernel does not take at once are
+    ///    lost, and the peer sees a RST. If no bytes are lost, a FIN is sent. For another
+    ///    [`drain_quiet`](Config::drain_quiet) the connection is read from but not answered, so that no RST overtakes the
+    ///    last answer. A peer that sends a request in this time was cut off too.
     ///
     /// Until the timeout, [outward connections](Context::connect) can be opened. They are waited for like others.
     ///
-    /// [`Server::run`](crate::Server::run) returns when no connection is left. Its [`Report`](crate::Report) counts a connection as cut if its peer
-    /// lost something: an answer, or a request that was not answered.
+    /// [`Server::run`](crate::Server::run) returns when no connection is left. Its [`Report`](crate::Report) counts a
+    /// connection as cut if its peer lost something: an answer, or a request that was not answered.
     ///
     /// This cannot be refused. A further call sets a new timeout, which begins then.
     pub fn drain(&self, timeout: Duration) {

@@ -61,8 +61,8 @@ impl<'a> Input<'a> {
     /// Takes the next line and returns it without its ending, which is LF or CRLF. Takes nothing if no line ending
     /// has come yet. A carriage return elsewhere is part of the line.
     ///
-    /// A line has at most [`max_frame`](Self::max_frame) bytes, its ending included. The cost of a line is linear in its
-    /// bytes, into however many pieces the network splits it.
+    /// A line has at most [`max_frame`](Self::max_frame) bytes, its ending included. The cost of a line is linear in
+    /// its bytes, into however many pieces the network splits it.
     ///
     /// When the peer has finished, a last line without an ending is still in the input of
     /// [`on_eof`](crate::Handler::on_eof). [`take`](Self::take) returns it.

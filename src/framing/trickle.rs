@@ -1,4 +1,5 @@
-//! Frames that come in pieces, through what keeps the input of a connection, against the [`reference`](super::reference).
+//! Frames that come in pieces, through what keeps the input of a connection, against the
+//! [`reference`](super::reference).
 
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -10,8 +10,8 @@ use crate::config::Config;
 ///
 /// An address alone converts to it, so that `listen("127.0.0.1:7000")` has the default options.
 ///
-/// The options are set once on the listening socket. On Linux accepted sockets inherit them, so they cost no system call
-/// for a connection.
+/// The options are set once on the listening socket. On Linux accepted sockets inherit them, so they cost no system
+/// call for a connection.
 ///
 /// # Examples
 /// ```
@@ -89,20 +89,21 @@ impl ListenOptions {
         Self { on: ListenOn::Addrs(addrs), config: ListenerConfig::default() }
     }
 
-    /// A socket that listens already. It may come from a service manager such as systemd
-    /// ([socket activation](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html)), from another process,
-    /// or from this program, if it has bound the socket before it gave up its privileges.
+    /// A socket that listens already. It may come from a service manager such as systemd ([socket
+    /// activation](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html)), from another process, or from
+    /// this program, if it has bound the socket before it gave up its privileges.
     ///
     /// The [tag](Self::tag), the [overrides](Self::overrides), [`no_delay`](Self::no_delay) and
-    /// [`keep_alive`](Self::keep_alive) are applied. The other options were decided when the socket was made, but two of
-    /// them are still used:
+    /// [`keep_alive`](Self::keep_alive) are applied. The other options were decided when the socket was made, but two
+    /// of them are still used:
     /// - [`backlog`](Self::backlog): a [drain](crate::Handle::drain) accepts at most this many waiting connections. Set
     ///   it if the backlog of the socket is above its default.
-    /// - [`reuse_port`](Self::reuse_port): if the socket dies, [`resume`](crate::Handle::resume) makes a new one. Set it
-    ///   if the socket has this option.
+    /// - [`reuse_port`](Self::reuse_port): if the socket dies, [`resume`](crate::Handle::resume) makes a new one. Set
+    ///   `reuse_port` if the socket has it.
     ///
-    /// If another process also holds the socket, it continues to listen after this server has closed it: new connections
-    /// wait in its backlog for the next process that accepts. So a service that systemd restarts loses no connection.
+    /// If another process also holds the socket, it continues to listen after this server has closed it: new
+    /// connections wait in its backlog for the next process that accepts. So a service that systemd restarts loses no
+    /// connection.
     ///
     /// # Examples
     /// ```

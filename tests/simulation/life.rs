@@ -619,7 +619,7 @@ fn row_36_at_the_deadline_the_system_is_offered_what_it_has_room_for_without_tel
     peer.read(Reading::Slowly { bytes: 250, every: 10 * SECOND });
     assert!(world.run_for(11 * SECOND).is_continue());
     assert_eq!((peer.received().len(), world.stats().traffic.bytes_out), (250, 1_800));
-    world.reactor().drain(SECOND);
+    world.handle().drain(SECOND);
     while world.turn(SECOND).is_continue() {}
     assert_eq!(figures(world.report()), (1, 0, 0));
     peer.read(Reading::AtOnce);
@@ -632,7 +632,7 @@ fn row_36_who_has_reset_before_the_deadline_was_not_cut_off_however_late_events_
     let (mut world, peers) = full_world(10);
     // The process sleeps past the deadline. Its first turn afterwards hears of one reset.
     world.set_faults(Faults { buffer: 900, batch: 1, ..Faults::none() });
-    world.reactor().drain(SECOND);
+    world.handle().drain(SECOND);
     assert!(world.run_for(SECOND / 2).is_continue());
     peers.iter().for_each(Peer::reset);
     world.clock().pass(SECOND);

@@ -172,8 +172,8 @@ impl<H: Handler> World<H> {
         kernel.set_faults(calmed);
     }
 
-    /// The reactor listens on an address, as with [`Reactor::listen`]. Any address is valid. Of the options of the socket
-    /// only the backlog has an effect.
+    /// The reactor listens on an address, as with [`Reactor::listen`]. Any address is valid. Of the options of the
+    /// socket only the backlog has an effect.
     ///
     /// # Errors
     /// As [`Reactor::listen`].
