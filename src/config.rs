@@ -290,9 +290,9 @@ impl Config {
     /// than the pauses of people, and short enough that connections of vanished peers do not add up.
     ///
     /// Only received bytes restart the deadline, because sending does not show that the peer is there. If clients of a
-    /// protocol only listen, call [`Conn::restart_idle_timeout`](crate::Conn::restart_idle_timeout) or set `None`. The deadline does not
-    /// run while the reactor does not read from the connection, for instance while it is paused, or while bytes that
-    /// have arrived wait to be read.
+    /// protocol only listen, call [`Conn::restart_idle_timeout`](crate::Conn::restart_idle_timeout) or set `None`. The
+    /// deadline does not run while the reactor does not read from the connection, for instance while it is paused, or
+    /// while bytes that have arrived wait to be read.
     #[must_use]
     pub const fn idle_timeout(mut self, time: Option<Duration>) -> Self {
         self.idle_timeout = Setting::to(time);
