@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             other => other?,
         }
         if next_report <= Instant::now() {
-            println!("{} connections are open", reactor.stats().open);
+            println!("{} connections are open", reactor.context().stats().open);
             next_report += MINUTE;
         }
     }

@@ -3,7 +3,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -104,13 +104,6 @@ impl<'a> Conn<'a> {
         self.view.table.listener_of(self.entry()).map_or(0, |listener| listener.tag)
     }
 
-    /// Whether the connection is open and not about to close. If not, [`on_close`](crate::Handler::on_close) is the
-    /// only callback that may follow.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.entry().phase.is_before_the_end()
-    }
-
     /// Whether the connection can be sent to. False once it is closed or closing, before an outward connection is
     /// open, and after [`shutdown_write`](Self::shutdown_write).
     #[must_use]
@@ -167,11 +160,11 @@ impl<'a> Conn<'a> {
     /// [`Bytes`] is that of the crate `bytes`. `Vec<u8>`, `String`, `&'static str` and `&'static [u8]` convert to it
     /// without a copy; [`Bytes::copy_from_slice`] copies a borrowed slice. Clones share one allocation.
     ///
-    /// [`queued`](Self::queued) and [`queue_limit`](crate::Config::queue_limit) count all bytes of the body for each
-    /// connection. The [`queue_budget`](crate::Config::queue_budget) counts the body once for each reactor, until no
-    /// connection waits for it any more, and 96 bytes for each waiting connection. Two bodies are the same if their
-    /// address and length are the same. A slice of a body counts with the length of the slice, although it keeps the
-    /// whole allocation.
+    /// [`ConnInfo::queued`](ConnInfo::queued) and [`queue_limit`](crate::Config::queue_limit) count all bytes of the
+    /// body for each connection. The [`queue_budget`](crate::Config::queue_budget) counts the body once for each
+    /// reactor, until no connection waits for it any more, and 96 bytes for each waiting connection. Two bodies are the
+    /// same if their address and length are the same. A slice of a body counts with the length of the slice, although
+    /// it keeps the whole allocation.
     ///
     /// A body of less than 1 KiB is copied.
     ///
@@ -241,12 +234,6 @@ impl<'a> Conn<'a> {
             };
             is_begun |= !bytes.is_empty();
         })
-    }
-
-    /// How many bytes are queued.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.view.table.queued(self.id, self.view.current)
     }
 
     /// Whether so many bytes are queued that the handler should send no more until
@@ -377,12 +364,6 @@ impl<'a> Conn<'a> {
         self.view.info(self.id, self.entry())
     }
 
-    /// The time of this turn. It costs no system call, and is virtual on a simulated network.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        self.view.table.now()
-    }
-
     /// Sets a timer: [`on_timer`](crate::Handler::on_timer) is called for this connection after the given time, with
     /// this key. A connection may have any number of timers. Setting a timer whose key is set already moves it.
     ///
@@ -404,7 +385,7 @@ impl<'a> Conn<'a> {
     /// }
     /// ```
     pub fn set_timer(&mut self, after: Duration, key: TimerKey) {
-        if self.is_open() {
+        if self.entry().phase.is_before_the_end() {
             self.view.table.set_timer(Owner::Conn(self.id.slot), after, key);
         }
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::addr::Addr;
 use crate::id::ConnId;
-use crate::stats::Counters;
 
 /// A snapshot of a connection: [`Conn::info`](crate::Conn::info) and
 /// [`Handle::connections`](crate::Handle::connections) make one.
@@ -38,10 +37,19 @@ pub struct ConnInfo {
     pub age: Duration,
     /// How long ago the peer last sent something. If the connection is closing: for how long it has been.
     pub idle: Duration,
-    /// Bytes and system calls, in and out.
-    pub traffic: Counters,
+    /// Bytes that were received from the peer.
+    pub bytes_in: u64,
+    /// Bytes that the kernel has taken for the peer.
+    pub bytes_out: u64,
+    /// System calls that have returned bytes.
+    pub reads: u64,
+    /// System calls that have sent bytes.
+    pub writes: u64,
     /// Bytes that wait to be sent.
     pub queued: usize,
+    /// Whether the connection is open and not about to close. If not, [`on_close`](crate::Handler::on_close) is the only
+    /// callback that may follow.
+    pub is_open: bool,
 }
 
 /// Which side has opened a connection.

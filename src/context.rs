@@ -57,12 +57,6 @@ impl Conn<'_> {
 }
 
 impl Context<'_> {
-    /// The number of this reactor among those of its [`Server`](crate::Server), from 0.
-    #[must_use]
-    pub fn index(&self) -> usize {
-        self.view.table.reactor()
-    }
-
     /// Returns a connection of this reactor, with the same methods as in its own callbacks. Returns `None` if the
     /// connection has ended, or if the id belongs to another reactor.
     ///
@@ -120,7 +114,7 @@ impl Context<'_> {
     }
 
     /// The ids of the connections that [`for_each`](Self::for_each) visits.
-    pub fn ids(&self) -> impl Iterator<Item = ConnId> {
+    fn ids(&self) -> impl Iterator<Item = ConnId> {
         let View { table, current, .. } = &self.view;
         table.ids().filter(|id| Some(*id) != *current && table.sends(*id))
     }
@@ -262,7 +256,7 @@ impl Context<'_> {
         table.config().in_force(table.door().most_connections())
     }
 
-    /// The time of this turn, as [`Conn::now`].
+    /// The time of this turn. It costs no system call, and is virtual on a simulated network.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.view.table.now()

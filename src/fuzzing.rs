@@ -1,5 +1,7 @@
 //! Entry points of the fuzzer to private parts. Each compares a script of bytes with a model.
 
+use std::ops::Range;
+
 use crate::core::kept::Kept;
 use crate::core::outbox::Outbox;
 use crate::core::shared_bodies::SharedBodies;
@@ -47,6 +49,8 @@ pub fn outbox(script: &[u8]) {
 pub fn input(script: &[u8]) {
     const DELIMITERS: [&[u8]; 3] = [b"\0", b"\x01\0", b"\0\0\x01"];
     const MAX: usize = 5_000;
+    /// The actions that take a frame: one for each framing.
+    const FRAMES: Range<usize> = 7..7 + Kind::ALL.len();
     /// Line endings, valid lengths and lengths that are too large.
     const BYTES: [u8; 8] = [0, 1, b'\n', b'\r', 0x82, 0xff, 3, 0x7f];
     let mut kept = Kept::default();
@@ -61,7 +65,7 @@ pub fn input(script: &[u8]) {
         let search = kept.take_search();
         let mut input = Input::resume(kept.bytes(), search, MAX);
         assert_eq!(input.peek(), model);
-        match usize::from(what) % 18 {
+        match usize::from(what) % (FRAMES.end + 2) {
             0 => drop(input.take()),
             1 => drop(input.take_exact(size / 2)),
             2 => {}
@@ -71,10 +75,12 @@ pub fn input(script: &[u8]) {
                 assert_eq!(input.take_until(delimiter), at.map(|at| &model[..at]));
             }
             6 => assert_eq!(input.take_at_most(size), &model[..size.min(model.len())]),
-            at @ 7..16 => take_frame(Kind::ALL[at - 7], MAX, &mut input),
+            at if FRAMES.contains(&at) => {
+                take_frame(Kind::ALL[at - FRAMES.start], MAX, &mut input);
+            }
             at => {
                 let max = 1 + size * 2;
-                let kind = if at == 16 { Kind::Line } else { Kind::Varint };
+                let kind = if at == FRAMES.end { Kind::Line } else { Kind::Varint };
                 take_frame(kind, max, &mut input);
             }
         }

@@ -184,21 +184,6 @@ impl Handle {
         })
     }
 
-    /// Closes a connection in order, as [`Conn::close`](crate::Conn::close) does, after all that this handle has sent
-    /// to it before. If the connection has ended, nothing happens.
-    ///
-    /// # Errors
-    /// [`Refused`] if the mailbox is full, the reactor has stopped, or the id is of another server.
-    pub fn close(&self, id: ConnId) -> Result<(), Refused<ConnId>> {
-        self.push(id.reactor(self), id, 0, |id| {
-            Box::new(WithContext(move |reactor: &mut Context<'_>| {
-                if let Some(mut conn) = reactor.get(id) {
-                    conn.close();
-                }
-            }))
-        })
-    }
-
     /// Returns a snapshot of each connection, in no particular order. The snapshots of one reactor are from the same
     /// moment. It takes each reactor time in proportion to its connections.
     ///

@@ -102,7 +102,7 @@ pub use serve::{serve, serve_with};
 pub use server::Server;
 #[cfg(all(unix, feature = "signals"))]
 pub use signals::drain_on_signals;
-pub use stats::{Counters, Exhausted, Expired, Stats};
+pub use stats::{Exhausted, Expired, Stats};
 pub use suspension::Suspension;
 pub use timer_key::TimerKey;
 

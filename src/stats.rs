@@ -1,39 +1,4 @@
-//! Counters of a connection and of a reactor.
-
-/// The traffic of one connection, or of all connections of a reactor.
-///
-/// # Examples
-/// ```
-/// # use readyloop::Conn;
-/// fn describe(conn: &Conn) -> String {
-///     let traffic = conn.info().traffic;
-///     format!("{} bytes in {} reads", traffic.bytes_in, traffic.reads)
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Bytes that were received from the peer.
-    pub bytes_in: u64,
-    /// Bytes that the kernel has taken for the peer.
-    pub bytes_out: u64,
-    /// System calls that have returned bytes.
-    pub reads: u64,
-    /// System calls that have sent bytes.
-    pub writes: u64,
-}
-
-impl Counters {
-    pub(crate) fn read(&mut self, bytes: usize) {
-        self.bytes_in += bytes as u64;
-        self.reads += 1;
-    }
-
-    pub(crate) fn written(&mut self, bytes: usize) {
-        self.bytes_out += bytes as u64;
-        self.writes += 1;
-    }
-}
+//! Counters of a reactor.
 
 /// What a reactor has counted since it was made. Only [`open`](Self::open) and [`waiting_bytes`](Self::waiting_bytes)
 /// can decrease.
@@ -51,8 +16,8 @@ impl Counters {
 /// let mut reactor = Reactor::new(Config::new(), Echo)?;
 /// reactor.listen("127.0.0.1:0")?;
 /// let _ = reactor.turn(Some(Duration::ZERO))?;
-/// assert_eq!(reactor.stats().turns, 1);
-/// assert_eq!(reactor.stats().open, 0);
+/// assert_eq!(reactor.context().stats().turns, 1);
+/// assert_eq!(reactor.context().stats().open, 0);
 /// # Ok(())
 /// # }
 /// ```
@@ -98,8 +63,14 @@ pub struct Stats {
     pub listeners_lost: u64,
     /// Callbacks that have panicked.
     pub panics: u64,
-    /// The traffic of all connections, closed ones included.
-    pub traffic: Counters,
+    /// Bytes that were received, over all connections, closed ones included.
+    pub bytes_in: u64,
+    /// Bytes that the kernel has taken for the peers.
+    pub bytes_out: u64,
+    /// System calls that have returned bytes.
+    pub reads: u64,
+    /// System calls that have sent bytes.
+    pub writes: u64,
     /// Bytes that wait now: output that the kernel has not taken, and unread input. A body that several connections
     /// [share](crate::Conn::send_bytes) counts once for each reactor.
     pub waiting_bytes: u64,
@@ -217,10 +188,10 @@ macro_rules! figures {
             $($borrowed)* $stats.timers_fired,
             $($borrowed)* $stats.messages,
             $($borrowed)* $stats.slow_turns,
-            $($borrowed)* $stats.traffic.bytes_in,
-            $($borrowed)* $stats.traffic.bytes_out,
-            $($borrowed)* $stats.traffic.reads,
-            $($borrowed)* $stats.traffic.writes,
+            $($borrowed)* $stats.bytes_in,
+            $($borrowed)* $stats.bytes_out,
+            $($borrowed)* $stats.reads,
+            $($borrowed)* $stats.writes,
             $($borrowed)* $stats.turns,
         ]
     };
@@ -237,7 +208,7 @@ impl Stats {
 
     /// The busy part of the [`numbers`](Self::numbers), and the index where it begins.
     pub(crate) fn busy_numbers(&self) -> (usize, [u64; BUSY]) {
-        let Counters { bytes_in, bytes_out, reads, writes } = self.traffic;
+        let Self { bytes_in, bytes_out, reads, writes, .. } = *self;
         (FIGURES - BUSY, [bytes_in, bytes_out, reads, writes, self.turns])
     }
 
@@ -277,11 +248,13 @@ impl Tally {
     }
 
     pub(crate) fn read(&mut self, bytes: usize) {
-        self.stats.traffic.read(bytes);
+        self.stats.bytes_in += bytes as u64;
+        self.stats.reads += 1;
     }
 
     pub(crate) fn written(&mut self, bytes: usize) {
-        self.stats.traffic.written(bytes);
+        self.stats.bytes_out += bytes as u64;
+        self.stats.writes += 1;
     }
 
     pub(crate) fn turned(&mut self) {

@@ -42,8 +42,12 @@ impl View<'_> {
             listener_tag: listener.map_or(0, |listener| listener.tag),
             age: self.table.since(entry.opened()),
             idle: self.table.since(entry.since()),
-            traffic: entry.counters(),
+            bytes_in: entry.bytes_in(),
+            bytes_out: entry.bytes_out(),
+            reads: entry.reads(),
+            writes: entry.writes(),
             queued: self.table.queued(id, self.current),
+            is_open: entry.phase.is_before_the_end(),
         }
     }
 

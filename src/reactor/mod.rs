@@ -37,6 +37,7 @@ use crate::handler::Handler;
 use crate::id::{ConnId, draw_numbers};
 use crate::net::{Event, Net, Os, Token};
 use crate::report::Report;
+#[cfg(feature = "sim")]
 use crate::stats::Stats;
 use crate::sync::Ordering;
 use crate::table::{self, Table};
@@ -399,8 +400,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// What this reactor has counted so far.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
+    #[cfg(feature = "sim")]
+    pub(crate) fn stats(&self) -> Stats {
         *self.table.stats.get()
     }
 

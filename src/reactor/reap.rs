@@ -73,12 +73,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Some(entry) = self.table.get(id)
             && log::log_enabled!(log::Level::Debug)
         {
-            let counters = entry.counters();
             log::debug!(
                 "{id} {} closed: {reason}; {} bytes in, {} bytes out, open for {:.3} s",
                 entry.peer(),
-                counters.bytes_in,
-                counters.bytes_out,
+                entry.bytes_in(),
+                entry.bytes_out(),
                 self.table.since(entry.opened()).as_secs_f64(),
             );
         }

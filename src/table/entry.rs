@@ -16,7 +16,6 @@ use crate::core::phase::{Phase, Reads};
 use crate::core::shared_bodies::SharedBodies;
 use crate::core::u48::U48;
 use crate::net::Event;
-use crate::stats::Counters;
 
 /// In the place of a listener's number: it was opened outward.
 const OUTBOUND: u16 = u16::MAX;
@@ -185,13 +184,20 @@ impl Entry {
         }
     }
 
-    pub(crate) fn counters(&self) -> Counters {
-        Counters {
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-            reads: self.reads.get(),
-            writes: self.writes.get(),
-        }
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.get()
+    }
+
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.get()
     }
 
     pub(crate) fn count_read(&mut self, bytes: usize) {

@@ -259,6 +259,8 @@ pub(crate) struct Actor {
     pub(crate) version: u32,
     /// How many reactors there are.
     pub(crate) reactors: usize,
+    /// The number of its reactor.
+    pub(crate) index: usize,
 }
 
 /// Panics when it is dropped, if it was told to.
@@ -314,8 +316,8 @@ impl Actor {
     /// What a posted closure does to a connection.
     pub(crate) fn posted(&self, reactor: &mut Context<'_>, id: ConnId) {
         self.ledger.borrow_mut().posts_run += 1;
-        let Some(mut conn) = reactor.get(id).filter(Conn::is_open) else { return };
-        self.enter(&conn, "a posted closure");
+        let Some(mut conn) = reactor.get(id).filter(|conn| conn.info().is_open) else { return };
+        self.enter(&mut conn, "a posted closure");
         let state = conn.state().expect("no callback has it");
         self.check_state(&mut self.ledger.borrow_mut(), id, state);
         let reaction = self.next();
@@ -332,7 +334,7 @@ impl Actor {
     }
 
     /// Checks what holds in every callback.
-    fn enter(&self, conn: &Conn<'_>, what: &str) {
+    fn enter(&self, conn: &mut Conn<'_>, what: &str) {
         let id = conn.id();
         let mut ledger = self.ledger.borrow_mut();
         let is_ending = ledger.draining.is_some() || ledger.stopping;
@@ -346,10 +348,10 @@ impl Actor {
         ledger.expect(alive, id, &format!("{what} outside of its life"));
         ledger.expect(right, id, "the peer's address or the tag has changed");
         let life = ledger.lives.get_mut(&id).expect("it was opened");
-        let bytes_in = conn.info().traffic.bytes_in;
+        let bytes_in = conn.info().bytes_in;
         // What comes after the end is thrown away, and counts as nothing.
         if what == "on_eof" || (what != "on_close" && bytes_in > life.bytes_in) {
-            (life.bytes_in, life.heard_at) = (bytes_in, Some(conn.now()));
+            (life.bytes_in, life.heard_at) = (bytes_in, Some(conn.reactor().now()));
         }
     }
 
@@ -375,20 +377,21 @@ impl Actor {
 
     fn leave_data(&self, conn: &mut Conn<'_>) {
         let asks = self.ledger.borrow().calls.is_multiple_of(2);
-        let above =
-            asks && conn.is_above_high_water() && conn.queued() > self.limits_of(conn).high_water;
+        let above = asks
+            && conn.is_above_high_water()
+            && conn.info().queued > self.limits_of(conn).high_water;
         self.note(conn.id(), |life| life.owed_a_drain |= above && !life.has_finished);
     }
 
     /// Sends, and writes down what was taken.
     fn say(&self, conn: &mut Conn<'_>, bytes: &[u8], politely: bool) {
         let id = conn.id();
-        let before = conn.queued();
+        let before = conn.info().queued;
         let taken = if politely {
             conn.try_send(bytes).is_ok()
         } else {
             conn.send(bytes);
-            conn.queued() == before + bytes.len()
+            conn.info().queued == before + bytes.len()
         };
         let fits = before == 0 || before + bytes.len() <= self.limits_of(conn).queue_limit;
         let mut ledger = self.ledger.borrow_mut();
@@ -469,7 +472,7 @@ impl Actor {
         let count = SMALLEST_SHARED + count;
         let bytes: Vec<u8> = (0..count).map(|at| pattern(addr_of(conn), at * 7)).collect();
         let body = self.ledger.borrow().bodies.make(bytes.clone());
-        let others: Vec<_> = conn.reactor().ids().collect();
+        let others = ids_of_others(conn);
         self.ledger.borrow_mut().says(count);
         self.share_with(conn, &body, &bytes);
         for other in others {
@@ -481,9 +484,9 @@ impl Actor {
     }
 
     fn share_with(&self, conn: &mut Conn<'_>, body: &Bytes, bytes: &[u8]) {
-        let before = conn.queued();
+        let before = conn.info().queued;
         conn.send_bytes(body.clone());
-        let is_taken = conn.queued() == before + bytes.len();
+        let is_taken = conn.info().queued == before + bytes.len();
         self.ledger.borrow_mut().says(REFERENCE);
         self.note(conn.id(), |life| {
             if is_taken {
@@ -561,7 +564,7 @@ impl Actor {
                 if let Some((addrs, timeout)) = plan {
                     let options = dials::options(timeout, seed);
                     let other = conn.reactor().connect(&addrs, &options);
-                    let dial = Dial::new(addrs, timeout, conn.now());
+                    let dial = Dial::new(addrs, timeout, conn.reactor().now());
                     self.ledger.borrow_mut().begin(other, dial);
                 }
             }
@@ -587,40 +590,42 @@ impl Actor {
                 }
             }
             Reaction::Broadcast(count) => {
-                let ids: Vec<_> = conn.reactor().ids().collect();
+                let ids = ids_of_others(conn);
                 for other in ids {
                     self.send_to(conn, other, count);
                 }
             }
             Reaction::Share(count) => self.share(conn, count),
             Reaction::Pause => {
-                let now = conn.now();
+                let now = conn.reactor().now();
                 self.note(id, |life| life.pause(now));
                 conn.pause();
             }
             Reaction::Resume => {
-                let now = conn.now();
+                let now = conn.reactor().now();
                 self.note(id, |life| life.resume(None, now));
                 conn.resume();
             }
             Reaction::ResumeFor(calls) => {
-                let now = conn.now();
+                let now = conn.reactor().now();
                 self.note(id, |life| life.resume(Some(calls), now));
                 conn.resume_for(calls);
             }
             Reaction::PauseOther { other } => {
-                let now = conn.now();
+                let now = conn.reactor().now();
                 if let Some(other) = self.choose(other)
-                    && let Some(mut conn) = conn.reactor().get(other).filter(Conn::is_open)
+                    && let Some(mut conn) =
+                        conn.reactor().get(other).filter(|conn| conn.info().is_open)
                 {
                     conn.pause();
                     self.note(other, |life| life.pause(now));
                 }
             }
             Reaction::ResumeOther { other, calls } => {
-                let now = conn.now();
+                let now = conn.reactor().now();
                 if let Some(other) = self.choose(other)
-                    && let Some(mut conn) = conn.reactor().get(other).filter(Conn::is_open)
+                    && let Some(mut conn) =
+                        conn.reactor().get(other).filter(|conn| conn.info().is_open)
                 {
                     match calls {
                         Some(calls) => conn.resume_for(calls),
@@ -631,7 +636,7 @@ impl Actor {
             }
             Reaction::SetTimer { key, millis } => {
                 let after = Duration::from_millis(millis);
-                self.note(id, |life| life.set_timer(key, conn.now() + after));
+                self.note(id, |life| life.set_timer(key, conn.reactor().now() + after));
                 conn.set_timer(after, TimerKey(key));
             }
             Reaction::CancelTimer { key } => {
@@ -644,16 +649,17 @@ impl Actor {
             Reaction::SetTimerOf { other, key, millis } => {
                 let after = Duration::from_millis(millis);
                 if let Some(other) = self.choose(other)
-                    && let Some(mut conn) = conn.reactor().get(other).filter(Conn::is_open)
+                    && let Some(mut conn) =
+                        conn.reactor().get(other).filter(|conn| conn.info().is_open)
                 {
                     conn.set_timer(after, TimerKey(key));
-                    self.note(other, |life| life.set_timer(key, conn.now() + after));
+                    self.note(other, |life| life.set_timer(key, conn.reactor().now() + after));
                 }
             }
             Reaction::SetTick { key, millis } => {
                 let after = Duration::from_millis(millis);
-                let due = conn.now() + after;
-                self.ledger.borrow_mut().ticks.insert((conn.reactor().index(), key), due);
+                let due = conn.reactor().now() + after;
+                self.ledger.borrow_mut().ticks.insert((self.index, key), due);
                 conn.reactor().set_timer(after, TimerKey(key));
             }
             Reaction::Stop => {
@@ -689,6 +695,12 @@ impl Actor {
     }
 }
 
+fn ids_of_others(conn: &mut Conn<'_>) -> Vec<ConnId> {
+    let mut ids = Vec::new();
+    conn.reactor().for_each(|other| ids.push(other.id()));
+    ids
+}
+
 impl Handler for Actor {
     type State = State;
 
@@ -718,8 +730,8 @@ impl Handler for Actor {
                 outbound,
                 tag,
                 refused: true,
-                opened_at: Some(conn.now()),
-                heard_at: Some(conn.now()),
+                opened_at: Some(conn.reactor().now()),
+                heard_at: Some(conn.reactor().now()),
                 ..Life::default()
             };
             ledger.lives.insert(id, life);
@@ -744,7 +756,7 @@ impl Handler for Actor {
         {
             let mut ledger = self.ledger.borrow_mut();
             let peer = &ledger.peers[&addr_of(conn)];
-            let paused = conn.queued() > self.limits_of(conn).high_water && !peer.broke;
+            let paused = conn.info().queued > self.limits_of(conn).high_water && !peer.broke;
             let paused = paused && !ledger.lives[&id].reads_above;
             let finished = ledger.lives[&id].finished;
             let left = ledger.lives[&id].shown - ledger.lives[&id].taken;
@@ -761,11 +773,11 @@ impl Handler for Actor {
                 "too much input",
             );
         }
-        self.note(id, |life| life.spend_call(conn.now()));
+        self.note(id, |life| life.spend_call(conn.reactor().now()));
         let reaction = self.next();
         self.take(conn, reaction, input);
         let result = self.react(conn, reaction);
-        let paused = !input.is_empty() && conn.queued() > self.limits_of(conn).high_water;
+        let paused = !input.is_empty() && conn.info().queued > self.limits_of(conn).high_water;
         self.note(id, |life| life.owed_a_call |= paused);
         self.leave_data(conn);
         result
@@ -807,10 +819,10 @@ impl Handler for Actor {
     fn on_low_water(&mut self, conn: &mut Conn<'_>, _state: &mut State) -> Result<(), BoxError> {
         self.enter(conn, "on_low_water");
         self.check_memory(conn, "on_low_water");
-        let now = conn.now();
+        let now = conn.reactor().now();
         // It was not read from until now, so that its silence counts from now on.
         self.note(conn.id(), |life| life.heard_at = Some(now));
-        let roomy = conn.queued() <= self.limits_of(conn).high_water;
+        let roomy = conn.info().queued <= self.limits_of(conn).high_water;
         self.ledger.borrow_mut().expect(roomy, conn.id(), "on_low_water above high water");
         self.note(conn.id(), |life| life.owed_a_drain = false);
         let reaction = self.next();
@@ -833,7 +845,7 @@ impl Handler for Actor {
             let life = ledger.lives.get_mut(&id).expect("it was opened");
             let due = life.timers.remove(&key.0);
             ledger.expect(due.is_some(), id, "a timer that was not set");
-            let is_due = due.is_none_or(|due| due <= conn.now());
+            let is_due = due.is_none_or(|due| due <= conn.reactor().now());
             ledger.expect(is_due, id, "a timer that is early");
             self.check_state(&mut ledger, id, state);
         }
@@ -848,7 +860,7 @@ impl Handler for Actor {
 
     fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
         let mut ledger = self.ledger.borrow_mut();
-        let due = ledger.ticks.remove(&(reactor.index(), key.0));
+        let due = ledger.ticks.remove(&(self.index, key.0));
         if due.is_none_or(|due| due > reactor.now()) {
             ledger.violations.push(format!("a timer of the reactor that was to come at {due:?}"));
         }
@@ -914,14 +926,14 @@ impl Handler for Actor {
 
     fn on_close(&mut self, conn: &mut Conn<'_>, state: State, reason: &CloseReason) {
         self.enter(conn, "on_close");
-        let id = conn.id();
+        let (id, now) = (conn.id(), conn.reactor().now());
         {
             let mut ledger = self.ledger.borrow_mut();
             let life = &ledger.lives[&id];
             let peer = &ledger.peers[&addr_of(conn)];
-            let unsent = life.sent.len() as u64 > conn.info().traffic.bytes_out;
+            let unsent = life.sent.len() as u64 > conn.info().bytes_out;
             let after = |from: Option<Instant>, limit: &Duration| {
-                conn.now() - from.expect("it was opened") >= *limit
+                now - from.expect("it was opened") >= *limit
             };
             let right = match reason {
                 CloseReason::PeerFinished => life.finished,
@@ -935,7 +947,7 @@ impl Handler for Actor {
                 }
                 CloseReason::OutboxOverflow { .. } => life.asked_too_much,
                 CloseReason::Shed { budget } => {
-                    let now = conn.now() - ledger.start.expect("the world has begun");
+                    let now = now - ledger.start.expect("the world has begun");
                     let least = |was: &Limits| was.stall().min(Duration::from_secs(2));
                     let stalls = |was: &Limits| now - peer.read_at >= least(was);
                     // A fault can make the kernel refuse a write though its peer reads.

@@ -21,8 +21,8 @@ struct Stepper {
 }
 
 impl Stepper {
-    fn step(&self, conn: &Conn<'_>) {
-        self.shown.borrow_mut().push(conn.now());
+    fn step(&self, conn: &mut Conn<'_>) {
+        self.shown.borrow_mut().push(conn.reactor().now());
         if let Some(clock) = &self.clock {
             clock.pass(self.takes);
             clock.step_back(self.by);

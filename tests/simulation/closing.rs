@@ -216,9 +216,7 @@ fn the_states_of_other_connections_are_reached_from_a_callback_and_from_posted_c
     assert!(world.run_until_still().is_continue());
     let sum: u32 = peers.iter().map(|peer| u32::from(peer.addr().port())).sum();
     let double = |reactor: &mut Context<'_>| {
-        for id in reactor.ids().collect::<Vec<_>>() {
-            *reactor.get(id).unwrap().state::<u32>().unwrap() *= 2;
-        }
+        reactor.for_each(|conn| *conn.state::<u32>().unwrap() *= 2);
         reactor.with_handler(|_: &mut Gossip, reactor| {
             reactor.for_each(|conn| *conn.state::<u32>().unwrap() /= 2);
         });

@@ -207,7 +207,7 @@ fn row_45_messages_of_other_threads_wait_for_memory_and_are_not_lost() {
     let client = world.dial(addr);
     client.read(Reading::Never);
     assert!(world.run_until_still().is_continue());
-    let id = world.reactor().context().ids().next().unwrap();
+    let id = world.connections()[0].id;
     let handle = world.handle();
     let mut sent = 0;
     for _ in 0..10 {
@@ -891,7 +891,7 @@ fn row_45_a_peer_that_waits_to_be_read_is_not_starved_by_long_pipelines() {
     let floods = [world.dial(addr), world.dial(addr)];
     let polite = world.dial(addr);
     assert!(world.run_until_still().is_continue());
-    let id = world.reactor().context().ids().next().unwrap();
+    let id = world.connections()[0].id;
     let lines = b"f\n".repeat(40_000);
     floods.iter().for_each(|flood| assert!(flood.send(&lines)));
     // Each has a part of its lines in the server, and is owed calls.
@@ -1002,7 +1002,7 @@ fn row_45_a_timer_that_waits_for_memory_may_be_moved() {
         let hog = world.dial(addr);
         hog.read(Reading::Never);
         assert!(world.run_for(SECOND / 20).is_continue());
-        let id = world.reactor().context().ids().next().unwrap();
+        let id = world.connections()[0].id;
         world.reactor().context().get(id).unwrap().send(&vec![b'h'; 100_000]);
         assert!(world.run_for(SECOND / 5).is_continue());
         assert_eq!(*count.borrow(), 0, "there is no memory");

@@ -110,7 +110,7 @@ fn one_turn_reads_no_more_of_a_connection_than_its_budget_and_one_read() {
     while peer.received().len() < 5_000 {
         let after = world.next_move().expect("it is not over yet");
         assert!(world.turn(after).is_continue());
-        let reads = world.stats().traffic.reads;
+        let reads = world.stats().reads;
         assert!(reads - before <= 1, "{} reads in one turn", reads - before);
         before = reads;
     }
@@ -137,7 +137,7 @@ fn a_reactor_that_is_thrown_away_closes_everybody() {
             assert!(matches!(reason, CloseReason::Stopped));
             let age = conn.info().age; // to the millisecond
             assert!(age.abs_diff(Duration::from_secs(7)) < Duration::from_millis(2), "{age:?}");
-            assert_eq!((conn.info().traffic.bytes_in, conn.info().traffic.reads), (5, 1));
+            assert_eq!((conn.info().bytes_in, conn.info().reads), (5, 1));
             self.0.set(self.0.get() + 1);
         }
     }
@@ -227,7 +227,7 @@ fn nothing_is_read_from_a_peer_that_does_not_read() {
     peer.read(Reading::Never);
     peer.send(&[b'x'; 10_000]);
     assert!(world.run_until_still().is_continue());
-    let read = world.stats().traffic.bytes_in;
+    let read = world.stats().bytes_in;
     // Two buffers on the way to it, high water, and one more read.
     assert!(read <= 50 + 50 + 100 + 50, "{read} bytes");
     peer.read(Reading::AtOnce);

@@ -266,7 +266,7 @@ fn empty_frames_count_for_the_queue_limit_too() {
         for _ in 0..100 {
             conn.send_frame(&Line::Lf, b"").expect("an empty line is a line");
         }
-        *seen.borrow_mut() = conn.queued();
+        *seen.borrow_mut() = conn.info().queued;
     });
     let config = Config::new().queue_limit(QUEUE_LIMIT).queue_budget(4 * QUEUE_LIMIT);
     let mut world = World::new(1, config, handler).unwrap();

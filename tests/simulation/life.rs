@@ -64,7 +64,7 @@ impl Handler for Alarms {
     type State = ();
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
-        self.opened = Some(conn.now());
+        self.opened = Some(conn.reactor().now());
         Ok(())
     }
 
@@ -104,7 +104,8 @@ impl Handler for Alarms {
     }
 
     fn on_tick(&mut self, reactor: &mut Context<'_>, key: TimerKey) {
-        let count = reactor.ids().count();
+        let mut count = 0;
+        reactor.for_each(|_| count += 1);
         self.journal.note(format!("tick {} of {count}", key.0));
     }
 
@@ -114,7 +115,7 @@ impl Handler for Alarms {
     }
 
     fn on_stop(&mut self, reactor: &mut Context<'_>) {
-        assert_eq!(reactor.ids().count(), 0, "all have had their on_close");
+        reactor.for_each(|conn| panic!("{} has not had its on_close", conn.id()));
         self.journal.note("stop");
     }
 
@@ -324,7 +325,7 @@ fn row_30_the_mailbox_is_bounded_and_its_budget_lets_others_be_served() {
     assert_eq!((run.load(Ordering::Relaxed), world.stats().messages), (1_000, 1_000));
     assert_eq!(world.stats().exhausted.messages, 99);
     // Bytes are bounded as well.
-    let id = world.reactor().context().ids().next().unwrap();
+    let id = world.connections()[0].id;
     assert!(handle.send(id, noise(9_000)).is_ok());
     let refused = handle.send(id, noise(1_001)).unwrap_err();
     assert_eq!((refused.returned, refused.why), (noise(1_001).into(), Refusal::Full));
@@ -336,7 +337,7 @@ fn row_32_after_the_stop_a_post_comes_back_and_what_was_taken_before_has_run() {
     let handle = world.handle();
     let _peer = world.dial(addr);
     let _ = world.run_until_still();
-    let ghost = world.reactor().context().ids().next().unwrap();
+    let ghost = world.connections()[0].id;
     let run = Arc::new(AtomicUsize::new(0));
     for _ in 0..1_000 {
         let run = Arc::clone(&run);
@@ -382,7 +383,7 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
     }
     let _ = world.run_until_still();
     let handle = world.handle();
-    let ids: Vec<_> = world.reactor().context().ids().collect();
+    let ids: Vec<_> = world.connections().iter().map(|conn| conn.id).collect();
     for id in ids.clone() {
         handle
             .post(0, move |reactor| {
@@ -400,12 +401,16 @@ fn what_is_posted_reaches_one_connection_with_its_state_and_its_panic_ends_no_ot
     assert_eq!(peers[2].received(), b"30");
     assert_eq!((world.stats().panics, world.stats().open), (1, 3));
     handle.send(ids[0], ", and a word").unwrap();
-    handle.close(ids[0]).unwrap();
+    handle.post(ids[0], close(ids[0])).unwrap();
     let _ = world.run_until_still();
     assert_eq!(
         (peers[0].received(), peers[0].ending()),
         (b"10, and a word".to_vec(), Some(Ending::Fin))
     );
+}
+
+fn close(id: ConnId) -> impl FnOnce(&mut Context<'_>) + Send {
+    move |reactor| reactor.get(id).expect("it is there").close()
 }
 
 #[test]
@@ -607,7 +612,7 @@ fn full_world(peers: usize) -> (World<impl Handler>, Vec<Peer>) {
         peer.send(b"x");
     }
     assert!(world.run_until_still().is_continue());
-    assert_eq!(world.stats().traffic.bytes_out, 1_800 * peers.len() as u64);
+    assert_eq!(world.stats().bytes_out, 1_800 * peers.len() as u64);
     (world, peers)
 }
 
@@ -618,7 +623,7 @@ fn row_36_at_the_deadline_the_system_is_offered_what_it_has_room_for_without_tel
     // It tells of room only when a third of its buffer is free.
     peer.read(Reading::Slowly { bytes: 250, every: 10 * SECOND });
     assert!(world.run_for(11 * SECOND).is_continue());
-    assert_eq!((peer.received().len(), world.stats().traffic.bytes_out), (250, 1_800));
+    assert_eq!((peer.received().len(), world.stats().bytes_out), (250, 1_800));
     world.handle().drain(SECOND);
     while world.turn(SECOND).is_continue() {}
     assert_eq!(figures(world.report()), (1, 0, 0));
@@ -731,7 +736,7 @@ fn a_handler_is_replaced_with_connections_states_bytes_and_timers_in_place() {
 
 /// How many connections each reactor has.
 fn shares(world: &mut World<Echo>) -> Vec<u64> {
-    world.reactors().iter().map(|reactor| reactor.stats().open).collect()
+    world.reactors().iter_mut().map(|reactor| reactor.context().stats().open).collect()
 }
 
 #[test]
@@ -745,8 +750,7 @@ fn several_reactors_have_equally_many_and_their_figures_add_up() {
     let _ = world.run_until_still();
     assert!(shares(&mut world).iter().all(|share| (33..=34).contains(share)));
     assert!(peers.iter().all(|peer| peer.received() == b"hello"));
-    let ids: Vec<ConnId> =
-        world.reactors().iter_mut().flat_map(|r| r.context().ids().collect::<Vec<_>>()).collect();
+    let ids: Vec<ConnId> = world.connections().iter().map(|conn| conn.id).collect();
     let handle = world.handle();
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     // From outside, and each at its reactor.
@@ -757,10 +761,10 @@ fn several_reactors_have_equally_many_and_their_figures_add_up() {
     assert!(peers.iter().all(|peer| peer.received() == b"hello, you"));
     let stats = handle.stats();
     assert_eq!((stats.accepted, stats.open), (100, 100));
-    assert_eq!((stats.traffic.bytes_in, stats.traffic.bytes_out), world.traffic());
+    assert_eq!((stats.bytes_in, stats.bytes_out), world.traffic());
     assert_eq!(stats, world.stats());
     for id in ids.iter().step_by(2) {
-        handle.close(*id).unwrap();
+        handle.post(*id, close(*id)).unwrap();
     }
     let _ = world.run_until_still();
     peers.iter().filter(|peer| peer.ending().is_some()).for_each(Peer::close);
@@ -963,7 +967,7 @@ fn a_drain_waits_for_whoever_has_paused_its_connection_to_work_at_the_answer() {
     answered.send(b"job");
     forgotten.send(b"job");
     let _ = world.run_until_still();
-    let mut ids: Vec<ConnId> = world.reactor().context().ids().collect();
+    let mut ids: Vec<ConnId> = world.connections().iter().map(|conn| conn.id).collect();
     ids.sort_unstable();
     world.handle().drain(10 * SECOND);
     let _ = world.run_for(5 * SECOND);

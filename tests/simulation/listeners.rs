@@ -249,7 +249,7 @@ fn a_listeners_low_water_mark_is_its_own() {
             Ok(())
         }
         fn on_low_water(&mut self, conn: &mut Conn, (): &mut ()) -> Result {
-            self.0.borrow_mut().push((conn.listener_tag(), conn.queued()));
+            self.0.borrow_mut().push((conn.listener_tag(), conn.info().queued));
             Ok(())
         }
     }

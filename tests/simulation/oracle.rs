@@ -98,12 +98,13 @@ type Flow = Result<ControlFlow<()>, String>;
 impl Run {
     fn new(scenario: &Scenario) -> Result<Self, String> {
         let ledger = Rc::new(RefCell::new(Ledger::default()));
-        let actor = |_| Actor {
+        let actor = |index| Actor {
             ledger: Rc::clone(&ledger),
             limits: scenario.limits,
             former: Vec::new(),
             reactions: scenario.reactions.clone(),
             version: 0,
+            index,
             reactors: scenario.reactors,
         };
         let (config, count) = (scenario.limits.config(), scenario.reactors);
@@ -309,6 +310,7 @@ impl Run {
                 former: former.former.clone(),
                 reactions: former.reactions.clone(),
                 version: former.version + 1,
+                index: former.index,
                 reactors: former.reactors,
             };
             let mut states = 0;
@@ -418,7 +420,7 @@ impl Run {
         self.check_dials()?;
         expect(sum, || format!("the stats do not add up: {stats:?}"))?;
         expect(held, || format!("{} open, {sockets} sockets", stats.open))?;
-        let counted = (stats.traffic.bytes_in, stats.traffic.bytes_out);
+        let counted = (stats.bytes_in, stats.bytes_out);
         expect(counted == traffic, || format!("{counted:?} bytes counted of {traffic:?}"))
     }
 

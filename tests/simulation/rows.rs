@@ -68,7 +68,7 @@ fn ten_echoes(faults: &Faults) {
         }
         let stats = world.stats();
         assert_eq!((stats.accepted, stats.closed, stats.open), (10, 10, 0), "seed {seed}");
-        assert_eq!(stats.traffic.bytes_in, 3_000, "seed {seed}");
+        assert_eq!(stats.bytes_in, 3_000, "seed {seed}");
     });
 }
 
@@ -711,7 +711,7 @@ fn row_27_a_handler_that_sends_without_end_is_bounded() {
         input.take();
         // Ten goes into the limit evenly: it is full to the last byte.
         while conn.try_send(b"0123456789").is_ok() {}
-        seen.borrow_mut().push(conn.queued());
+        seen.borrow_mut().push(conn.info().queued);
         assert_eq!(conn.try_send(b"0123456789"), Err(SendError::Full));
     });
     let config = Config::new().high_water(LIMIT).queue_limit(LIMIT);
@@ -728,7 +728,7 @@ fn row_27_a_handler_that_sends_without_end_is_bounded() {
     assert_eq!(world.stats().panics, 0);
     peer.read(Reading::AtOnce);
     assert!(world.run_until_still().is_continue());
-    assert_eq!(peer.received().len() as u64, world.stats().traffic.bytes_out);
+    assert_eq!(peer.received().len() as u64, world.stats().bytes_out);
 }
 
 #[test]
@@ -792,7 +792,7 @@ fn lingering(seed: u64) -> (World<impl Handler>, Peer) {
     let peer = world.dial(addr);
     peer.read(Reading::Slowly { bytes: 1, every: 20 * SECOND });
     peer.send(b"x");
-    while world.stats().traffic.bytes_out < 100 {
+    while world.stats().bytes_out < 100 {
         assert!(world.turn(SECOND).is_continue());
     }
     (world, peer)

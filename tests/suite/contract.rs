@@ -33,12 +33,11 @@ fn row_45_clients_that_read_one_after_another_get_long_answers_within_a_small_bu
     let mut clients: Vec<_> = (0..30).map(|_| server.connect()).collect();
     // In this order, so that those that read first are served first.
     for client in &mut clients {
-        let reads = server.stats().traffic.reads + server.stats().waiting_bytes;
+        let reads = server.stats().reads + server.stats().waiting_bytes;
         ask(client, ANSWER);
         wait_until("the question is read, or has to wait", || {
             let stats = server.stats();
-            stats.traffic.reads + stats.waiting_bytes > reads
-                || stats.waiting_bytes >= BUDGET as u64
+            stats.reads + stats.waiting_bytes > reads || stats.waiting_bytes >= BUDGET as u64
         });
     }
     let mut most = 0;
@@ -69,7 +68,7 @@ fn row_46_a_pipeline_of_a_hundred_long_answers_arrives_whole_and_memory_stays_ne
     expect(&mut client, 5);
     drop(client);
     wait_until("the connection ends", || server.stats().closed == 1);
-    assert_eq!(server.stop().traffic.bytes_out, 100 * (MIB as u64 + 1) + 6);
+    assert_eq!(server.stop().bytes_out, 100 * (MIB as u64 + 1) + 6);
 }
 
 #[test]

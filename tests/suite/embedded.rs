@@ -56,7 +56,7 @@ fn run(mut reactor: Reactor<Ticks>) -> u64 {
             other => other.unwrap(),
         }
     }
-    reactor.stats().turns
+    reactor.context().stats().turns
 }
 
 #[test]

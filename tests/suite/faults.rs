@@ -167,7 +167,7 @@ fn row_15_final_bytes_and_the_fin_in_one_event_are_both_delivered() {
     // All of it lies in the kernel before the reactor's first turn.
     wait_until("it is served", || {
         assert!(reactor.turn(Some(Duration::ZERO)).unwrap().is_continue());
-        reactor.stats().closed == 1
+        reactor.context().stats().closed == 1
     });
     assert_eq!(read_to_end(&mut client), b"last words");
 }
@@ -362,7 +362,7 @@ fn row_26_a_panic_in_any_callback_ends_only_its_own_connection() {
         let _ = client.write_all(request);
         // A reset, or for the panics after the end a FIN.
         if matches!(*request, b"drop" | b"close") {
-            wait_until("it has read", || server.stats().traffic.bytes_in > 5);
+            wait_until("it has read", || server.stats().bytes_in > 5);
         }
         if *request == b"eof" {
             client.read_exact(&mut [0; 3]).unwrap();
@@ -392,7 +392,7 @@ fn row_27_a_handler_that_sends_without_end_is_told_that_it_is_full() {
                 }
             };
             assert_eq!(refusal, SendError::Full);
-            assert_eq!((sent, conn.queued()), (LIMIT, LIMIT), "nothing was taken by the last");
+            assert_eq!((sent, conn.info().queued), (LIMIT, LIMIT), "nothing was taken by the last");
             if bytes == b"send on" {
                 loop {
                     conn.send(b"x");

@@ -58,10 +58,10 @@ fn a_peer_that_does_not_read_stops_chargen_and_one_that_reads_again_gets_the_pat
     let peer = world.dial(addr);
     peer.read(Reading::Never);
     assert!(world.run_for(60 * SECOND).is_continue());
-    let sent = world.stats().traffic.bytes_out;
+    let sent = world.stats().bytes_out;
     assert!(sent <= 2 * BUFFER as u64, "{sent} bytes went out that nobody reads");
     assert!(world.run_for(60 * SECOND).is_continue());
-    assert_eq!(world.stats().traffic.bytes_out, sent);
+    assert_eq!(world.stats().bytes_out, sent);
     peer.read(Reading::AtOnce);
     assert!(world.run_for(SECOND).is_continue());
     assert!(peer.received().len() > 10 * HIGH_WATER, "{}", peer.received().len());
@@ -119,7 +119,7 @@ fn discard_takes_everything_and_answers_nothing_in_any_network() {
         peer.shutdown_write();
         world.calm();
         let _ = world.run_for(3_600 * SECOND);
-        assert_eq!(world.stats().traffic.bytes_in, 10_000);
+        assert_eq!(world.stats().bytes_in, 10_000);
         assert_eq!((peer.received(), peer.ending()), (Vec::new(), Some(Ending::Fin)));
     });
 }

@@ -165,9 +165,9 @@ fn row_58_a_signal_ends_a_bench_that_is_far_behind_its_rate() {
         (echo.addr, "--pipeline 160000 --connections 100"),
     ] {
         let flags = format!("{flags} --duration 1h --timeout 1h --json");
-        let before = echo.stats().traffic.bytes_in + silent.stats().traffic.bytes_in;
+        let before = echo.stats().bytes_in + silent.stats().bytes_in;
         let child = command(&server.to_string(), &flags).spawn().unwrap();
-        let bytes = || echo.stats().traffic.bytes_in + silent.stats().traffic.bytes_in - before;
+        let bytes = || echo.stats().bytes_in + silent.stats().bytes_in - before;
         wait_until("messages are sent", || bytes() > 1_000_000);
         assert!(peak(&child) < MOST_RESIDENT, "{flags}: {} bytes", peak(&child));
         let begin = Instant::now();
