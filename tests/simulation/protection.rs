@@ -523,7 +523,7 @@ fn a_relay_that_was_told_to_wait_under_pressure_is_told_to_go_on() {
             match input.take() {
                 b"go" => {
                     let mut first = None;
-                    conn.reactor().for_each(|other| first = first.or(Some(other.id())));
+                    conn.reactor().for_each(|other| first = first.or_else(|| Some(other.id())));
                     let first = first.ok_or("there is no other")?;
                     let mut reactor = conn.reactor();
                     let mut first = reactor.get(first).ok_or("it has gone")?;
