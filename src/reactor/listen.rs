@@ -61,8 +61,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         Err(refusal)
     }
 
+    /// Whether the reactor drains or has stopped: it opens no listener any more.
+    fn is_past_listening(&self) -> bool {
+        self.is_shut_down || self.is_draining()
+    }
+
     fn may_listen(&self, config: &ListenerConfig) -> Result<(), Error> {
-        if self.is_shut_down || self.is_draining() {
+        if self.is_past_listening() {
             return Err(Error::Stopped);
         }
         if self.index != 0 {
@@ -124,7 +129,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// See [`Handle::resume`](crate::Handle::resume).
     pub(crate) fn resume(&mut self) -> Result<(), Error> {
-        if self.is_shut_down || self.is_draining() {
+        if self.is_past_listening() {
             return Err(Error::Stopped);
         }
         self.is_suspended = false;
