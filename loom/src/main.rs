@@ -22,7 +22,7 @@ mod sync {
 use seqlock::Seqlock;
 use mailbox::{Mailbox, NotTaken};
 
-/// What wakes the poll: as an eventfd that epoll watches, it stays rung until somebody has waited for it.
+/// What wakes the poll: as an eventfd that epoll watches, it stays rung until a wait has returned for it.
 #[derive(Default)]
 struct Bell {
     rung: Mutex<bool>,

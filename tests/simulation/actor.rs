@@ -154,7 +154,7 @@ pub(crate) struct Ledger {
     pub(crate) calm: bool,
     /// The tag that the second listener has now: each that takes the place of another has a greater one.
     pub(crate) newest_tag: u64,
-    /// Nobody is to be let in. With several reactors somebody may be on the way.
+    /// No connection is to be let in. With several reactors one may be on the way.
     pub(crate) suspended: bool,
     /// Since when the reactors drain, and for how long at least.
     pub(crate) draining: Option<(Instant, Duration)>,
@@ -201,7 +201,7 @@ impl Ledger {
 
     /// How many connections that are opened outward may hold a slot.
     pub(crate) fn outward(&self) -> usize {
-        let may_be_there = |life: &Life| !life.closed; // nobody says when one has gone that was refused
+        let may_be_there = |life: &Life| !life.closed; // the departure of a refused client is not reported
         self.dials.without_socket() + self.count_outbound(may_be_there)
     }
 
@@ -252,7 +252,7 @@ impl Ledger {
 pub(crate) struct Actor {
     pub(crate) ledger: Rc<RefCell<Ledger>>,
     pub(crate) limits: Limits,
-    /// Those that were in force before: who has ended by them may still linger.
+    /// The limits in force before: a connection that ended by them may still linger.
     pub(crate) former: Vec<Limits>,
     pub(crate) reactions: Vec<Reaction>,
     /// How often a handler has taken over.
@@ -714,9 +714,9 @@ impl Handler for Actor {
             let listener = conn.info().listener;
             ledger.expect(listener.is_none() == outbound, id, "a listener that it does not have");
             let was_dialled = ledger.dials.opened(id, addr_of(conn));
-            ledger.expect(was_dialled == outbound, id, "it was not opened by who it says");
+            ledger.expect(was_dialled == outbound, id, "its direction is not the one of its dial");
             let may_come = !ledger.suspended || self.reactors > 1 || outbound;
-            ledger.expect(may_come, id, "it was let in though nobody was to be");
+            ledger.expect(may_come, id, "it was let in though no connection was to be");
             let tag = conn.listener_tag();
             let right = match ledger.peers[&addr_of(conn)].least_tag {
                 Some(least) => (least..=ledger.newest_tag).contains(&tag),
@@ -890,7 +890,7 @@ impl Handler for Actor {
         {
             let mut ledger = self.ledger.borrow_mut();
             let (drains, twice) = (ledger.draining.is_some(), ledger.lives[&id].told_to_drain);
-            ledger.expect(drains, id, "on_shutdown though nobody drains");
+            ledger.expect(drains, id, "on_shutdown without a drain");
             ledger.expect(!twice, id, "on_shutdown twice");
             self.check_state(&mut ledger, id, state);
         }
@@ -976,7 +976,7 @@ impl Handler for Actor {
                         && self.had(life.tag, |was| was.max_age == Some(*limit))
                 }
                 CloseReason::Drained => {
-                    let (began, timeout) = ledger.draining.expect("somebody has asked for it");
+                    let (began, timeout) = ledger.draining.expect("a drain was asked for");
                     let is_quiet =
                         life.told_to_drain && after(life.heard_at, &self.limits.drain_quiet);
                     !unsent

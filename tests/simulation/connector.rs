@@ -458,7 +458,7 @@ fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
 }
 
 #[test]
-fn limits_on_newcomers_do_not_concern_those_that_are_called() {
+fn limits_on_accepted_connections_do_not_concern_outbound_ones() {
     use readyloop::Overflow;
     for overflow in [Overflow::Wait, Overflow::EvictIdlest] {
         let config = Config::new().max_connections(1).max_per_ip(Some(1)).overflow(overflow);
@@ -469,20 +469,20 @@ fn limits_on_newcomers_do_not_concern_those_that_are_called() {
             world.reactor().context().connect(&[remote(number)], &ConnectOptions::new());
         }
         let _ = world.run_for(SECOND / 10);
-        let newcomer = world.dial(addr);
-        newcomer.send(b"hello");
+        let client = world.dial(addr);
+        client.send(b"hello");
         let _ = world.run_for(10 * SECOND);
-        assert_eq!(newcomer.received(), b"hello");
+        assert_eq!(client.received(), b"hello");
         assert_eq!(world.stats().open, 4);
         world.called()[0].close();
-        newcomer.close();
+        client.close();
         let _ = world.run_for(SECOND);
         let next = world.dial(addr);
         let _ = world.run_for(SECOND / 10);
         assert_eq!(
             world.stats().open,
             3,
-            "the place of the newcomer is free, and was its only one"
+            "the place of the closed client is free, and was the only one"
         );
         assert_eq!(next.ending(), None);
         assert_eq!(diary.take().iter().filter(|line| line.contains("open")).count(), 5);
@@ -580,7 +580,7 @@ fn a_proxy_lets_both_sides_send_all_before_they_read() {
     let client = world.dial(addr);
     let _ = world.run_for(SECOND);
     let server = world.called().pop().unwrap();
-    client.read(Reading::Never); // until it has sent all, to one who reads
+    client.read(Reading::Never); // until it has sent all, to a peer that reads
     client.send(&noise(1_000_000, 1));
     server.send(&noise(1_000_000, 2));
     let _ = world.run_for(30 * SECOND);
@@ -670,7 +670,7 @@ fn what_a_proxy_cannot_pass_on_ends_in_a_reset_and_never_looks_whole() {
         let addr = world.listen("10.0.0.9:7000").unwrap();
         (world.dial(addr), world)
     };
-    let (client, mut world) = new(); // nobody listens there
+    let (client, mut world) = new(); // no listener is there
     client.send(b"hello");
     let _ = world.run_for(SECOND);
     assert_eq!((client.ending(), world.stats().open), (Some(Ending::Reset), 0));

@@ -521,7 +521,7 @@ fn row_48_resuming_a_connection_that_was_not_paused_offers_its_input_again() {
             (): &mut (),
             input: &mut Input<'_>,
         ) -> Result<(), BoxError> {
-            let first = self.0.ok_or("nobody came first")?;
+            let first = self.0.ok_or("no connection came first")?;
             if conn.id() != first {
                 self.1 += input.take().len();
                 conn.reactor().get(first).ok_or("it has gone")?.resume();
@@ -962,7 +962,7 @@ fn row_45_timers_and_newcomers_get_their_turn_while_others_use_the_memory_up_aga
     assert!(world.run_for(5 * SECOND).is_continue());
     let ticked = *ticks.borrow() - before;
     assert!(ticked > 25, "{ticked} ticks of 50");
-    assert_eq!(world.stats().open, 201, "the newcomer is in");
+    assert_eq!(world.stats().open, 201, "the new connection is in");
 }
 
 /// Counts its timers.

@@ -1,4 +1,4 @@
-//! What does not happen: turns and calls that nobody needs.
+//! What does not happen: turns and calls without a purpose.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn a_connection_that_has_closed_costs_no_further_turn() {
         let after = world.next_move().expect("it is not over yet");
         assert!(world.turn(after).is_continue());
     }
-    assert_ne!(world.next_move(), Some(Duration::ZERO), "somebody is still thought to be ready");
+    assert_ne!(world.next_move(), Some(Duration::ZERO), "a connection is still listed as ready");
 }
 
 #[test]

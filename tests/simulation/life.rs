@@ -221,7 +221,7 @@ fn row_29_a_callback_that_blocks_is_counted_and_not_held_against_peers() {
     neighbour.send(b"hello");
     let _ = world.run_for(SECOND);
     blocker.send(b"block");
-    neighbour.send(b"me too"); // arrives while nobody is served
+    neighbour.send(b"me too"); // arrives while no connection is served
     let _ = world.run_for(6 * SECOND);
     assert_eq!(world.stats().slow_turns, 1);
     assert_eq!((world.stats().open, world.stats().expired.idle), (2, 0));
@@ -430,26 +430,26 @@ fn a_call_from_a_callback_or_a_post_is_refused_instead_of_waiting_for_itself() {
 }
 
 #[test]
-fn suspended_newcomers_wait_or_are_refused_and_come_in_afterwards() {
+fn while_suspended_clients_wait_or_are_refused_and_come_in_afterwards() {
     for how in [Suspension::KeepListening, Suspension::CloseListeners] {
         let (mut world, addr) = echo_world(Config::new());
         let resident = world.dial(addr);
         let _ = world.run_until_still();
         world.suspend(how);
-        let newcomer = world.dial(addr);
-        newcomer.send(b"hello");
+        let client = world.dial(addr);
+        client.send(b"hello");
         resident.send(b"still here");
         let _ = world.run_for(10 * SECOND);
-        assert_eq!((world.stats().open, newcomer.received()), (1, vec![]), "{how:?}");
+        assert_eq!((world.stats().open, client.received()), (1, vec![]), "{how:?}");
         assert_eq!(resident.received(), b"still here", "{how:?}");
         let refused = (how == Suspension::CloseListeners).then_some(Ending::Refused);
-        assert_eq!(newcomer.ending(), refused);
+        assert_eq!(client.ending(), refused);
         world.resume().unwrap();
         let late = world.dial(addr);
         late.send(b"hello");
         let _ = world.run_for(10 * SECOND);
         assert_eq!(late.received(), b"hello", "{how:?}: the port is the same");
-        assert_eq!(newcomer.received().is_empty(), refused.is_some(), "{how:?}");
+        assert_eq!(client.received().is_empty(), refused.is_some(), "{how:?}");
     }
 }
 
@@ -572,7 +572,7 @@ fn row_36_drain_with_stuck_peers_gives_everybody_else_every_byte_and_ends_at_the
             peer.read(if number % 10 == 0 { Reading::Never } else { slowly });
             peer.send(&bytes);
         }
-        // Whoever was not heard of for longer than a drain takes for quiet may be closed by it at once.
+        // A drain may close a connection at once if it was silent for longer than the drain's bound of silence.
         let is_unheard = |peer: &Peer| peer.unread_by_server() == bytes.len();
         while peers.iter().any(is_unheard) {
             let _ = world.turn(SECOND / 100);
@@ -770,7 +770,7 @@ fn several_reactors_have_equally_many_and_their_figures_add_up() {
     peers.iter().filter(|peer| peer.ending().is_some()).for_each(Peer::close);
     let _ = world.run_for(10 * SECOND);
     assert_eq!(handle.stats().open, 50);
-    // Newcomers fill up what is uneven.
+    // New connections even out the reactors.
     let more: Vec<Peer> = (0..40).map(|_| world.dial(addr)).collect();
     let _ = world.run_until_still();
     assert_eq!(shares(&mut world), [30, 30, 30]);
@@ -786,7 +786,7 @@ fn caps_are_exact_over_several_reactors_and_each_overflow_does_what_it_says() {
             let config = Config::new().max_connections(10).overflow(overflow.clone());
             let config = config.linger_timeout(SECOND / 10);
             let mut world = World::of_many(seed, config, 3, |_| Echo).unwrap();
-            world.set_faults(no_latency()); // who dials later comes later
+            world.set_faults(no_latency()); // a later dial arrives later
             let addr = world.listen(ADDR).unwrap();
             let mut rng = Rng::new(seed);
             let mut peers: Vec<Peer> = Vec::new();
@@ -874,7 +874,7 @@ fn limits_that_one_of_several_reactors_is_told_are_exact_for_all() {
             peers.push(world.dial(addr));
             let _ = world.run_for(SECOND);
         }
-        assert!(world.stats().open <= 4, "seed {seed}: nobody is added");
+        assert!(world.stats().open <= 4, "seed {seed}: no connection is added");
     }
 }
 
@@ -935,7 +935,7 @@ fn a_drain_whose_time_is_over_at_once_ends_and_cuts_nobody_who_has_nothing_to_do
         assert!(world.now() - began <= SECOND, "seed {seed}");
         let (finished, cut, unsent) = figures(world.report());
         assert_eq!(unsent, 0, "seed {seed}");
-        // Of newcomers nobody knows yet whether they have something to do.
+        // It is not known yet whether the new connections have something to do.
         assert!(finished >= 600 && cut <= 300, "seed {seed}: {finished} and {cut}");
         assert!(idle.iter().all(|peer| peer.ending() == Some(Ending::Fin)), "seed {seed}");
         assert!(late.iter().all(|peer| peer.ending().is_some()), "seed {seed}");
@@ -984,14 +984,14 @@ fn a_drain_waits_for_whoever_has_paused_its_connection_to_work_at_the_answer() {
 }
 
 #[test]
-fn newcomers_in_the_place_of_others_replace_the_idlest_and_are_no_more_than_those() {
+fn new_clients_replace_the_idlest_and_are_no_more_than_those() {
     let config = Config::new().max_connections(4).overflow(Overflow::EvictIdlest);
     let mut world = World::of_many(1, config, 2, |_| Echo).unwrap();
     world.set_faults(no_latency());
     let addr = world.listen(ADDR).unwrap();
     let residents: Vec<Peer> = (0..4).map(|_| world.dial(addr)).collect();
     let _ = world.run_for(SECOND);
-    let _newcomers: Vec<Peer> = (0..100).map(|_| world.dial(addr)).collect();
+    let _clients: Vec<Peer> = (0..100).map(|_| world.dial(addr)).collect();
     for _ in 0..20 {
         let _ = world.turn(SECOND);
         assert!(world.open_sockets() <= 8, "{}", world.open_sockets());

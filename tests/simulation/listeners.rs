@@ -348,7 +348,7 @@ fn overrides_that_contradict_themselves_or_the_reactor_are_refused_before_a_sock
             other => panic!("{other:?} instead of {expected}"),
         }
     }
-    assert!(world.listen(PLAIN).is_ok(), "nobody listens there");
+    assert!(world.listen(PLAIN).is_ok(), "no listener is there");
 }
 
 #[test]

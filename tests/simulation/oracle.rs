@@ -60,7 +60,7 @@ struct Run {
     second_listens: bool,
     limits: Limits,
     posts: Posts,
-    /// How many of those who were called are among the peers.
+    /// How many dialled connections are among the peers.
     met: usize,
     /// The largest memory budget that there was.
     budget: usize,
@@ -283,7 +283,7 @@ impl Run {
         }
     }
 
-    /// Those who were called and have taken it are peers like others.
+    /// A dialled connection that was accepted is a peer like others.
     fn meet_the_called(&mut self) {
         for peer in self.world.called().into_iter().skip(self.met) {
             self.met += 1;
@@ -382,7 +382,7 @@ impl Run {
         })
     }
 
-    /// Nobody is served beyond the limits.
+    /// No connection is served beyond the limits.
     fn check_limits(&mut self) -> Result<(), String> {
         let Limits { connections, per_ip, .. } = self.limits;
         let open = self.world.stats().open;
@@ -467,7 +467,7 @@ impl Run {
         let wait = if is_dialling { wait.max(dials::LONGEST) } else { wait };
         let is_draining = self.ledger.borrow().draining.is_some();
         let wait = if is_draining { wait.max(LONGEST_DRAIN) } else { wait };
-        // With few places, those who wait get theirs one after the other.
+        // With few places, the waiting clients get theirs one after the other.
         for _ in 0..3 + self.peers.len() {
             if self.run_until_still()?.is_break() || self.take(run_for(wait))?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -494,7 +494,7 @@ impl Run {
             let life = &ledger.lives[id];
             let addr = life.peer.expect("it was opened");
             let peer = self.peers.iter().find(|peer| peer.peer.addr() == addr);
-            let peer = peer.expect("nobody else dials");
+            let peer = peer.expect("there is no other client");
             let did = &ledger.peers[&addr];
             if life.refused || life.closed {
                 expect(peer.vanished || peer.peer.ending().is_some(), || {
@@ -563,7 +563,7 @@ impl Run {
             let known = ledger.lives.values().any(|life| life.peer == Some(peer.peer.addr()));
             !known && ledger.was_called(peer.peer.addr()) && peer.is_waiting()
         });
-        expect(forgotten.is_none(), || "somebody was called, and then forgotten".to_owned())?;
+        expect(forgotten.is_none(), || "a dialled connection was forgotten".to_owned())?;
         drop(ledger);
         self.check_everybody_was_accepted()?;
         let (stats, bodies) = (self.world.stats(), self.ledger.borrow().bodies.in_memory());

@@ -65,7 +65,7 @@ fn assert_about(time: Duration, expected: Duration) {
 }
 
 #[test]
-fn a_newcomer_that_says_nothing_ends_by_the_first_byte_deadline_and_one_that_speaks_stays() {
+fn a_client_that_says_nothing_ends_by_the_first_byte_deadline_and_one_that_speaks_stays() {
     let config = Config::new().first_byte_timeout(Some(10 * SECOND));
     let (mut world, addr, ends) = ends_world(config);
     let (silent, speaking) = (world.dial(addr), world.dial(addr));
@@ -280,7 +280,7 @@ fn row_23_under_pressure_who_does_not_read_is_not_read_from_and_others_are_serve
         assert!(world.run_until_still().is_continue());
     }
     assert_eq!(good.received().len(), 30_000);
-    assert_eq!(world.stats().shed, 0, "nobody had to go: {:?}", ends.reasons());
+    assert_eq!(world.stats().shed, 0, "no connection was shed: {:?}", ends.reasons());
     for hog in &hogs {
         hog.read(Reading::AtOnce);
     }
@@ -340,7 +340,7 @@ fn row_23_when_the_budget_is_used_up_the_largest_of_those_that_stall_go_and_othe
     late.send(b"y");
     assert!(world.run_for(14 * SECOND).is_continue());
     assert_eq!(late.received(), b"", "it waits, as the budget is used up");
-    assert!(hogs.iter().all(|hog| hog.ending().is_none()), "and those who stall may yet read");
+    assert!(hogs.iter().all(|hog| hog.ending().is_none()), "and the stalled clients may yet read");
     assert!(world.run_for(2 * SECOND).is_continue());
     let endings: Vec<_> = hogs.iter().map(Peer::ending).collect();
     assert_eq!(endings, [None, Some(Ending::Reset), None]);
@@ -483,7 +483,7 @@ fn try_send_is_refused_above_the_budget() {
     assert!(world.run_until_still().is_continue());
     assert_eq!(*refused.borrow(), 9);
     assert!(world.stats().waiting_bytes <= 100_000);
-    assert_eq!(world.stats().shed, 0, "nobody has to go for what was refused");
+    assert_eq!(world.stats().shed, 0, "no connection is shed for refused bytes");
 }
 
 #[test]
@@ -617,7 +617,7 @@ fn row_08_with_one_place_free_at_a_time_each_listener_gets_its_turn() {
 fn row_08_nobody_is_turned_away_from_a_place_that_has_just_become_free() {
     let overflow = Overflow::Reject { last_words: Vec::new() };
     let (mut world, addr, _) = ends_world(Config::new().max_connections(1).overflow(overflow));
-    // Who goes and who comes are told of at once.
+    // Arrivals and departures are seen at once.
     world.set_faults(Faults { latency: Duration::from_nanos(1), ..Faults::none() });
     let mut last = world.dial(addr);
     assert!(world.run_until_still().is_continue());
@@ -642,10 +642,10 @@ fn row_08_other_limits_forget_neither_who_was_idle_nor_the_rate() {
     assert!(world.run_for(SECOND).is_continue());
     let evicting = world.reactor().context().config().clone().overflow(Overflow::EvictIdlest);
     world.reconfigure(evicting).unwrap();
-    let newcomer = world.dial(addr);
+    let client = world.dial(addr);
     assert!(world.run_for(SECOND / 10).is_continue());
     assert_eq!((idle.ending(), active.ending()), (Some(Ending::Fin), None));
-    assert_eq!(newcomer.ending(), None);
+    assert_eq!(client.ending(), None);
     for seconds in 100..110 {
         let other = world.reactor().context().config().clone().idle_timeout(Some(seconds * SECOND));
         world.reconfigure(other.max_connections(seconds as usize)).unwrap();
@@ -706,7 +706,7 @@ fn row_24_those_who_never_stop_wait_for_each_other_and_nobody_waits_for_all_of_t
     }
     assert!(world.run_until_still().is_continue());
     let all = flooders.iter().map(|flooder| flooder.received().len());
-    assert!(all.into_iter().all(|len| len == 10 * 32 * 1024), "nobody waits for ever");
+    assert!(all.into_iter().all(|len| len == 10 * 32 * 1024), "no connection waits for ever");
 }
 
 #[test]

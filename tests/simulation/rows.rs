@@ -86,9 +86,9 @@ fn row_01_and_02_out_of_descriptors_or_memory_the_acceptor_pauses_and_comes_back
         let turns = world.stats().turns;
         assert!(world.run_for(SECOND / 10).is_continue());
         assert_eq!(resident.received(), b"before, during", "errno {error}");
-        assert_eq!(world.stats().open, 1, "errno {error}: nobody else is in yet");
+        assert_eq!(world.stats().open, 1, "errno {error}: no other connection is in yet");
         assert!(world.stats().turns - turns < 20, "errno {error}: it spins");
-        // No new edge comes for those who wait.
+        // The waiting connections bring no new edge.
         assert!(world.run_for(2 * SECOND).is_continue());
         let stats = world.stats();
         assert_eq!((stats.open, stats.accepts_starved), (21, 10), "errno {error}");
@@ -97,7 +97,7 @@ fn row_01_and_02_out_of_descriptors_or_memory_the_acceptor_pauses_and_comes_back
 }
 
 #[test]
-fn row_03_an_error_of_one_newcomer_costs_the_others_nothing() {
+fn row_03_an_error_of_one_client_costs_the_others_nothing() {
     let (mut world, addr) = echo_world(1, Config::new());
     world.fail_accepts(&[ECONNABORTED, EPROTO, EPERM, ENETDOWN, EINTR, ECONNABORTED]);
     let peers: Vec<Peer> = (0..5).map(|_| world.dial(addr)).collect();
@@ -129,12 +129,16 @@ fn row_41_an_accept_that_always_fails_backs_off_whatever_the_error_and_comes_bac
         // Every 200 ms some calls, and a turn for each of them at most.
         assert!((250..6_000).contains(&failed), "errno {error}: {failed} failures in a minute");
         assert!(stats.turns - turns < 6_000, "errno {error}: {} turns", stats.turns - turns);
-        assert_eq!((stats.accepted, stats.refused_full), (1, 0), "errno {error}: nobody was lost");
+        assert_eq!(
+            (stats.accepted, stats.refused_full),
+            (1, 0),
+            "errno {error}: no connection was lost"
+        );
         resident.send(b", after");
         world.fail_every_accept(addr, None);
         assert!(world.run_for(SECOND / 4).is_continue());
         assert_eq!(resident.received(), b"before, after", "errno {error}");
-        assert_eq!(world.stats().open, 2, "errno {error}: who waited is served");
+        assert_eq!(world.stats().open, 2, "errno {error}: a waiting connection is served");
         drop(waiting);
     }
 }
@@ -183,7 +187,7 @@ fn row_41_errors_that_alternate_back_off_too_and_a_success_begins_anew() {
     drop(waiting);
 }
 
-/// Writes down who came and why they went.
+/// Records each connection and the reason of its end.
 #[derive(Default)]
 struct Diary(Rc<RefCell<Vec<String>>>);
 
@@ -251,12 +255,12 @@ fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
     assert!(world.run_until_still().is_continue());
     assert_eq!(world.stats().listeners_lost, 1);
     resident.send(b"still here");
-    let newcomer = world.dial(other);
-    newcomer.send(b"by the other door");
+    let client = world.dial(other);
+    client.send(b"by the other listener");
     let late = world.dial(addr);
     assert!(world.run_for(10 * SECOND).is_continue());
     assert_eq!(resident.received(), b"still here");
-    assert_eq!(newcomer.received(), b"by the other door");
+    assert_eq!(client.received(), b"by the other listener");
     assert_eq!(late.ending(), Some(Ending::Refused));
     assert_eq!(world.stats().listeners_lost, 1);
 }
@@ -291,7 +295,7 @@ fn row_08_at_the_cap_those_who_wait_are_served_as_room_appears_and_none_is_lost(
             assert_eq!(
                 now.len() + waiting.len(),
                 12 - served,
-                "seed {seed}: nobody is turned away"
+                "seed {seed}: no client is turned away"
             );
             now[0].shutdown_write();
             served += 1;
@@ -303,7 +307,7 @@ fn row_08_at_the_cap_those_who_wait_are_served_as_room_appears_and_none_is_lost(
 }
 
 #[test]
-fn row_08_at_the_cap_newcomers_are_rejected_with_last_words() {
+fn row_08_at_the_cap_clients_are_rejected_with_last_words() {
     let overflow = Overflow::Reject { last_words: b"full\n".to_vec() };
     let (mut world, addr, diary) = three_places(1, Config::new().overflow(overflow));
     let peers: Vec<Peer> = (0..10).map(|_| world.dial(addr)).collect();
@@ -328,10 +332,10 @@ fn row_08_at_the_cap_the_one_who_was_silent_longest_makes_room() {
         .collect();
     old[0].send(b"not idle");
     assert!(world.run_until_still().is_continue());
-    let newcomer = world.dial(addr);
-    newcomer.send(b"hello");
+    let client = world.dial(addr);
+    client.send(b"hello");
     assert!(world.run_until_still().is_continue());
-    assert_eq!(newcomer.received(), b"hello");
+    assert_eq!(client.received(), b"hello");
     let endings: Vec<_> = old.iter().map(Peer::ending).collect();
     assert_eq!(endings, [None, Some(Ending::Fin), None]);
     assert!(diary.borrow().contains(&"close evicted to make room for a new connection".to_owned()));
@@ -351,7 +355,7 @@ fn row_08_limits_change_while_it_runs() {
     let fewer = world.reactor().context().config().clone().max_connections(2);
     world.reconfigure(fewer).unwrap();
     let old = peers.iter().filter(|peer| peer.ending().is_none()).count();
-    assert_eq!(old, 8, "who is in stays in");
+    assert_eq!(old, 8, "an open connection stays open");
     assert!(world.reconfigure(Config::new().max_connections(0)).is_err());
     assert_eq!(
         *world.reactor().context().config(),
@@ -414,7 +418,7 @@ fn row_09_an_event_for_a_slots_former_tenant_reaches_nobody() {
         }
         let closes = diary.borrow().iter().filter(|line| line.contains("peer finished")).count();
         assert_eq!(closes, 10, "seed {seed}");
-        assert_eq!(world.calls(), (20, 10), "seed {seed}: nobody was looked at in vain");
+        assert_eq!(world.calls(), (20, 10), "seed {seed}: no connection was looked at in vain");
     });
 }
 

@@ -132,7 +132,7 @@ fn those_who_could_not_be_heard_are_not_the_idlest() {
         world.reactors().iter_mut().all(|reactor| reactor.context().stats().open == 4),
         "four each"
     );
-    // All speak each second, those too whose reactor does not listen; but one of the other reactor's.
+    // All clients send each second, also those of the reactor that does not listen; but one of the other reactor's.
     let of_first = world.connections()[0].peer;
     let (silent, speaking): (Vec<_>, Vec<_>) =
         peers.iter().partition(|peer| peer.addr() == of_first);
@@ -140,10 +140,10 @@ fn those_who_could_not_be_heard_are_not_the_idlest() {
         speaking.iter().for_each(|peer| assert!(peer.send(b"x")));
         let _ = world.run_for(SECOND);
     }
-    let newcomer = world.dial(addr);
-    newcomer.send(b"hello");
+    let client = world.dial(addr);
+    client.send(b"hello");
     let _ = world.run_for(SECOND / 100);
-    assert_eq!(newcomer.received(), b"hello", "it does not wait for the stalled reactor");
+    assert_eq!(client.received(), b"hello", "it does not wait for the stalled reactor");
     let _ = world.run_for(SECOND);
     assert!(silent[0].ending().is_some(), "the idlest has made room");
     assert!(speaking.iter().all(|peer| peer.ending().is_none()));

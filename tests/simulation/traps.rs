@@ -127,7 +127,7 @@ fn in_no_swarm_is_the_network_so_slow_that_kilobytes_take_ten_minutes() {
         let faults = Faults::swarm(&mut Rng::new(seed));
         let mut world = World::new(seed, Config::new(), Echo).unwrap();
         world.set_faults(Faults { register_refused: 0, ..faults });
-        // Whoever sleeps may find that deadlines have passed.
+        // After a sleep, deadlines may have passed.
         let peer = echoes(&mut world, &[b'x'; 10_000]);
         assert_eq!(peer.received().len(), 10_000, "seed {seed}");
     }

@@ -27,7 +27,7 @@ enum News {
     Failed { step: &'static str, kind: ErrorKind },
 }
 
-/// Tells of everything; says hello to whom it has called, and answers those who have.
+/// Reports everything; says hello on outbound connections, and answers inbound ones.
 struct Teller(Sender<News>);
 
 impl Teller {
@@ -132,7 +132,7 @@ fn each_failure_names_its_cause() {
     let (kept, closed) = refusing("127.0.0.1:0");
     assert_eq!(failed(closed, &options), ("connect", ErrorKind::ConnectionRefused));
 
-    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0)); // RFC 5737: nobody has this address
+    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0)); // RFC 5737: no host has this address
     let from_elsewhere = options.clone().source(Some(elsewhere));
     assert_eq!(failed(server.addr, &from_elsewhere), ("bind", ErrorKind::AddrNotAvailable));
 
@@ -255,7 +255,7 @@ fn a_client_that_resets_in_the_midst_of_an_upload_does_not_look_whole_behind_a_p
     reset(client);
     let mut chunk = vec![0; 64 * 1024];
     let end = loop {
-        // Whoever asks first is told of the reset; after that reading ends in order.
+        // The first system call returns the reset; after that reading ends in order.
         if let Err(error) = upstream.write_all(b"meanwhile") {
             break Some(error.kind());
         }

@@ -75,7 +75,7 @@ fn a_reactor_in_another_loop_misses_nothing_and_makes_no_turn_in_vain() {
     // Its own timers come, though nothing happens on a socket.
     let counts: Vec<u32> = (0..5).map(|_| ticks.recv_timeout(DEADLINE).unwrap()).collect();
     assert_eq!(counts, [1, 2, 3, 4, 5]);
-    // Sockets are served: newcomers, input, and more than one turn reads.
+    // Sockets are served: new connections, input, and more than one turn reads.
     let mut clients: Vec<_> = (0..50).map(|_| connect(addr)).collect();
     for client in &mut clients {
         echo(client, b"hello");

@@ -467,7 +467,7 @@ impl Handler for Meddler {
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, (): (), reason: &CloseReason) {
-        conn.reactor().broadcast("somebody left");
+        conn.reactor().broadcast("a client left");
         let _ = self.diary.send((conn.id(), reason.to_string()));
     }
 }
@@ -499,9 +499,9 @@ fn row_28_what_a_callback_asks_for_is_done_after_it_in_order() {
     }
     let mut third = server.connect();
     third.write_all(b"abort all").unwrap();
-    let mut done = vec![0; b"donesomebody leftsomebody left".len()];
+    let mut done = vec![0; b"donea client lefta client left".len()];
     third.read_exact(&mut done).unwrap();
-    assert_eq!(done, b"donesomebody leftsomebody left");
+    assert_eq!(done, b"donea client lefta client left");
     for victim in &mut victims {
         assert!(victim.read(&mut [0; 1]).is_err(), "a RST was asked for");
     }

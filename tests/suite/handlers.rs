@@ -155,7 +155,7 @@ impl Handler for Refusing {
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<(), BoxError> {
         conn.send(b"go away\n");
-        Err("nobody is welcome".into())
+        Err("no connection is welcome".into())
     }
 
     fn on_data(

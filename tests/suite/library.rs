@@ -68,7 +68,7 @@ fn an_ipv6_wildcard_takes_ipv4_too_unless_asked_not_to() -> Result<(), Error> {
     assert!(TcpStream::connect(("127.0.0.1", both.port())).is_ok());
     assert!(TcpStream::connect(("::1", both.port())).is_ok());
     assert!(TcpListener::bind(("127.0.0.1", both.port())).is_err());
-    // The IPv4 port of the same number may be somebody else's: not every time.
+    // The IPv4 port of the same number may belong to another process, but not every time.
     for _ in 0..100 {
         let only_v6 = reactor.listen(ListenOptions::new("[::]:0").only_v6(true))?;
         assert!(TcpStream::connect(("::1", only_v6.port())).is_ok());
@@ -110,7 +110,7 @@ fn a_stopped_reactor_stays_stopped() -> Result<(), Error> {
     reactor.handle().stop();
     assert!(reactor.turn(None)?.is_break());
     assert!(reactor.turn(None)?.is_break());
-    assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(addr).is_err(), "the listener is closed");
     assert!(matches!(reactor.listen("127.0.0.1:0"), Err(Error::Stopped)));
     Ok(())
 }

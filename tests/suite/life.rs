@@ -292,7 +292,7 @@ fn replaced_a_thousand_times_under_load_no_byte_is_lost_changed_or_doubled() {
             };
             handle.replace(move |_| Version(version), migrate, DEADLINE).unwrap();
         }
-        // One whose migration breaks for one connection changes nothing for all.
+        // A handler that cannot migrate one connection is refused for all.
         let list = handle.connections(DEADLINE).unwrap();
         let of_second: Vec<ConnId> =
             list.iter().filter(|conn| conn.reactor == 1).map(|conn| conn.id).collect();
@@ -333,7 +333,7 @@ fn two_reactors_under_load_share_evenly_keep_the_cap_and_their_figures_are_what_
                     let mut clients: Vec<_> = (0..10).map(|_| connect(addr)).collect();
                     dialled.fetch_add(clients.len(), Ordering::Relaxed);
                     for client in &mut clients {
-                        // Those who wait in the backlog are served when others go: so each goes at once.
+                        // Connections in the backlog are served when others go, so each goes at once.
                         client.write_all(&noise(number * 10 + round)).unwrap();
                         sent.fetch_add(number * 10 + round, Ordering::Relaxed);
                         client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -563,7 +563,7 @@ fn row_05_a_reactor_that_can_be_reached_by_a_handle_goes_on_and_listens_again_wh
     wait_until("it is noticed", || server.stats().listeners_lost == 1);
     server.handle.resume().wait(DEADLINE).unwrap().unwrap();
     echo(&mut server.connect(), b"again");
-    // The end of the last handle is the end of a reactor that nobody can reach.
+    // A reactor that no handle can reach ends with its last handle.
     let (sender, receiver) = mpsc::channel();
     let thread = thread::spawn(move || {
         let mut reactor = Reactor::new(Config::new(), Echo)?;

@@ -79,7 +79,7 @@ fn ask(reactor: &mut Reactor<Tags>, stream: &mut TcpStream) -> u8 {
 }
 
 fn is_refused(addr: SocketAddr) -> bool {
-    let refused = TcpStream::connect(addr).expect_err("nobody listens");
+    let refused = TcpStream::connect(addr).expect_err("no listener is there");
     refused.kind() == ErrorKind::ConnectionRefused
 }
 

@@ -40,7 +40,7 @@ impl Handler for Blocks {
 }
 
 #[test]
-fn while_one_reactor_is_blocked_newcomers_take_places_of_the_others_and_are_served() {
+fn while_one_reactor_is_blocked_clients_take_places_of_the_others_and_are_served() {
     const PLACES: usize = 40;
     let config = Config::new().max_connections(PLACES).overflow(Overflow::EvictIdlest);
     let (tells, told) = channel();
@@ -66,8 +66,8 @@ fn while_one_reactor_is_blocked_newcomers_take_places_of_the_others_and_are_serv
     wait_until("it can be seen that it is blocked", || {
         blocked.elapsed() > Duration::from_millis(50)
     });
-    let mut newcomers: Vec<_> = (0..20).map(|_| connect(addr)).collect();
-    newcomers.iter_mut().for_each(|client| echo(client, b"hello"));
+    let mut clients: Vec<_> = (0..20).map(|_| connect(addr)).collect();
+    clients.iter_mut().for_each(|client| echo(client, b"hello"));
     assert_eq!(handle.stats().evicted, 20);
     go_on.send(()).unwrap();
     of_last.for_each(|client| echo(client, b"still here"));

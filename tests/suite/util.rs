@@ -69,7 +69,7 @@ impl Drop for Server {
     }
 }
 
-/// An address where nobody listens, nor will as long as the socket is held.
+/// An address without a listener, as long as the socket is held.
 pub(crate) fn refusing(addr: &str) -> (Socket, SocketAddr) {
     let addr: SocketAddr = addr.parse().unwrap();
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
@@ -95,7 +95,7 @@ pub(crate) fn kill_listener(process: u32, addr: SocketAddr) {
             return socket.shutdown(Shutdown::Read).expect("a listener can be shut down");
         }
     }
-    panic!("nobody listens on {addr}");
+    panic!("no listener on {addr}");
 }
 
 pub(crate) fn connect(addr: SocketAddr) -> TcpStream {

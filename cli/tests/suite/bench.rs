@@ -65,7 +65,7 @@ impl Crooked {
                 seen.connections.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || serve(stream, &seen));
             }
-            // It listens on, and takes nobody any more.
+            // It listens on, and accepts no connection any more.
             loop {
                 thread::park();
             }
@@ -419,7 +419,7 @@ fn a_server_that_closes_early_is_found_out_and_not_waited_for() {
 
 #[test]
 fn an_open_loop_accounts_for_each_message_that_was_due_though_connections_are_lost() {
-    // Whoever brings the hundredth message is sent away.
+    // The connection that sends the hundredth message is closed.
     let crooked = || {
         Crooked::start(usize::MAX, |_, first, chunk| {
             let is_it = (first..first + chunk.len() as u64).contains(&(99 * 64));
@@ -486,7 +486,7 @@ fn too_few_descriptors_are_said_before_anything_is_opened() {
     let expected =
         "readyloop: --connections 80: 116 files would be open, and the limit is 100: raise it";
     assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
-    // Whoever connects now is the first.
+    // The next connection is the first.
     drop(connect(server.addr));
     wait_until("it is accepted", || server.connections() > 0);
     assert_eq!(server.connections(), 1);

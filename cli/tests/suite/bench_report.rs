@@ -241,10 +241,10 @@ fn a_run_in_which_nothing_was_measured_takes_no_plot_away_and_leaves_no_empty_on
     let folder = tempfile::tempdir().unwrap();
     let [old, new] = ["old.svg", "new.svg"].map(|name| folder.path().join(name));
     std::fs::write(&old, "an earlier one").unwrap();
-    let (_keeps, nobody) = refusing("127.0.0.1:0");
+    let (_keeps, refused) = refusing("127.0.0.1:0");
     let silent = Server::start(Config::new(), discard());
     for (target, flags) in [
-        (nobody, "--connections 2"),
+        (refused, "--connections 2"),
         (silent.addr, "--connections 2 --duration 50ms --timeout 100ms"),
         (silent.addr, "--connections 2 --idle --duration 50ms --timeout 100ms"),
         (silent.addr, "--pid 4194999"),

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
 
 use crate::many::alone;
+use crate::system::{is_asleep, server_ends};
 use crate::util::*;
 
 fn command(args: &[&str]) -> Command {
@@ -172,7 +173,7 @@ fn row_38_a_killed_server_can_start_again_at_once_on_the_same_port() {
 
 #[test]
 fn row_39_without_standard_streams_it_serves_on() {
-    // Nobody reads its standard output or its standard error any more.
+    // Its standard output and its standard error have no reader any more.
     let mut binary = Binary::start_with(&["--listen", "127.0.0.1:0", "-vv"], Stdio::piped());
     drop(binary.child.stderr.take());
     for _ in 0..100 {
@@ -184,7 +185,7 @@ fn row_39_without_standard_streams_it_serves_on() {
 #[test]
 fn row_54_a_standard_output_that_does_not_take_where_it_listens_is_told_in_the_log() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    // Nobody reads these, and they hold as much as a pipe can: pipe(7).
+    // These have no reader, and hold as much as a pipe can: pipe(7).
     let [(_one, stuck), (_other, waits)] = [(); 2].map(|()| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         writer.write_all(&[b'x'; 65_536]).unwrap();
@@ -227,7 +228,7 @@ fn row_40_children_inherit_no_socket() {
         let target = std::fs::read_link(fd.path()).unwrap();
         let target = target.to_string_lossy();
         if !(target.starts_with("socket:") || target.starts_with("anon_inode:")) {
-            continue; // given to it by whoever started it
+            continue; // inherited from the process that started it
         }
         sockets += usize::from(target.starts_with("socket:"));
         let info = std::fs::read_to_string(process.join("fdinfo").join(fd.file_name())).unwrap();
@@ -347,8 +348,9 @@ fn nobody_has_to_read_where_it_listens() {
     child.wait().unwrap();
 }
 
-/// Clients that send as much as goes in and read nothing, with small buffers.
-pub(crate) fn stuck_clients(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+/// Clients that send as much as goes in and read nothing, with small buffers. The server has stopped reading from each.
+pub(crate) fn stuck_clients(binary: &Binary, count: usize) -> Vec<TcpStream> {
+    let addr = binary.addr();
     let stuck = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
@@ -359,17 +361,12 @@ pub(crate) fn stuck_clients(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
     };
     let mut clients: Vec<_> = std::iter::repeat_with(stuck).take(count).collect();
     let chunk = noise(65_536);
-    let mut full = std::collections::HashSet::new();
-    let mut last = Instant::now();
-    // The server's queues are full when nothing goes in for a while.
-    while full.len() < count || last.elapsed() < Duration::from_millis(200) {
-        for (index, client) in clients.iter_mut().enumerate() {
-            match client.write(&chunk) {
-                Ok(1..) => last = Instant::now(),
-                _ => _ = full.insert(index),
-            }
-        }
-    }
+    // A server that sleeps beside unread input does not want it.
+    let all_have_unread = || server_ends(addr).iter().filter(|end| end.unread > 0).count() >= count;
+    wait_until("the server reads from none of them", || {
+        clients.iter_mut().for_each(|client| while client.write(&chunk).is_ok() {});
+        all_have_unread() && is_asleep(binary.child.id()) && all_have_unread()
+    });
     clients
 }
 
@@ -379,7 +376,7 @@ fn row_36_sigterm_gives_all_who_read_every_byte_ends_at_the_deadline_and_says_ho
     const DRAIN: Duration = Duration::from_secs(2);
     let args = ["--listen", "127.0.0.1:0", "--drain-timeout", "2s", "--reactors", "2"];
     let mut binary = Binary::start_with(&args, Stdio::piped());
-    let stuck = stuck_clients(binary.addr(), 100);
+    let stuck = stuck_clients(&binary, 100);
     let mut clients: Vec<_> = (0..900).map(|_| connect(binary.addr())).collect();
     clients.iter_mut().for_each(|client| echo(client, b"hello"));
     // All that they send waits in the kernel when the signal comes.
@@ -471,11 +468,14 @@ fn a_drain_without_time_in_a_storm_of_newcomers_ends_and_idle_clients_are_not_cu
 fn row_37_a_second_signal_stops_at_once_and_the_exit_code_says_so() {
     let args = ["--listen", "127.0.0.1:0", "--drain-timeout", "1h"];
     let mut binary = Binary::start_with(&args, Stdio::piped());
-    let stuck = stuck_clients(binary.addr(), 3);
+    let stuck = stuck_clients(&binary, 3);
     let addr = binary.addr();
     binary.signal(Signal::TERM);
     wait_until("it drains", || TcpStream::connect(addr).is_err());
-    assert!(binary.child.try_wait().unwrap().is_none(), "somebody is not finished");
+    assert!(
+        binary.child.try_wait().unwrap().is_none(),
+        "the server has ended before its clients were finished"
+    );
     binary.signal(Signal::INT);
     let mut said = String::new();
     binary.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -578,7 +578,7 @@ fn row_39_with_all_three_standard_streams_closed_it_serves_on() {
 
 #[test]
 fn row_37_a_second_signal_ends_a_server_that_is_held_up_by_its_log() {
-    // Nobody empties this pipe, so that the log of so many chunks blocks the reactor.
+    // This pipe has no reader, so the log of so many chunks blocks the reactor.
     let args = ["--listen", "127.0.0.1:0", "-vv"];
     let mut binary = Binary::start_with(&args, Stdio::piped());
     let mut client = connect(binary.addr());
@@ -602,7 +602,7 @@ fn row_05_without_a_listener_it_serves_what_is_under_way_and_ends_with_code_1() 
         let args = ["--reactors", reactors, "--drain-timeout", drain];
         let args = [&["--listen", "127.0.0.1:0", "--listen", "[::1]:0"], &args[..]].concat();
         let mut binary = Binary::start_with(&args, Stdio::piped());
-        let mut stuck = stuck_clients(binary.addr(), 3);
+        let mut stuck = stuck_clients(&binary, 3);
         let (mut log, mut said) =
             (BufReader::new(binary.child.stderr.take().unwrap()), String::new());
         kill_listener(binary.child.id(), binary.addrs[1]);

@@ -152,7 +152,7 @@ fn requests_that_a_server_in_half_close_still_takes_are_sent_to_it() {
     server.join();
 }
 
-/// Its end, while somebody who says nothing more holds its standard input.
+/// Its end, while its standard input stays open and silent.
 fn without_end_of_input(mut child: Child) -> (i32, Vec<u8>, String) {
     let input = child.stdin.take();
     let outcome = outcome(child.wait_with_output().unwrap());
@@ -276,10 +276,10 @@ fn a_connection_that_is_reset_at_once_is_one_line_and_exit_code_1() {
 
 #[test]
 fn a_refusal_and_an_unknown_name_are_one_line_and_exit_code_1() {
-    let (_keeps, nobody) = refusing("127.0.0.1:0");
-    let (code, back, said) = run(&mut command(nobody, &[]));
+    let (_keeps, refused) = refusing("127.0.0.1:0");
+    let (code, back, said) = run(&mut command(refused, &[]));
     assert_eq!((code, &*back), (1, &b""[..]));
-    assert_is_one_line_with(&said, &format!("cannot connect to {nobody}: Connection refused"));
+    assert_is_one_line_with(&said, &format!("cannot connect to {refused}: Connection refused"));
 
     let mut unknown = Command::new(env!("CARGO_BIN_EXE_readyloop"));
     unknown.args(["client", "no-such-host.invalid:7000"]).stdin(Stdio::null());
@@ -655,8 +655,8 @@ fn a_reply_that_begins_wrong_and_does_not_end_is_a_wrong_one() {
 
 #[test]
 fn connections_that_are_refused_are_counted_and_the_first_says_why() {
-    let (_keeps, nobody) = refusing("127.0.0.1:0");
-    let (code, _, said) = run_script(nobody, &["--clients", "300"]);
+    let (_keeps, refused) = refusing("127.0.0.1:0");
+    let (code, _, said) = run_script(refused, &["--clients", "300"]);
     assert_eq!(code, 1);
     let expected = "clients: 300; messages sent: 0 of 300; replies right: 0, wrong: 0, \
                     missing: 0; connections failed: 300; first: client 1: ";
@@ -684,7 +684,7 @@ fn a_signal_sums_up_what_there_is_and_ends_with_exit_code_1() {
 
 #[test]
 fn a_signal_while_it_connects_ends_it_too() {
-    // A backlog that is full: the kernel answers no more who want to connect.
+    // The backlog is full: the kernel answers no further connection attempt.
     let (full, silent) = refusing("127.0.0.1:0");
     full.listen(0).unwrap();
     let mut waiting = Vec::new();
@@ -704,7 +704,7 @@ fn a_signal_while_it_connects_ends_it_too() {
 }
 
 #[test]
-fn row_54_that_nobody_reads_the_replies_does_not_end_a_script_and_is_told() {
+fn row_54_that_refused_reads_the_replies_does_not_end_a_script_and_is_told() {
     let server = Server::start(Config::new(), Echo);
     let mut child = command(server.addr, &["--count", "5", "--every", "1ms"]).spawn().unwrap();
     drop(child.stdout.take());

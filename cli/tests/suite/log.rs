@@ -152,7 +152,7 @@ fn row_55_a_fifo_whose_reader_has_gone_or_does_not_read_stops_no_service() {
         read_more(&mut reader, &mut text);
         text.contains("listening on")
     });
-    // More lines than the FIFO holds, and nobody takes them.
+    // More lines than the FIFO holds, and nothing reads them.
     let mut client = connect(binary.addr());
     for _ in 0..2_000 {
         echo(&mut client, b"hello");

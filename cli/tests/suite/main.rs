@@ -18,3 +18,4 @@ mod protection;
 mod servers;
 mod services;
 mod signals;
+mod system;

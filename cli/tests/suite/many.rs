@@ -49,7 +49,7 @@ fn row_08_a_cap_of_a_thousand_is_exact_and_everybody_is_served_in_the_end() {
     let mut waiting: Vec<std::net::TcpStream> = Vec::new();
     let (mut dialled, mut served) = (0, 0);
     while served < DIALS {
-        // Comes and goes are mixed: some dial, then those who are served leave.
+        // Arrivals and departures are mixed: some clients dial, then the served ones leave.
         for _ in 0..(DIALS - dialled).min(1_500) {
             let mut client = dial(u8::try_from(dialled % 50).unwrap(), binary.addr());
             client.write_all(b"x").unwrap();
@@ -119,7 +119,7 @@ fn row_59_what_waited_for_slow_readers_is_given_back_to_the_system_when_they_go(
         wait_until("memory has come back", || resident(process) < limit);
     };
     let fill = || {
-        let readers = stuck_clients(binary.addr(), READERS);
+        let readers = stuck_clients(&binary, READERS);
         let waiting = resident(process) - fresh;
         assert!(waiting > READERS * 24 * 1024, "{waiting} bytes are not much");
         readers

@@ -244,7 +244,7 @@ fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
         drop(std::net::TcpStream::connect(binary.addr()));
         std::fs::read_to_string(&log).unwrap().contains("any more")
     });
-    // It was the last one: whoever has nothing under way is closed in order.
+    // It was the last one: a connection with nothing under way is closed in order.
     assert!(clients.iter_mut().all(|client| read_to_end(client).is_empty()));
     assert_eq!(binary.child.wait().unwrap().code(), Some(1));
     let log = std::fs::read_to_string(&log).unwrap();

@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::binary::Binary;
 use crate::many::alone;
+use crate::system::server_ends;
 use crate::util::*;
 
 impl Binary {
@@ -47,7 +48,7 @@ impl Binary {
     }
 }
 
-/// Whether nobody is at the other end any more, whatever was sent before.
+/// Whether the other end has gone, whatever was sent before.
 fn has_ended(client: &mut TcpStream) -> bool {
     client.set_nonblocking(true).unwrap();
     loop {
@@ -158,7 +159,7 @@ fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_serve
     binary.signal(Signal::CONT);
     let start = Instant::now();
     let mut served = 0;
-    // Those whose SYN was dropped try again after 1, 2, 4, 8 … seconds.
+    // Clients whose SYN was dropped try again after 1, 2, 4, 8 … seconds.
     while served < DIALS / 10 * 9 {
         assert!(start.elapsed() < 3 * DEADLINE, "{served} were served, not {:?}", dialled[0]);
         let before = dialled.len();
@@ -207,7 +208,7 @@ fn row_21_a_peer_that_never_reads_is_gone_by_its_deadline() {
     let mut reader = connect(binary.addr());
     wait_until("both are in", || binary.open_files() == idle + 2);
     wait_until("one is gone", || {
-        reader.read_exact(&mut [0; 4_096]).expect("who reads is served");
+        reader.read_exact(&mut [0; 4_096]).expect("a client that reads is served");
         binary.open_files() == idle + 1
     });
     drop(deaf);
@@ -249,20 +250,22 @@ fn press(service: &str, peers: usize) -> usize {
     let more = binary.memory("VmSize").saturating_sub(start) / MIB;
     println!("{service}: {more} MiB more than at its start");
     assert!(more <= 64, "{more} MiB");
-    // A RST tells who was cut off; nobody reads, or that would change it.
+    // A RST shows which client was cut off. No client reads, as reading would change the outcome.
     let is_cut = |client: &TcpStream| client.take_error().unwrap().is_some();
     let cut = clients.iter().filter(|client| is_cut(client)).count();
     drop(clients);
     serve_one(&mut good, service);
     drop(good);
-    let unheard = connections_in_the_system(binary.addr());
+    // Linux ignores a reset that does not continue what it has received (RFC 5961, 3.2), as after bytes that it had no
+    // memory for. It asks back, but not twice in `net.ipv4.tcp_invalid_ratelimit` milliseconds.
+    let unheard = server_ends(binary.addr()).len();
     let code = binary.terminate().code();
     let log = std::fs::read_to_string(log.path()).unwrap();
     let (_, report) = log.split_once("connections finished, ").expect("the log has the report");
     let lost: usize = report.split(' ').next().unwrap().parse().expect("a number");
     println!("{unheard} ends were unheard of when it was to drain, and {lost} at its end");
     // A lost reset comes again when the system probes a full peer, with pauses that grow. Until then no server can know
-    // that nobody waits for its bytes.
+    // that no client waits for its bytes.
     assert!(
         lost <= unheard,
         "{lost} were cut off, but the system knew all but {unheard} to be gone"
@@ -271,26 +274,10 @@ fn press(service: &str, peers: usize) -> usize {
     cut
 }
 
-/// How many connections to this address the system holds at the server's end. The peers may be gone: Linux does not
-/// believe a reset that does not continue what it has received (RFC 5961, 3.2), as after bytes that it had no memory
-/// for. It asks back, but not twice in `net.ipv4.tcp_invalid_ratelimit` milliseconds.
-fn connections_in_the_system(addr: SocketAddr) -> usize {
-    const TIME_WAIT: &str = "06";
-    const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", addr.port());
-    let list = std::fs::read_to_string("/proc/net/tcp").expect("the system has a list");
-    let is_held = |line: &&str| {
-        let mut fields = line.split_whitespace().skip(1);
-        let (local, state) = (fields.next().unwrap_or(""), fields.nth(1).unwrap_or(""));
-        local.ends_with(&port) && state != TIME_WAIT && state != LISTEN
-    };
-    list.lines().filter(is_held).count()
-}
-
 fn serve_one(client: &mut TcpStream, service: &str) {
     match service {
         "echo" => echo(client, &[b'x'; 1_000]),
-        _ => client.read_exact(&mut [0; 10_000]).expect("who reads is served"),
+        _ => client.read_exact(&mut [0; 10_000]).expect("a client that reads is served"),
     }
 }
 

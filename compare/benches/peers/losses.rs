@@ -4,19 +4,19 @@ use crate::common::figures::readable;
 use crate::measure::Measure;
 use crate::results::{Place, Results};
 
-/// Somebody has a better figure than ours.
+/// Another server has a better figure than ours.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Loss {
     pub(crate) measure: Measure,
     ours: Place,
-    /// Who has the best one.
+    /// The server with the best figure.
     best: &'static str,
     figures: [f64; 2],
     /// The median of the rounds' ratios of ours to the best.
     ratio: f64,
     /// In how many rounds, and of how many.
     rounds: [usize; 2],
-    /// Who else.
+    /// The other servers.
     others: Vec<&'static str>,
 }
 

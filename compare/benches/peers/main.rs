@@ -74,7 +74,7 @@ struct Bench<'a> {
     double: Side,
 }
 
-/// Who is compared, and where they run.
+/// The servers under comparison, and where they run.
 struct Side {
     peers: Vec<Peer>,
     machine: Machine,
@@ -134,7 +134,7 @@ impl<'a> Bench<'a> {
         with_server(&self.side(row).machine, peer, |server| load::run(server, row.load, rate, time))
     }
 
-    /// Messages a second, by the top rates of this round. Who has failed there has none.
+    /// Messages a second, by the top rates of this round. A server that failed there has none.
     fn share_of_top(&self, share: Share, peer: Peer, results: &Results) -> Option<u64> {
         let top = |peer: &Peer| results.last(Place { row: ECHO, peer: peer.name() }, Measure::Rate);
         let top = match share {

@@ -13,7 +13,7 @@ use crate::targets::{FLOOR, targets};
 pub(crate) struct Report<'a> {
     pub(crate) results: &'a Results,
     pub(crate) rows: &'a [Row],
-    /// Who is compared where one thread serves, and which of them is ours.
+    /// The servers with one thread, and which of them is ours.
     pub(crate) single: Field,
     /// The same for two threads.
     pub(crate) double: Field,
@@ -215,7 +215,7 @@ const MEANINGS: &str = "\
 
 Figures are medians of the rounds, in parentheses the least and the greatest. In each round every peer had the
 same load, in turn and in another order each time, with a fresh server process for each row. A ratio to the
-floor is the median of the ratios within each round, as what disturbs a round disturbs both. Who failed in any
+floor is the median of the ratios within each round, as what disturbs a round disturbs both. A server that failed in any
 round of a row has no figures there, but says why.
 
 - messages (connections) a second: what the load got done. It has one thread: where a server is not busy, this

@@ -30,7 +30,7 @@ impl Ratios {
     }
 }
 
-/// Whose figure it is.
+/// The server of this figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) row: &'static str,

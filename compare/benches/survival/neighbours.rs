@@ -6,7 +6,7 @@
 //! ratio of the p99s is taken within a round, so that a slow minute of the machine is on both sides.
 //!
 //! Servers and clients have a processor each, or the clients all but one. With few of them, these
-//! neighbours slow down everything that runs there, whoever serves them. Three controls show how much
+//! neighbours slow down everything that runs there, whatever server they use. Three controls show how much
 //! of the slowdown is that:
 //! - in the third part the same load goes to a second `readyloop` process beside the first
 //! - a thread that only sleeps notes how late it wakes

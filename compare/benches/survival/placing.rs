@@ -1,4 +1,4 @@
-//! Who runs where, and before whom.
+//! The processor and the priority of each process.
 
 use crate::common::failure::Failure;
 use crate::common::machine::{Machine, go_first, kernel, versions};

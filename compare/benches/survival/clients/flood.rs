@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use crate::common::failure::Failure;
 use crate::common::machine::stand_back;
 
-/// With larger pieces its own system calls take so long that whoever measures on the same processor waits
+/// With larger pieces its own system calls take so long that a measurement on the same processor waits
 /// for them, and not for the server.
 const CHUNK: usize = 16 * 1024;
 

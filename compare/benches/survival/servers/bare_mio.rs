@@ -36,7 +36,7 @@ pub(super) fn serve() -> Result<(), Failure> {
 }
 
 /// Stops at any error, as it cannot know which of them is no more than "no connection waits"; what the
-/// next newcomer brings is a new event.
+/// next connection brings is a new event.
 fn accept(
     registry: &Registry,
     listener: &TcpListener,

@@ -1,9 +1,9 @@
 //! There are no descriptors left, and then there are again.
 //!
 //! With 20 residents connected, the server's limit of open files is lowered to what it has open and
-//! three more. Then 200 newcomers dial and ask; the kernel takes them into the backlog. For 2 s the
-//! residents ask one after another. Then the limit is raised, and nobody dials any more: a server that
-//! waits for the next newcomer before it tries again has stranded these.
+//! three more. Then 200 new clients dial and ask; the kernel takes them into the backlog. For 2 s the
+//! residents ask one after another. Then the limit is raised, and no client dials any more: a server that
+//! waits for the next connection before it tries again has stranded these.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,15 +44,15 @@ fn run(server: &Server) -> Result<Vec<Finding>, Failure> {
         residents.push(resident);
     }
     let before = server.leave_descriptors(LEFT)?;
-    let mut newcomers = (0..DIALS).map(|_| Newcomer::dial(server.addr)).collect::<Vec<_>>();
+    let mut new_clients = (0..DIALS).map(|_| NewClient::dial(server.addr)).collect::<Vec<_>>();
 
     let (start, cpu_start) = (Instant::now(), server.cpu_time()?);
     let failed = keep_asking(&mut residents, start + HOLD);
     let cpu = (server.cpu_time()? - cpu_start).as_secs_f64() / start.elapsed().as_secs_f64();
 
-    let early = count_served(&mut newcomers);
+    let early = count_served(&mut new_clients);
     server.set_descriptor_limit(before)?;
-    let (served, last) = wait_for_service(&mut newcomers, early);
+    let (served, last) = wait_for_service(&mut new_clients, early);
     Ok(vec![
         Finding::Number(served as f64),
         match last {
@@ -78,11 +78,11 @@ fn keep_asking(residents: &mut [TcpStream], until: Instant) -> usize {
 }
 
 /// Returns how many were served, and how long after the call the last of them was.
-fn wait_for_service(newcomers: &mut [Newcomer], mut served: usize) -> (usize, Duration) {
+fn wait_for_service(new_clients: &mut [NewClient], mut served: usize) -> (usize, Duration) {
     let start = Instant::now();
     let mut last = Duration::ZERO;
-    while served < newcomers.len() && start.elapsed() < TIMEOUT {
-        let now_served = count_served(newcomers);
+    while served < new_clients.len() && start.elapsed() < TIMEOUT {
+        let now_served = count_served(new_clients);
         if now_served > served {
             (served, last) = (now_served, start.elapsed());
         }
@@ -91,17 +91,17 @@ fn wait_for_service(newcomers: &mut [Newcomer], mut served: usize) -> (usize, Du
     (served, last)
 }
 
-fn count_served(newcomers: &mut [Newcomer]) -> usize {
-    newcomers.iter_mut().filter_map(|newcomer| newcomer.is_served().then_some(())).count()
+fn count_served(new_clients: &mut [NewClient]) -> usize {
+    new_clients.iter_mut().filter_map(|client| client.is_served().then_some(())).count()
 }
 
 /// A client that has asked once. Without a stream it has failed.
-struct Newcomer {
+struct NewClient {
     stream: Option<TcpStream>,
     missing: usize,
 }
 
-impl Newcomer {
+impl NewClient {
     fn dial(addr: SocketAddr) -> Self {
         let ask = || -> Result<TcpStream, Failure> {
             let mut stream = connect(addr)?;
