@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_nobody_answers_ends_in_time_or_when_its_closure_is_dropped() {
+    fn an_unanswered_call_ends_in_time_or_when_its_closure_is_dropped() {
         let (call_in_time, _answerer) = call();
         assert_eq!(call_in_time.wait(Duration::from_millis(1)), Err(CallError::TimedOut));
         let (call, answerer) = call();

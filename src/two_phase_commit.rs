@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_too_long_does_not_do_it() {
+    fn a_worker_that_waits_too_long_does_not_do_it() {
         let commit = TwoPhaseCommit::new(2, Duration::ZERO);
         assert!(commit.participant().agree().is_none());
         assert!(commit.participant().agree().is_none(), "not even if the last one comes after all");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_vote_rejects() {
+    fn a_worker_that_cannot_vote_rejects() {
         let commit = TwoPhaseCommit::new(2, LONG);
         drop(commit.participant());
         assert!(commit.participant().agree().is_none());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nobody_there_nothing_is_done() {
+    fn without_workers_nothing_is_done() {
         let commit = TwoPhaseCommit::new(1, LONG);
         commit.is_absent();
         assert_eq!(commit.outcome(), Err(CallError::Refused(Refusal::Stopped).into()));

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_one_source_alone_is_not_told_to_name_more() {
+    fn with_one_source_the_advice_does_not_ask_for_more() {
         let mut tally = Tally { failed: 1, opened: 9, messages: 5, ..Tally::default() };
         tally.error(ErrorKind::Connect, NO_PORT, 1);
         for target in ["[::1]:7", "[::]:7"] {

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_one_source_alone_nobody_is_told_to_name_more() {
+    fn with_one_possible_source_the_advice_does_not_ask_for_more() {
         let advice = |target: &str| how_to_add(&[target.parse().unwrap()]);
         assert!(advice("[::1]:7").contains("listen on 127.0.0.1"));
         assert!(advice("127.0.0.1:7").contains("--source"));

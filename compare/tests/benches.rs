@@ -115,7 +115,7 @@ fn a_ratio_is_taken_within_each_round() {
 }
 
 #[test]
-fn who_fails_in_one_round_has_no_figures_and_says_why() {
+fn a_server_that_fails_in_one_round_has_no_figures_and_its_row_says_why() {
     let mut results = Results::default();
     add(&mut results, at(ECHO, OURS), Measure::Rate, &[1.0, 2.0]);
     fail(&mut results, at(ECHO, OURS), "3 connections were lost");
@@ -128,7 +128,7 @@ fn who_fails_in_one_round_has_no_figures_and_says_why() {
 }
 
 #[test]
-fn a_ratio_to_somebody_who_failed_tells_who_and_why() {
+fn a_ratio_to_a_server_that_failed_names_it_and_says_why() {
     let mut results = Results::default();
     add(&mut results, at(ECHO, OURS), Measure::Total, &[1.0]);
     fail(&mut results, at(ECHO, FLOOR), "no answer");
@@ -151,7 +151,7 @@ fn to_have_more_than_nothing_is_a_loss_and_no_ratio_for_a_target() {
 }
 
 #[test]
-fn who_does_not_go_through_a_row_is_not_in_its_table() {
+fn a_server_that_skips_a_row_is_not_in_its_table() {
     let mut results = Results::default();
     add(&mut results, at(ECHO, OURS), Measure::Rate, &[1.0]);
     let text = markdown(&results);
@@ -211,7 +211,7 @@ fn what_was_not_measured_is_neither_met_nor_missed() {
 }
 
 #[test]
-fn a_loss_names_the_best_the_rounds_and_who_else_is_ahead() {
+fn a_loss_names_the_best_the_rounds_and_the_others_ahead() {
     let mut results = Results::default();
     add(&mut results, at(ECHO, OURS), Measure::Rate, &[80.0, 80.0, 80.0]);
     add(&mut results, at(ECHO, FLOOR), Measure::Rate, &[100.0, 100.0, 79.0]);
@@ -226,7 +226,7 @@ fn a_loss_names_the_best_the_rounds_and_who_else_is_ahead() {
 }
 
 #[test]
-fn who_is_level_or_ahead_has_not_lost() {
+fn a_server_level_or_ahead_has_not_lost() {
     let mut results = Results::default();
     add(&mut results, at(ECHO, OURS), Measure::P99, &[10.0, 10.0]);
     add(&mut results, at(ECHO, FLOOR), Measure::P99, &[10.0, 10.0]);
@@ -292,7 +292,7 @@ fn a_run_that_is_not_complete_writes_nothing() {
 }
 
 #[test]
-fn charts_show_who_has_figures() {
+fn charts_show_the_servers_with_figures() {
     let folder = tempfile::tempdir().unwrap();
     let drawn = |results: &Results| {
         charts::draw(folder.path(), results, &PEERS).unwrap();

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_goes_where_the_fewest_are_or_to_one_after_the_other() {
+    fn a_new_connection_goes_to_the_emptiest_reactor_or_to_each_in_turn() {
         let limits = Limits { connections: 100, ..LIMITS };
         let mut admission = Admission::new(limits, 3);
         let fill = |admission: &mut Admission, count| -> Vec<usize> {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn no_newcomer_takes_the_place_of_another_that_is_on_its_way() {
+    fn no_new_connection_takes_the_place_of_another_on_its_way() {
         let limits = Limits { connections: 3, when_full: WhenFull::Evict, ..LIMITS };
         let mut admission = Admission::new(limits, 2);
         for reactor in [0, 1, 1] {
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reactor_that_is_stalled_gets_newcomers_only_if_all_others_can_take_none() {
+    fn a_stalled_reactor_gets_connections_only_if_no_other_can_take_one() {
         let idle = |silence, is_stalled| Idle { silence, is_stalled };
         let one = [idle(9, false), idle(3_600_000, true), idle(8, false)];
         assert_eq!(parts(25, &[10; 3], &one), [10, 5, 10]);

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_counts_those_who_come_and_go_and_tells_when_others_may_have_waited() {
+    fn a_limit_counts_arrivals_and_departures_and_tells_when_others_may_have_waited() {
         let limited = listener(Config::new().max_connections(2));
         limited.enters();
         assert!(!limited.is_full());

@@ -89,7 +89,7 @@ fn world(config: Config) -> (World<Diary>, Diary) {
 }
 
 #[test]
-fn who_is_called_is_served_like_anybody_else() {
+fn an_outbound_connection_is_served_like_any_other() {
     let (mut world, diary) = world(Config::new());
     world.answer(remote(1), Answer::Takes);
     let id = world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
@@ -266,7 +266,7 @@ impl Handler for Whim {
 }
 
 #[test]
-fn what_is_given_up_in_the_callback_that_began_it_calls_nobody() {
+fn a_dial_given_up_in_the_callback_that_began_it_opens_no_socket() {
     let diary = Diary::default();
     let whim = Whim { addrs: vec![remote(1)], blocks: None, diary: diary.clone() };
     let mut world = World::new(1, Config::new(), whim).unwrap();
@@ -490,7 +490,7 @@ fn limits_on_accepted_connections_do_not_concern_outbound_ones() {
 }
 
 #[test]
-fn a_thousand_that_are_opened_at_once_take_turns_with_everybody_else() {
+fn a_thousand_dials_at_once_take_turns_with_all_others() {
     let (mut world, diary) =
         world(Config::new().budgets(Budgets { connects: 10, ..Budgets::default() }));
     let addr = world.listen("10.0.0.9:7000").unwrap();

@@ -178,7 +178,7 @@ impl Handler for Broadcasts {
 }
 
 #[test]
-fn row_45_timers_and_newcomers_wait_for_memory_too() {
+fn row_45_timers_and_new_connections_wait_for_memory_too() {
     const CLIENTS: usize = 10;
     let config = Config::new().queue_budget(50_000).max_connections(CLIENTS);
     let mut world = World::new(1, config, Broadcasts(1_000)).unwrap();
@@ -597,7 +597,7 @@ fn row_49_an_answer_in_several_pieces_may_be_longer_than_the_limit() {
 }
 
 #[test]
-fn row_49_to_send_nothing_resets_nobody() {
+fn row_49_to_send_nothing_resets_no_connection() {
     struct Sends;
     impl Handler for Sends {
         type State = ();
@@ -858,7 +858,7 @@ fn row_50_an_answer_that_is_underway_at_the_deadline_is_not_destroyed_by_a_reset
 }
 
 #[test]
-fn row_45_newcomers_in_the_backlog_are_taken_in_when_a_drain_begins_while_memory_is_used_up() {
+fn row_45_the_backlog_is_accepted_when_a_drain_begins_while_memory_is_used_up() {
     let config = Config::new().queue_budget(50_000);
     let mut world = World::new(1, config, Answers(60_000)).unwrap();
     let addr = world.listen(ADDR).unwrap();
@@ -944,7 +944,8 @@ impl Handler for Ticks {
 }
 
 #[test]
-fn row_45_timers_and_newcomers_get_their_turn_while_others_use_the_memory_up_again_and_again() {
+fn row_45_timers_and_new_connections_get_their_turn_while_others_use_the_memory_up_again_and_again()
+{
     let ticks = Rc::new(RefCell::new(0));
     let config = Config::new().queue_budget(60_000);
     let mut world = World::new(1, config, Ticks(Rc::clone(&ticks))).unwrap();

@@ -117,7 +117,7 @@ fn one_turn_reads_no_more_of_a_connection_than_its_budget_and_one_read() {
 }
 
 #[test]
-fn a_reactor_that_is_thrown_away_closes_everybody() {
+fn a_dropped_reactor_closes_all_connections() {
     let closed = std::rc::Rc::new(std::cell::Cell::new(0));
     struct Counting(std::rc::Rc<std::cell::Cell<u32>>);
     impl Handler for Counting {

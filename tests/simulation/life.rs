@@ -516,7 +516,7 @@ impl Handler for Polite {
 }
 
 #[test]
-fn draining_tells_each_once_closes_who_is_quiet_and_waits_for_who_is_not() {
+fn draining_tells_each_once_closes_the_quiet_and_waits_for_the_others() {
     let journal = Journal::default();
     let lines = Rc::clone(&journal.0);
     let config = Config::new().drain_quiet(SECOND);
@@ -557,7 +557,7 @@ fn draining_tells_each_once_closes_who_is_quiet_and_waits_for_who_is_not() {
 }
 
 #[test]
-fn row_36_drain_with_stuck_peers_gives_everybody_else_every_byte_and_ends_at_the_deadline() {
+fn row_36_drain_with_stuck_peers_gives_all_others_every_byte_and_ends_at_the_deadline() {
     for seed in 0..100 {
         let mut world = World::of_many(seed, Config::new(), 2, |_| Echo).unwrap();
         let addr = world.listen(ADDR).unwrap();
@@ -633,7 +633,7 @@ fn row_36_at_the_deadline_the_system_is_offered_what_it_has_room_for_without_tel
 }
 
 #[test]
-fn row_36_who_has_reset_before_the_deadline_was_not_cut_off_however_late_events_tell() {
+fn row_36_a_peer_that_reset_before_the_deadline_was_not_cut_off_however_late_its_event() {
     let (mut world, peers) = full_world(10);
     // The process sleeps past the deadline. Its first turn afterwards hears of one reset.
     world.set_faults(Faults { buffer: 900, batch: 1, ..Faults::none() });
@@ -646,7 +646,7 @@ fn row_36_who_has_reset_before_the_deadline_was_not_cut_off_however_late_events_
 }
 
 #[test]
-fn a_drain_with_nobody_there_ends_at_once_and_one_that_is_stopped_reports_both() {
+fn a_drain_without_connections_ends_at_once_and_one_that_is_stopped_reports_both() {
     let (mut world, _addr) = echo_world(Config::new());
     world.handle().drain(SECOND);
     assert!(world.run_until_still().is_break());
@@ -919,7 +919,7 @@ fn room_that_one_reactor_makes_wakes_the_one_that_accepts() {
 }
 
 #[test]
-fn a_drain_whose_time_is_over_at_once_ends_and_cuts_nobody_who_has_nothing_to_do() {
+fn a_drain_without_time_ends_at_once_and_cuts_no_idle_connection() {
     for seed in 0..50 {
         let mut world = World::of_many(seed, Config::new(), 2, |_| Echo).unwrap();
         let addr = world.listen(ADDR).unwrap();
@@ -943,7 +943,7 @@ fn a_drain_whose_time_is_over_at_once_ends_and_cuts_nobody_who_has_nothing_to_do
 }
 
 #[test]
-fn who_waits_in_the_backlog_when_a_drain_begins_is_served_first() {
+fn a_client_in_the_backlog_when_a_drain_begins_is_served_first() {
     let (mut world, addr) = echo_world(Config::new());
     world.set_faults(no_latency());
     let _ = world.run_until_still();
@@ -956,7 +956,7 @@ fn who_waits_in_the_backlog_when_a_drain_begins_is_served_first() {
 }
 
 #[test]
-fn a_drain_waits_for_whoever_has_paused_its_connection_to_work_at_the_answer() {
+fn a_drain_waits_for_a_connection_that_is_paused_until_its_answer_is_ready() {
     let takes_its_time = from_fn(|conn, input| {
         input.take();
         conn.pause();

@@ -366,7 +366,7 @@ fn high_water_holds_if_a_reconfiguration_contradicts_an_override() {
 // The own limit of connections:
 
 #[test]
-fn newcomers_above_a_listeners_limit_wait_in_its_backlog_and_others_do_not() {
+fn connections_above_a_listeners_limit_wait_in_its_backlog_and_others_do_not() {
     for overflow in [Overflow::Wait, Overflow::EvictIdlest] {
         let config = Config::new().max_connections(5).overflow(overflow);
         let mut two = Two::new(config, Config::new().max_connections(2));
@@ -432,7 +432,7 @@ fn a_listeners_limit_and_deadlines_hold_over_several_reactors() {
 // The end of one listener:
 
 #[test]
-fn connections_of_a_closed_listener_stay_as_they_are_and_newcomers_are_refused() {
+fn connections_of_a_closed_listener_stay_as_they_are_and_new_ones_are_refused() {
     let overrides = Config::new().max_input(100).idle_timeout(Some(60 * SECOND));
     let mut two = Two::new(Config::new(), overrides);
     let [plain, tagged] = two.dial();
@@ -453,7 +453,7 @@ fn connections_of_a_closed_listener_stay_as_they_are_and_newcomers_are_refused()
 }
 
 #[test]
-fn those_who_wait_in_the_backlog_of_a_listener_that_is_closed_are_reset() {
+fn the_backlog_of_a_closed_listener_is_reset() {
     let mut two = Two::new(Config::new(), Config::new().max_connections(1));
     let served = two.world.dial(two.tagged);
     let _ = two.world.run_until_still();

@@ -565,7 +565,7 @@ impl Run {
         });
         expect(forgotten.is_none(), || "a dialled connection was forgotten".to_owned())?;
         drop(ledger);
-        self.check_everybody_was_accepted()?;
+        self.check_all_were_accepted()?;
         let (stats, bodies) = (self.world.stats(), self.ledger.borrow().bodies.in_memory());
         let waiting = stats.waiting_bytes;
         expect(held_back || bodies == 0, || format!("{bodies} shared bodies are kept"))?;
@@ -577,7 +577,7 @@ impl Run {
         })
     }
 
-    fn check_everybody_was_accepted(&mut self) -> Result<(), String> {
+    fn check_all_were_accepted(&mut self) -> Result<(), String> {
         let waiting = |peer: &&Dialled| {
             let ledger = self.ledger.borrow();
             let known = ledger.lives.values().any(|life| life.peer == Some(peer.peer.addr()));

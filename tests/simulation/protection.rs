@@ -172,7 +172,7 @@ fn row_21_a_peer_that_is_gone_without_a_word_is_gone_by_its_deadline() {
 }
 
 #[test]
-fn a_slow_reader_of_whose_progress_no_event_tells_is_asked_once_more() {
+fn a_slow_reader_whose_progress_brings_no_event_is_checked_once_more() {
     let config = Config::new().write_timeout(Some(10 * SECOND));
     let (mut world, addr, _) = ends_world(config);
     // Room is told of when a third of the buffer is free: here after 33 seconds.
@@ -187,7 +187,7 @@ fn a_slow_reader_of_whose_progress_no_event_tells_is_asked_once_more() {
 }
 
 #[test]
-fn row_22_those_who_trickle_a_byte_now_and_then_are_gone_by_their_age() {
+fn row_22_clients_that_trickle_a_byte_now_and_then_end_at_the_maximum_age() {
     let config = Config::new().idle_timeout(Some(15 * SECOND)).max_age(Some(100 * SECOND));
     let (mut world, addr, ends) = ends_world(config);
     let peers: Vec<Peer> = (0..500).map(|_| world.dial(addr)).collect();
@@ -264,7 +264,7 @@ fn hogs(world: &mut World<Ends>, addr: std::net::SocketAddr, count: usize) -> Ve
 }
 
 #[test]
-fn row_23_under_pressure_who_does_not_read_is_not_read_from_and_others_are_served() {
+fn row_23_under_pressure_a_peer_that_does_not_read_is_not_read_from_and_others_are_served() {
     let config = Config::new().high_water(1_000).queue_budget(20_000);
     let (mut world, addr, ends) = ends_world(config);
     world.set_faults(Faults { buffer: 100, ..Faults::none() });
@@ -415,7 +415,7 @@ fn a_smaller_budget_ends_no_connection_that_still_reads() {
 }
 
 #[test]
-fn who_does_not_read_is_not_read_from_much_beyond_high_water() {
+fn a_peer_that_does_not_read_is_not_read_from_much_beyond_high_water() {
     let (mut world, addr, _) = ends_world(Config::new().high_water(10_000));
     world.set_faults(Faults { buffer: 8_000, ..Faults::none() });
     let peer = world.dial(addr);
@@ -427,7 +427,7 @@ fn who_does_not_read_is_not_read_from_much_beyond_high_water() {
 }
 
 #[test]
-fn who_lingers_holds_nothing() {
+fn a_lingering_connection_holds_no_memory() {
     let handler = from_fn(|_, input| while input.take_until(b"\n").is_some() {});
     let config = Config::new().idle_timeout(Some(10 * SECOND)).linger_timeout(5 * SECOND);
     let mut world = World::new(1, config, handler).unwrap();
@@ -487,7 +487,7 @@ fn try_send_is_refused_above_the_budget() {
 }
 
 #[test]
-fn when_the_pressure_goes_whoever_waited_for_it_goes_on() {
+fn when_the_pressure_ends_the_waiting_connections_go_on() {
     let config = Config::new().high_water(8_000).low_water(4_000).queue_budget(20_000);
     let (mut world, addr, _) = ends_world(config.write_timeout(None));
     world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
@@ -562,7 +562,7 @@ fn a_relay_that_was_told_to_wait_under_pressure_is_told_to_go_on() {
 }
 
 #[test]
-fn higher_marks_wake_those_who_waited_by_the_lower_ones() {
+fn higher_marks_wake_the_connections_that_waited_by_the_lower_ones() {
     let (mut world, addr, _) = ends_world(Config::new().high_water(1_000).low_water(0));
     world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
     let peer = world.dial(addr);
@@ -577,7 +577,7 @@ fn higher_marks_wake_those_who_waited_by_the_lower_ones() {
 }
 
 #[test]
-fn a_slow_reader_is_not_shed_before_those_who_never_read() {
+fn a_slow_reader_is_not_shed_before_peers_that_never_read() {
     let config = Config::new().queue_budget(1 << 20).high_water(200_000);
     let (mut world, addr, _) = ends_world(config);
     world.set_faults(Faults { buffer: 1_000, ..Faults::none() });
@@ -614,7 +614,7 @@ fn row_08_with_one_place_free_at_a_time_each_listener_gets_its_turn() {
 }
 
 #[test]
-fn row_08_nobody_is_turned_away_from_a_place_that_has_just_become_free() {
+fn row_08_no_client_is_refused_a_place_that_has_just_become_free() {
     let overflow = Overflow::Reject { last_words: Vec::new() };
     let (mut world, addr, _) = ends_world(Config::new().max_connections(1).overflow(overflow));
     // Arrivals and departures are seen at once.
@@ -630,7 +630,7 @@ fn row_08_nobody_is_turned_away_from_a_place_that_has_just_become_free() {
 }
 
 #[test]
-fn row_08_other_limits_forget_neither_who_was_idle_nor_the_rate() {
+fn row_08_new_limits_forget_neither_idle_times_nor_the_rate() {
     let config = Config::new().max_connections(2).accept_rate(1, 2);
     let (mut world, addr, _) = ends_world(config);
     // The slots say nothing of it.
@@ -678,7 +678,7 @@ fn row_24_beside_one_that_never_stops_each_request_is_answered_in_two_turns() {
 }
 
 #[test]
-fn row_24_those_who_never_stop_wait_for_each_other_and_nobody_waits_for_all_of_them() {
+fn row_24_busy_connections_wait_for_each_other_and_no_other_waits_for_all_of_them() {
     const FLOODERS: usize = 300;
     let (mut world, addr, _) =
         ends_world(Config::new().budgets(Budgets { accepts: FLOODERS, ..Budgets::default() }));

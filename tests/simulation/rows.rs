@@ -274,7 +274,7 @@ fn three_places(
 }
 
 #[test]
-fn row_08_at_the_cap_those_who_wait_are_served_as_room_appears_and_none_is_lost() {
+fn row_08_at_the_cap_waiting_clients_are_served_as_places_become_free_and_none_is_lost() {
     for_some_seeds(|seed| {
         let (mut world, addr, _) = three_places(seed, Config::new());
         let peers: Vec<Peer> = (0..12).map(|_| world.dial(addr)).collect();
@@ -307,7 +307,7 @@ fn row_08_at_the_cap_those_who_wait_are_served_as_room_appears_and_none_is_lost(
 }
 
 #[test]
-fn row_08_at_the_cap_clients_are_rejected_with_last_words() {
+fn row_08_at_the_cap_clients_are_refused_with_last_words() {
     let overflow = Overflow::Reject { last_words: b"full\n".to_vec() };
     let (mut world, addr, diary) = three_places(1, Config::new().overflow(overflow));
     let peers: Vec<Peer> = (0..10).map(|_| world.dial(addr)).collect();
@@ -321,7 +321,7 @@ fn row_08_at_the_cap_clients_are_rejected_with_last_words() {
 }
 
 #[test]
-fn row_08_at_the_cap_the_one_who_was_silent_longest_makes_room() {
+fn row_08_at_the_cap_the_longest_silent_connection_is_evicted() {
     let (mut world, addr, diary) = three_places(1, Config::new().overflow(Overflow::EvictIdlest));
     let old: Vec<Peer> = (0..3)
         .map(|_| {
@@ -401,7 +401,7 @@ fn row_08_no_more_are_let_in_a_second_than_the_rate_says() {
 }
 
 #[test]
-fn row_09_an_event_for_a_slots_former_tenant_reaches_nobody() {
+fn row_09_an_event_for_a_slots_former_connection_is_ignored() {
     for_some_seeds(|seed| {
         let (mut world, addr, diary) = diary_world(seed, Config::new());
         // Seldom enough that some come when the slot has its next tenant.

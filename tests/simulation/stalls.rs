@@ -119,7 +119,7 @@ fn one_stalling_reactor_of_four_costs_little_more_than_its_share_where_connectio
 
 /// A reactor that does not read takes nothing for silence.
 #[test]
-fn those_who_could_not_be_heard_are_not_the_idlest() {
+fn connections_of_a_stalled_reactor_are_not_the_idlest() {
     let config = Config::new().max_connections(8).overflow(Overflow::EvictIdlest);
     let mut world = World::of_many(1, config, 2, |_| Staller::default()).unwrap();
     let clock = world.clock();

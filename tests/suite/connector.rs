@@ -104,7 +104,7 @@ fn one_reactor_calls_and_is_called_at_the_same_time() {
 }
 
 #[test]
-fn who_is_called_may_speak_first() {
+fn an_outbound_connections_peer_may_send_first() {
     let (server, news) = teller();
     let listener = TcpListener::bind("[::1]:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -230,7 +230,7 @@ fn a_proxy_passes_twenty_megabytes_and_the_half_close_to_a_slow_reader() {
 }
 
 #[test]
-fn a_proxy_resets_a_client_for_whom_there_is_no_server() {
+fn a_proxy_without_a_server_resets_its_client() {
     let (_kept, closed) = refusing("127.0.0.1:0");
     let proxy = Server::start(Config::new(), Proxy::new(vec![closed]));
     let mut client = proxy.connect();

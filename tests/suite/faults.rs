@@ -558,7 +558,7 @@ fn row_14_a_reset_after_the_peer_has_finished_is_seen_without_a_write() {
 }
 
 #[test]
-fn row_29_a_callback_that_blocks_costs_nobody_the_time_that_it_took() {
+fn row_29_the_time_of_a_callback_that_blocks_counts_against_no_deadline() {
     const IDLE: Duration = Duration::from_millis(500);
     let handler = from_fn(|conn, input| {
         let bytes = input.take();

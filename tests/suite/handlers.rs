@@ -185,7 +185,7 @@ fn a_refused_connection_gets_its_last_words() {
 }
 
 #[test]
-fn a_small_limit_of_input_does_not_slow_those_who_take_everything() {
+fn a_small_limit_of_input_does_not_slow_handlers_that_take_everything() {
     let config = Config::new().max_input(1);
     let server = Server::start(config, from_fn(|conn, input| conn.send(input.take())));
     let mut client = server.connect();

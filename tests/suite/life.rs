@@ -145,7 +145,7 @@ fn a_call_brings_an_answer_a_panic_or_says_that_it_took_too_long() {
 }
 
 #[test]
-fn who_is_connected_can_be_listed_and_closed_from_outside() {
+fn connections_can_be_listed_and_closed_from_outside() {
     let server = Server::start(Config::new(), Echo);
     let mut clients: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
     for (client, count) in clients.iter_mut().zip(1..) {
@@ -420,7 +420,7 @@ fn connections_of_two_reactors_talk_to_each_other_by_the_handle() {
 }
 
 #[test]
-fn a_drain_amid_newcomers_cuts_nobody() {
+fn a_drain_amid_new_connections_cuts_none() {
     for _ in 0..20 {
         let mut server = Reactors::new(Config::new(), 2, |_| Echo).unwrap();
         let addr = server.listen("127.0.0.1:0").unwrap();
@@ -581,7 +581,7 @@ fn row_05_a_reactor_that_can_be_reached_by_a_handle_goes_on_and_listens_again_wh
 }
 
 #[test]
-fn row_29_a_turn_that_takes_long_is_counted_and_whom_it_served_is_named() {
+fn row_29_a_slow_turn_is_counted_and_the_log_names_its_connection() {
     collect_log();
     let config = Config::new().slow_turn(Some(Duration::from_millis(50)));
     let blocks = from_fn(|conn, input| {

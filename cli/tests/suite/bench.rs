@@ -349,7 +349,7 @@ fn what_a_server_says_after_the_last_answer_is_heard() {
 }
 
 #[test]
-fn after_an_idle_time_everybody_echoes_though_the_server_says_more_than_it_was_asked() {
+fn after_an_idle_time_all_echo_though_the_server_sends_more_than_it_was_asked() {
     let server = Crooked::start(usize::MAX, |_, _, mut chunk| {
         chunk.push(0);
         Some(chunk)

@@ -337,7 +337,7 @@ pub(crate) fn addr_in_log(log: &Path) -> SocketAddr {
 }
 
 #[test]
-fn nobody_has_to_read_where_it_listens() {
+fn the_announcement_needs_no_reader() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let path = log.path().to_str().unwrap();
     let args = ["--listen", "127.0.0.1:0", "--log-file", path];
@@ -371,7 +371,7 @@ pub(crate) fn stuck_clients(binary: &Binary, count: usize) -> Vec<TcpStream> {
 }
 
 #[test]
-fn row_36_sigterm_gives_all_who_read_every_byte_ends_at_the_deadline_and_says_how_many_were_cut() {
+fn row_36_sigterm_gives_readers_every_byte_ends_at_the_deadline_and_says_how_many_were_cut() {
     let _alone = alone();
     const DRAIN: Duration = Duration::from_secs(2);
     let args = ["--listen", "127.0.0.1:0", "--drain-timeout", "2s", "--reactors", "2"];
@@ -447,7 +447,7 @@ fn asks_until_the_end(mut client: TcpStream) -> bool {
 }
 
 #[test]
-fn a_drain_without_time_in_a_storm_of_newcomers_ends_and_idle_clients_are_not_cut() {
+fn a_drain_without_time_in_a_storm_of_dials_ends_and_idle_clients_are_not_cut() {
     let _alone = alone();
     let idle = Binary::start(&["--drain-timeout", "0s"]);
     let mut client = connect(idle.addr());

@@ -112,7 +112,7 @@ fn read_more(from: &mut fs::File, text: &mut String) {
 }
 
 #[test]
-fn row_55_a_fifo_that_nobody_reads_is_refused_at_the_start() {
+fn row_55_a_fifo_without_a_reader_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = fifo(folder.path());
     let mut command = Command::new(env!("CARGO_BIN_EXE_readyloop"));

@@ -39,7 +39,7 @@ fn is_served(client: &mut std::net::TcpStream) -> bool {
 }
 
 #[test]
-fn row_08_a_cap_of_a_thousand_is_exact_and_everybody_is_served_in_the_end() {
+fn row_08_a_cap_of_a_thousand_is_exact_and_all_are_served_in_the_end() {
     let _alone = alone();
     const CAP: usize = 1_000;
     const DIALS: usize = 5_000;

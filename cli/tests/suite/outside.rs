@@ -186,7 +186,7 @@ fn ten_clients(binary: &Binary) -> Vec<std::net::TcpStream> {
 
 #[test]
 #[ignore = "needs strace"]
-fn row_02_and_03_errors_of_accept_cost_nobody_who_waits() {
+fn row_02_and_03_errors_of_accept_lose_no_waiting_client() {
     let folder = tempfile::tempdir().unwrap();
     for error in [
         "EMFILE",
@@ -253,7 +253,7 @@ fn row_05_a_listener_that_dies_is_reported_once_and_residents_are_served() {
 
 #[test]
 #[ignore = "needs strace"]
-fn row_16_newcomers_that_cannot_be_watched_are_reset_and_leak_nothing() {
+fn row_16_connections_that_cannot_be_watched_are_reset_and_leak_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     // The first two watch the waker and the listener.

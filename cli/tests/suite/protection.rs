@@ -61,7 +61,7 @@ fn has_ended(client: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn row_01_out_of_descriptors_residents_are_served_and_nobody_who_waits_is_lost() {
+fn row_01_out_of_descriptors_residents_are_served_and_no_waiting_client_is_lost() {
     const DIALS: usize = 200;
     const WHILE: Duration = Duration::from_secs(1);
     let binary = Binary::start(&[]);
@@ -90,7 +90,7 @@ fn row_01_out_of_descriptors_residents_are_served_and_nobody_who_waits_is_lost()
 }
 
 #[test]
-fn row_04_peers_that_reset_while_they_were_queued_cost_nobody_anything() {
+fn row_04_peers_that_reset_while_they_were_queued_disturb_no_other() {
     let binary = Binary::start(&[]);
     let idle = binary.open_files();
     let mut resident = connect(binary.addr());
@@ -144,7 +144,7 @@ impl Dialled {
 }
 
 #[test]
-fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_who_stayed_are_served() {
+fn row_06_after_a_sleep_in_which_the_backlog_overflowed_all_that_stayed_are_served() {
     let _alone = alone();
     const DIALS: usize = 10_000;
     let binary = Binary::start(&["--backlog", "4096"]);
@@ -294,7 +294,7 @@ fn row_23_two_thousand_that_never_read_an_endless_writer_are_held_in_64_mib() {
 }
 
 #[test]
-fn row_07_and_24_beside_a_flooder_and_a_flood_of_newcomers_everybody_is_served() {
+fn row_07_and_24_beside_a_flooder_and_a_flood_of_dials_all_are_served() {
     const REQUESTS: usize = 2_000;
     let binary = Binary::start(&[]);
     let addr = binary.addr();
@@ -376,7 +376,7 @@ fn is_let_in(addr: SocketAddr) -> Option<TcpStream> {
 }
 
 #[test]
-fn row_08_newcomers_beyond_the_limits_are_turned_away_as_the_flags_say() {
+fn row_08_connections_beyond_the_limits_are_refused_as_the_flags_say() {
     for (args, let_in) in [
         (&["--max-connections", "3", "--overflow", "reject"][..], 3),
         (&["--max-per-ip", "4"], 4),
@@ -427,7 +427,7 @@ fn row_57_the_log_tells_of_each_refusal_also_if_silence_follows() {
 }
 
 #[test]
-fn row_08_last_words_are_said_to_those_who_are_turned_away() {
+fn row_08_refused_connections_receive_the_last_words() {
     let args = ["--max-connections", "1", "--overflow", "reject", "--reject-message", "full"];
     let binary = Binary::start(&args);
     let _in_place = is_let_in(binary.addr()).expect("there is a place");

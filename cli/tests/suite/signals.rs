@@ -113,7 +113,7 @@ fn row_52_signals_that_ask_a_server_for_something_while_it_starts_are_answered_t
 }
 
 #[test]
-fn row_52_a_server_whose_announcement_nobody_reads_serves_and_ends() {
+fn row_52_a_server_whose_announcement_has_no_reader_serves_and_ends() {
     let (reader, mut full) = std::io::pipe().unwrap();
     full.write_all(&[0; 65_536]).unwrap();
     let log = tempfile::NamedTempFile::new().unwrap();
