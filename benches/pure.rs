@@ -17,16 +17,16 @@ mod contain;
 #[path = "../src/core"]
 mod core {
     pub(crate) mod block;
-    pub(crate) mod kept;
     pub(crate) mod outbox;
     pub(crate) mod search;
     pub(crate) mod shared_bodies;
+    pub(crate) mod unread;
     pub(crate) mod wheel;
 }
 
-use core::kept::Kept;
 use core::outbox::Outbox;
 use core::shared_bodies::SharedBodies;
+use core::unread::Unread;
 use core::wheel::{Step, Wheel};
 
 const ALARMS: usize = 100_000;
@@ -116,23 +116,23 @@ fn input(benches: &mut Benches) {
     }
 }
 
-/// Bytes come in chunks, and all complete lines are taken after each; what is unfinished is kept. Returns how
+/// Bytes come in chunks, and all complete lines are taken after each; an unfinished line stays. Returns how
 /// many lines there were.
 fn take_lines<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> usize {
     const END: &[u8] = b"\r\n";
-    let mut kept = Kept::default();
+    let mut unread = Unread::default();
     let mut lines = 0;
     for chunk in chunks {
-        kept.append(chunk);
-        let mut search = kept.take_search();
+        unread.append(chunk);
+        let mut search = unread.take_search();
         let mut taken = 0;
-        while let Some(len) = search.find(&kept.bytes()[taken..], END) {
+        while let Some(len) = search.find(&unread.bytes()[taken..], END) {
             search.advance(len + END.len());
             taken += len + END.len();
             lines += 1;
         }
-        kept.consume(taken);
-        kept.put_search(search);
+        unread.consume(taken);
+        unread.put_search(search);
     }
     lines
 }

@@ -253,7 +253,7 @@ impl Context<'_> {
     #[must_use]
     pub fn config_in_force(&self) -> Config {
         let table = &self.view.table;
-        table.config().in_force(table.door().most_connections())
+        table.config().in_force(table.admission().most_connections())
     }
 
     /// The time of this turn. It costs no system call, and is virtual on a simulated network.

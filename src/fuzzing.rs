@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::core::kept::Kept;
 use crate::core::outbox::Outbox;
 use crate::core::shared_bodies::SharedBodies;
+use crate::core::unread::Unread;
 use crate::framing::reference::{Kind, Reference};
 use crate::input::Input;
 
@@ -53,17 +53,17 @@ pub fn input(script: &[u8]) {
     const FRAMES: Range<usize> = 7..7 + Kind::ALL.len();
     /// Line endings, valid lengths and lengths that are too large.
     const BYTES: [u8; 8] = [0, 1, b'\n', b'\r', 0x82, 0xff, 3, 0x7f];
-    let mut kept = Kept::default();
+    let mut unread = Unread::default();
     let mut model: Vec<u8> = Vec::new();
     for (what, size) in steps(script) {
         let variety = if what < 128 { 2 } else { BYTES.len() };
         let arrived: Vec<u8> =
             (0..size).map(|at| BYTES[(at * usize::from(what) >> 3) % variety]).collect();
-        kept.append(&arrived);
+        unread.append(&arrived);
         model.extend(arrived);
-        let shown = kept.len();
-        let search = kept.take_search();
-        let mut input = Input::resume(kept.bytes(), search, MAX);
+        let shown = unread.len();
+        let search = unread.take_search();
+        let mut input = Input::resume(unread.bytes(), search, MAX);
         assert_eq!(input.peek(), model);
         match usize::from(what) % (FRAMES.end + 2) {
             0 => drop(input.take()),
@@ -86,8 +86,8 @@ pub fn input(script: &[u8]) {
         }
         let left = input.len();
         let search = input.into_search();
-        kept.consume(shown - left);
-        kept.put_search(search);
+        unread.consume(shown - left);
+        unread.put_search(search);
         model.drain(..shown - left);
     }
 }

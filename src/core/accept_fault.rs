@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-use super::room::is_lack_of_room;
+use super::exhaustion::is_exhaustion;
 
 /// How to handle a failed `accept`. The table applies to this system call only: other calls use the same numbers for
 /// other things.
@@ -30,7 +30,7 @@ impl AcceptFault {
         if error.kind() == ErrorKind::WouldBlock {
             return Self::Empty;
         }
-        if is_lack_of_room(error) {
+        if is_exhaustion(error) {
             return Self::NoRoom;
         }
         match Errno::from_io_error(error) {

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::room::is_lack_of_room;
+use super::exhaustion::is_exhaustion;
 
 /// How to handle an address that could not be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ impl DialFault {
     pub(crate) fn of(step: &str, error: &io::Error) -> Self {
         let is_lack = match step {
             // connect(2) on EAGAIN: "insufficient entries in the routing cache".
-            "connect" => is_lack_of_room(error) || error.kind() == ErrorKind::WouldBlock,
+            "connect" => is_exhaustion(error) || error.kind() == ErrorKind::WouldBlock,
             // ENOSPC is the limit of memory that watches may take (epoll(7), `max_user_watches`).
-            "register" => is_lack_of_room(error) || error.kind() == ErrorKind::StorageFull,
-            "socket" | "setsockopt" | "bind" => is_lack_of_room(error),
+            "register" => is_exhaustion(error) || error.kind() == ErrorKind::StorageFull,
+            "socket" | "setsockopt" | "bind" => is_exhaustion(error),
             _ => false,
         };
         if is_lack { Self::NoRoom } else { Self::Unusable }

@@ -8,19 +8,19 @@ use proptest::prelude::*;
 
 use super::reference::{Kind, Reference};
 use super::{FrameError, Framer, Line};
-use crate::core::kept::Kept;
 use crate::core::search::{Search, examined};
+use crate::core::unread::Unread;
 use crate::input::Input;
 
 /// The input of a connection, as the reactor offers it.
 struct Arrivals {
-    kept: Kept,
+    unread: Unread,
     max: usize,
 }
 
 impl Arrivals {
     fn new(max: usize) -> Self {
-        Self { kept: Kept::default(), max }
+        Self { unread: Unread::default(), max }
     }
 
     /// These bytes have come. What is decoded is given to `frame`, one after another.
@@ -30,26 +30,26 @@ impl Arrivals {
         kind: Kind,
         mut frame: impl FnMut(&[u8]),
     ) -> Result<(), FrameError> {
-        if self.kept.is_empty() {
+        if self.unread.is_empty() {
             let mut input = Input::resume(bytes, Search::default(), self.max);
             while let Some(payload) = kind.take(&mut input)? {
                 frame(payload);
             }
             if !input.is_empty() {
-                self.kept.append(input.peek());
-                self.kept.put_search(input.into_search());
+                self.unread.append(input.peek());
+                self.unread.put_search(input.into_search());
             }
             return Ok(());
         }
-        self.kept.append(bytes);
-        let (search, shown) = (self.kept.take_search(), self.kept.len());
-        let mut input = Input::resume(self.kept.bytes(), search, self.max);
+        self.unread.append(bytes);
+        let (search, shown) = (self.unread.take_search(), self.unread.len());
+        let mut input = Input::resume(self.unread.bytes(), search, self.max);
         while let Some(payload) = kind.take(&mut input)? {
             frame(payload);
         }
         let (taken, search) = (shown - input.len(), input.into_search());
-        self.kept.consume(taken);
-        self.kept.put_search(search);
+        self.unread.consume(taken);
+        self.unread.put_search(search);
         Ok(())
     }
 }
@@ -77,7 +77,11 @@ fn compare(kind: Kind, max: usize, stream: &[u8], mut piece: impl FnMut() -> usi
             }
         }
         assert_eq!((frames.len(), outcome), (0, Ok(())), "{kind:?}");
-        assert!(arrivals.kept.len() < max, "{kind:?}: {} bytes are kept", arrivals.kept.len());
+        assert!(
+            arrivals.unread.len() < max,
+            "{kind:?}: {} bytes are unread",
+            arrivals.unread.len()
+        );
     }
 }
 

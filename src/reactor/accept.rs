@@ -130,7 +130,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         for _ in 0..budget {
             let Some(acceptor) = &mut self.acceptors[index] else { return };
             let has_memory = is_last_chance || !self.table.memory.is_used_up();
-            if !acceptor.is_ready() || !has_memory || self.table.door().keeps_waiting() {
+            if !acceptor.is_ready() || !has_memory || self.table.admission().keeps_waiting() {
                 return;
             }
             let Some(listener) = &mut acceptor.listener else { return };
@@ -182,19 +182,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn judge(&mut self, index: usize, stream: N::Stream, peer: SocketAddr) {
         self.table.stats.count().accepted += 1;
         let now = self.table.now();
-        let mut door = self.table.door();
-        let verdict = match door.judge(peer.ip(), now) {
-            Verdict::Admit => Ok((door.choose(|index| self.is_stalled(index)), false)),
+        let mut admission = self.table.admission();
+        let verdict = match admission.judge(peer.ip(), now) {
+            Verdict::Admit => Ok((admission.choose(|index| self.is_stalled(index)), false)),
             Verdict::AdmitInsteadOfIdlest => {
-                let replacing = door.replaces_the_idlest(|index| self.idle(index));
+                let replacing = admission.replaces_the_idlest(|index| self.idle(index));
                 replacing.map(|index| (index, true)).ok_or(Refusal::Full)
             }
             Verdict::Refuse(refusal) => Err(refusal),
         };
         if let Ok((to, evicts)) = verdict {
-            door.opened(to, peer.ip(), evicts);
+            admission.opened(to, peer.ip(), evicts);
         }
-        drop(door);
+        drop(admission);
         match verdict {
             Ok((to, evicts)) => self.hand_over(to, index, stream, peer, evicts),
             Err(refusal) => self.refuse(stream, peer, refusal),
@@ -234,7 +234,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let listener = Arc::clone(&acceptor.known_as);
         let arrival = Arrival { stream, peer, listener, evicts };
         if let Some(Arrival { stream, .. }) = self.arrivals.hand_over(&self.group, to, arrival) {
-            self.table.door().moves(to, self.index, peer.ip(), evicts);
+            self.table.admission().moves(to, self.index, peer.ip(), evicts);
             self.take_in(number, stream, peer, evicts);
         }
     }
@@ -253,13 +253,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Resets a connection that was on its way to this reactor.
     pub(super) fn turn_away(&mut self, arrival: Arrival<N::Stream>) {
         self.net.reset(arrival.stream);
-        self.table.door().arrived(self.index, arrival.peer.ip(), arrival.evicts);
+        self.table.admission().arrived(self.index, arrival.peer.ip(), arrival.evicts);
         self.table.frees_a_place_of(arrival.peer, &arrival.listener);
     }
 
     /// A connection that was let in is here.
     fn take_in(&mut self, listener: u16, stream: N::Stream, peer: SocketAddr, evicts: bool) {
-        let is_too_many = self.table.door().arrived(self.index, peer.ip(), evicts);
+        let is_too_many = self.table.admission().arrived(self.index, peer.ip(), evicts);
         if evicts && is_too_many && !self.evict_idlest() {
             self.table.frees_a_place(peer, listener);
             return self.refuse(stream, peer, Refusal::Full);

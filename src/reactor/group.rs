@@ -94,7 +94,7 @@ thread_local! {
 /// The reactors of a server, most often one, as all threads see them.
 pub(crate) struct Group {
     pub(crate) remotes: Box<[Remote]>,
-    pub(super) door: Arc<Mutex<Admission>>,
+    pub(super) admission: Arc<Mutex<Admission>>,
     /// What the queues of all of them may hold.
     pub(super) budget: Arc<Budget>,
     /// As many references as there are handles, and this one.
@@ -167,7 +167,7 @@ impl Group {
         let limits = config.admission(descriptors, nets.len());
         config.warn_if_lowered(&limits, descriptors);
         Arc::new(Self {
-            door: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
+            admission: Arc::new(Mutex::new(Admission::new(limits, nets.len()))),
             budget: Budget::new(config.queue_budget, nets.len()),
             handles: Arc::default(),
             lost: Mutex::new(None),

@@ -163,9 +163,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         handler: H,
     ) -> Self {
         let now = net.now();
-        let Group { door, budget, numbers, epoch, .. } = &*group;
+        let Group { admission, budget, numbers, epoch, .. } = &*group;
         let (budget, count) = (Arc::clone(budget), group.remotes.len());
-        let mut table = Table::new(config, door, budget, numbers, count, *epoch, index);
+        let mut table = Table::new(config, admission, budget, numbers, count, *epoch, index);
         table.shared = Arc::clone(&group) as _;
         Self {
             net,
@@ -520,18 +520,18 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// How long the next turn waits if nothing happens.
     pub(crate) fn waits_for(&self) -> Option<Duration> {
-        self.patience(None, self.latest.max(self.table.since_epoch(self.net.now())))
+        self.poll_timeout(None, self.latest.max(self.table.since_epoch(self.net.now())))
     }
 
     /// Returns whether everything that had happened was told.
     fn poll(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let mut patience = self.patience(timeout, self.latest);
-        if patience.is_none() && self.is_deserted() {
+        let mut wait = self.poll_timeout(timeout, self.latest);
+        if wait.is_none() && self.is_deserted() {
             self.end_deserted();
-            patience = Some(Duration::ZERO);
+            wait = Some(Duration::ZERO);
         }
         self.events.clear();
-        let saw_all = match self.net.poll(&mut self.events, patience) {
+        let saw_all = match self.net.poll(&mut self.events, wait) {
             // A signal ends the wait early: that makes a turn with nothing to do.
             Err(error) if error.kind() == ErrorKind::Interrupted => false,
             other => other.map_err(Error::Poll)?,
@@ -555,7 +555,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// How long to wait for events, if it is `now`, since the epoch.
-    fn patience(&self, timeout: Option<Duration>, now: Duration) -> Option<Duration> {
+    fn poll_timeout(&self, timeout: Option<Duration>, now: Duration) -> Option<Duration> {
         if self.table.has_ready() || self.has_something_to_do() {
             return Some(Duration::ZERO);
         }
@@ -607,7 +607,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn can_accept(&self) -> bool {
         !self.is_suspended
             && self.acceptors.iter().flatten().any(Acceptor::is_ready)
-            && !self.table.door().keeps_waiting()
+            && !self.table.admission().keeps_waiting()
     }
 
     fn mark(&mut self) {

@@ -7,9 +7,9 @@ use super::preview::Preview;
 use super::turn_timer::Served;
 use super::{Reactor, uninterrupted};
 use crate::close_reason::CloseReason;
-use crate::core::kept::Kept;
 use crate::core::phase::{Phase, Reads};
 use crate::core::search::Search;
+use crate::core::unread::Unread;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::input::Input;
@@ -177,7 +177,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let entry = self.table.entry(id);
         if !entry.phase.delivers() {
-            drop(entry.take_kept());
+            drop(entry.take_unread());
             entry.undelivered = false;
         }
         if entry.phase.is_closed() {
@@ -388,29 +388,29 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Offers the handler what was kept for it and the first `fresh` bytes of the buffer, and keeps
+    /// Offers the handler the unread input of earlier calls and the first `fresh` bytes of the buffer, and keeps
     /// what it leaves.
     fn deliver(&mut self, id: ConnId, fresh: usize) {
         let buffer = mem::take(&mut self.buffer);
-        let (kept, max) = self.table.unread(id);
-        if kept == 0 {
+        let (unread, max) = self.table.unread(id);
+        if unread == 0 {
             // The usual case: the handler reads where the kernel wrote, and nothing is copied.
             let mut input = Input::resume(&buffer[..fresh], Search::default(), max);
             self.offer(id, &buffer[..fresh], &mut input);
             if !input.is_empty() {
-                let mut kept = Kept::default();
-                kept.append(input.peek());
-                self.keep(id, kept, input.into_search());
+                let mut unread = Unread::default();
+                unread.append(input.peek());
+                self.keep(id, unread, input.into_search());
             }
         } else {
-            let mut kept = self.table.entry(id).take_kept();
-            kept.append(&buffer[..fresh]);
-            let (search, shown) = (kept.take_search(), kept.len());
-            let mut input = Input::resume(kept.bytes(), search, max);
-            self.offer(id, kept.bytes(), &mut input);
+            let mut unread = self.table.entry(id).take_unread();
+            unread.append(&buffer[..fresh]);
+            let (search, shown) = (unread.take_search(), unread.len());
+            let mut input = Input::resume(unread.bytes(), search, max);
+            self.offer(id, unread.bytes(), &mut input);
             let (taken, search) = (shown - input.len(), input.into_search());
-            kept.consume(taken);
-            self.keep(id, kept, search);
+            unread.consume(taken);
+            self.keep(id, unread, search);
         }
         self.buffer = buffer;
     }
@@ -468,15 +468,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    fn keep(&mut self, id: ConnId, mut kept: Kept, search: Search) {
-        kept.put_search(search);
+    fn keep(&mut self, id: ConnId, mut unread: Unread, search: Search) {
+        unread.put_search(search);
         let limit = self.table.settings(id).max_input;
         let entry = self.table.entry(id);
         if !entry.phase.delivers() {
             return;
         }
-        let overflows = kept.len() > limit && !entry.undelivered;
-        entry.put_kept(kept);
+        let overflows = unread.len() > limit && !entry.undelivered;
+        entry.put_unread(unread);
         if overflows {
             self.close_in_order(id, CloseReason::InputOverflow { limit });
         } else {
@@ -503,17 +503,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn offer_end(&mut self, id: ConnId) {
-        let mut kept = self.table.entry(id).take_kept();
-        let (search, shown) = (kept.take_search(), kept.len());
+        let mut unread = self.table.entry(id).take_unread();
+        let (search, shown) = (unread.take_search(), unread.len());
         let max = self.table.settings(id).max_input;
-        let mut input = Input::resume(kept.bytes(), search, max);
+        let mut input = Input::resume(unread.bytes(), search, max);
         self.callback(id, |handler, conn, state| handler.on_eof(conn, state, &mut input));
         let (taken, search) = (shown - input.len(), input.into_search());
-        kept.consume(taken);
-        kept.put_search(search);
+        unread.consume(taken);
+        unread.put_search(search);
         let entry = self.table.entry(id);
         if entry.phase.delivers() {
-            entry.put_kept(kept);
+            entry.put_unread(unread);
             entry.offer_again();
             self.table.recount(id);
         }

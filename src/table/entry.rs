@@ -8,13 +8,13 @@ use super::dial::Dial;
 use crate::close_reason::CloseReason;
 use crate::conn_info::Direction;
 use crate::core::deadlines::Standing;
-use crate::core::kept::Kept;
 use crate::core::memory::Held;
 use crate::core::outbox::Outbox;
 use crate::core::peer_addr::PeerAddr;
 use crate::core::phase::{Phase, Reads};
 use crate::core::shared_bodies::SharedBodies;
 use crate::core::u48::U48;
+use crate::core::unread::Unread;
 use crate::net::Event;
 
 /// In the place of a listener's number: it was opened outward.
@@ -74,7 +74,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 struct Extra {
     outbox: Outbox,
-    kept: Kept,
+    unread: Unread,
     /// Why it ends.
     reason: Option<CloseReason>,
     /// Until it is open, if it is opened outward.
@@ -273,30 +273,30 @@ impl Entry {
         }
     }
 
-    pub(crate) fn take_kept(&mut self) -> Kept {
-        self.extra.as_mut().map_or_else(Kept::default, |extra| std::mem::take(&mut extra.kept))
+    pub(crate) fn take_unread(&mut self) -> Unread {
+        self.extra.as_mut().map_or_else(Unread::default, |extra| std::mem::take(&mut extra.unread))
     }
 
-    pub(crate) fn put_kept(&mut self, kept: Kept) {
-        if !kept.is_empty() {
-            self.extra.get_or_insert_default().kept = kept;
+    pub(crate) fn put_unread(&mut self, unread: Unread) {
+        if !unread.is_empty() {
+            self.extra.get_or_insert_default().unread = unread;
         }
     }
 
     /// How many bytes wait for the rest of their message.
-    pub(crate) fn kept(&self) -> usize {
-        self.extra.as_ref().map_or(0, |extra| extra.kept.len())
+    pub(crate) fn unread(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.unread.len())
     }
 
     /// How many bytes it holds: what its peer has not taken yet, and what it has not completed.
     pub(crate) fn held(&self) -> usize {
-        self.kept() + self.queued()
+        self.unread() + self.queued()
     }
 
     /// How many bytes of memory are given back if it ends.
     pub(super) fn gives_back(&self, bodies: &SharedBodies) -> usize {
         let output = self.extra.as_ref().map_or(0, |extra| extra.outbox.gives_back(bodies));
-        self.kept() + output
+        self.unread() + output
     }
 
     /// Whether its peer has to act before it holds less.
@@ -317,7 +317,7 @@ impl Entry {
     pub(super) fn clear(&mut self, bodies: &mut SharedBodies) {
         if let Some(extra) = &mut self.extra {
             extra.outbox.clear(bodies);
-            extra.kept = Kept::default();
+            extra.unread = Unread::default();
         }
     }
 
@@ -325,7 +325,7 @@ impl Entry {
     /// use for.
     pub(super) fn recount(&mut self) -> Option<(Held, Held)> {
         let extra = self.extra.as_mut()?;
-        let held = Held { output: extra.outbox.copied(), input: extra.kept.len() };
+        let held = Held { output: extra.outbox.copied(), input: extra.unread.len() };
         let before = std::mem::replace(&mut extra.counted, held);
         if extra.outbox.is_empty()
             && held.input == 0
@@ -453,7 +453,7 @@ impl Entry {
     /// Has unread input offered once more, though no more of it has come: after a callback the handler may
     /// be able to use it.
     pub(crate) fn offer_again(&mut self) {
-        self.undelivered |= self.kept() > 0;
+        self.undelivered |= self.unread() > 0;
     }
 
     pub(crate) fn pause(&mut self) {
@@ -540,7 +540,7 @@ impl Entry {
     /// The same, if the system's queues are looked at elsewhere: for input that is unread, and for output that it
     /// may take.
     pub(crate) fn is_worked_at(&self) -> bool {
-        let is_busy = self.kept() > 0 || self.is_paused();
+        let is_busy = self.unread() > 0 || self.is_paused();
         // One side has said all, and has been answered neither by an end nor by a close.
         let is_midway = matches!(
             self.phase,

@@ -4,10 +4,10 @@
 //! It is apart from the sockets so that it has no type parameters: a callback's
 //! [`Conn`](crate::Conn) borrows it whole and can reach the other connections too.
 
+mod admission;
 mod dial;
 mod entry;
 mod listeners;
-mod newcomers;
 mod ready;
 mod sending;
 mod staged;
@@ -76,7 +76,7 @@ pub(crate) struct Table {
     /// A callback wants the reactors to drain.
     pub(crate) drains_within: Option<Duration>,
     /// Of all reactors of this server.
-    door: Arc<Mutex<Admission>>,
+    admission: Arc<Mutex<Admission>>,
     /// How many there are.
     reactors: usize,
     /// Which of them this is.
@@ -119,11 +119,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The table of one of so many reactors, which share the door, the budget and the numbers. Times are
+    /// The table of one of so many reactors, which share the admission, the budget and the numbers. Times are
     /// counted from `epoch`.
     pub(crate) fn new(
         config: Config,
-        door: &Arc<Mutex<Admission>>,
+        admission: &Arc<Mutex<Admission>>,
         budget: Arc<Budget>,
         numbers: &Arc<Numbers>,
         reactors: usize,
@@ -131,7 +131,7 @@ impl Table {
         reactor: usize,
     ) -> Self {
         Self {
-            door: Arc::clone(door),
+            admission: Arc::clone(admission),
             shared: Arc::new(()),
             numbers: Arc::clone(numbers),
             reactors,
@@ -206,9 +206,9 @@ impl Table {
     pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
         let limits = config.admission(descriptors, self.reactors);
         let is_as_before = limits == self.config.admission(descriptors, self.reactors)
-            && limits.connections == self.door().most_connections();
+            && limits.connections == self.admission().most_connections();
         if !is_as_before {
-            self.limit_newcomers(limits, config.evicts());
+            self.limit_admission(limits, config.evicts());
         }
         self.memory.set_limit(config.queue_budget);
         self.listeners.reconfigure(&config);
@@ -354,7 +354,7 @@ impl Table {
     #[inline] // each echo comes here
     pub(crate) fn unread(&self, id: ConnId) -> (usize, usize) {
         let entry = self.get(id).expect(HOLDS_A_SLOT);
-        (entry.kept(), self.rules(entry).settings.max_input)
+        (entry.unread(), self.rules(entry).settings.max_input)
     }
 
     /// Between which fillings of its queue a connection is held back.
@@ -544,15 +544,15 @@ mod tests {
 
     fn table() -> Table {
         let config = Config::new();
-        let door = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
+        let admission = Arc::new(Mutex::new(Admission::new(config.admission(None, 1), 1)));
         let budget = Budget::new(config.queue_budget, 1);
         let numbers = Arc::new(Numbers::new(draw_numbers(1), 1));
-        Table::new(config, &door, budget, &numbers, 1, Instant::now(), 0)
+        Table::new(config, &admission, budget, &numbers, 1, Instant::now(), 0)
     }
 
     fn insert(table: &mut Table) -> ConnId {
-        table.door().opened(0, PEER.ip(), false);
-        table.door().arrived(0, PEER.ip(), false);
+        table.admission().opened(0, PEER.ip(), false);
+        table.admission().arrived(0, PEER.ip(), false);
         let listener = Arc::new(Listener::new(PEER, &ListenerConfig::default()));
         let number = table.number_of(&listener).unwrap();
         table.insert(PEER, number)

@@ -1,5 +1,4 @@
-//! What newcomers are judged by: the door that all reactors of a server have together, and who of this
-//! table's connections has been silent the longest.
+//! Admission of connections, which all reactors of a server share, and the LRU list of this table's connections.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
@@ -11,28 +10,28 @@ use crate::core::lru_list::LruList;
 use crate::id::ConnId;
 
 impl Table {
-    /// One that was let in has gone, or could not be served after all.
+    /// An admitted connection has closed, or could not be served after all.
     pub(crate) fn frees_a_place(&mut self, peer: SocketAddr, listener: u16) {
         self.made_room |= self.listeners.get(listener).is_some_and(Listener::leaves);
         self.frees_a_place_of_all(peer);
     }
 
-    /// The same for one that this table has no number for.
+    /// The same for a connection whose listener has no number in this table.
     pub(crate) fn frees_a_place_of(&mut self, peer: SocketAddr, listener: &Listener) {
         self.made_room |= listener.leaves();
         self.frees_a_place_of_all(peer);
     }
 
     fn frees_a_place_of_all(&mut self, peer: SocketAddr) {
-        self.made_room |= lock(&self.door).closed(self.reactor(), peer.ip());
+        self.made_room |= lock(&self.admission).closed(self.reactor(), peer.ip());
     }
 
-    /// Brings what newcomers are judged by in line with other limits.
-    pub(super) fn limit_newcomers(&mut self, limits: Limits, evicts: bool) {
+    /// Applies other limits to admission.
+    pub(super) fn limit_admission(&mut self, limits: Limits, evicts: bool) {
         let inbound = |entry: &Entry| entry.direction() == Direction::Inbound;
         let entries = self.entries.iter().filter(|(_, entry)| inbound(entry));
         let ips = entries.map(|(_, entry)| entry.peer().ip());
-        lock(&self.door).prepare(self.reactor(), limits, ips);
+        lock(&self.admission).prepare(self.reactor(), limits, ips);
         let entries = self.entries.iter().filter(|(_, entry)| inbound(entry));
         let mut entries: Vec<_> = entries.collect();
         entries.sort_by_key(|(_, entry)| entry.since());
@@ -42,14 +41,14 @@ impl Table {
         }
     }
 
-    /// What judges newcomers, for this moment.
-    pub(crate) fn door(&self) -> MutexGuard<'_, Admission> {
-        lock(&self.door)
+    /// Locks the admission of all reactors.
+    pub(crate) fn admission(&self) -> MutexGuard<'_, Admission> {
+        lock(&self.admission)
     }
 
     /// Bytes have come from a connection.
     pub(crate) fn heard_of(&mut self, id: ConnId) {
-        // Only who has come in takes a place that another may want.
+        // Only an inbound connection takes a place that another may want.
         let inbound =
             |table: &Self| table.get(id).map(Entry::direction) == Some(Direction::Inbound);
         if self.lru.is_some()
@@ -67,7 +66,7 @@ impl Table {
     }
 }
 
-/// What judges newcomers, for this moment.
-pub(super) fn lock(door: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
-    door.lock().expect("nothing panics while it holds this lock")
+/// Locks the admission of all reactors.
+pub(super) fn lock(admission: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
+    admission.lock().expect("nothing panics while it holds this lock")
 }

@@ -5,14 +5,14 @@ use super::search::Search;
 
 /// Input that the handler has left for a later call. Without input it owns no memory.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct Unread {
     block: Block,
     /// The position of the first unread byte.
     start: usize,
     search: Search,
 }
 
-impl Kept {
+impl Unread {
     pub(crate) fn len(&self) -> usize {
         self.block.len() - self.start
     }
@@ -77,58 +77,58 @@ mod tests {
 
     #[test]
     fn kept_input_is_given_back_when_all_of_it_is_taken() {
-        let mut kept = Kept::default();
-        kept.append(b"half a mess");
-        kept.append(b"age");
-        assert_eq!(kept.bytes(), b"half a message");
-        kept.consume(14);
-        assert!(kept.is_empty());
-        assert_eq!(kept.block.capacity(), 0);
+        let mut unread = Unread::default();
+        unread.append(b"half a mess");
+        unread.append(b"age");
+        assert_eq!(unread.bytes(), b"half a message");
+        unread.consume(14);
+        assert!(unread.is_empty());
+        assert_eq!(unread.block.capacity(), 0);
     }
 
     #[test]
     fn bytes_are_moved_only_when_more_have_been_taken_than_are_left() {
-        let mut kept = Kept::default();
-        kept.append(&[7; 1_000]);
+        let mut unread = Unread::default();
+        unread.append(&[7; 1_000]);
         for (taken, start) in [(1, 1), (499, 500), (1, 0), (249, 249), (1, 0)] {
-            kept.consume(taken);
-            assert_eq!(kept.start, start, "after {taken} more");
+            unread.consume(taken);
+            assert_eq!(unread.start, start, "after {taken} more");
         }
-        assert_eq!(kept.len(), 249);
+        assert_eq!(unread.len(), 249);
     }
 
     #[test]
     fn a_buffer_that_is_much_too_large_is_given_back() {
-        let mut kept = Kept::default();
-        let capacity = |kept: &Kept| kept.block.capacity();
-        kept.append(&[7; 100_000]);
-        let before = capacity(&kept);
-        kept.consume(60_000);
-        assert_eq!(capacity(&kept), before, "that is not much too large");
-        kept.consume(30_000);
-        assert!((10_000..before / 2).contains(&capacity(&kept)), "{}", capacity(&kept));
-        assert_eq!(kept.bytes(), &[7; 10_000]);
+        let mut unread = Unread::default();
+        let capacity = |unread: &Unread| unread.block.capacity();
+        unread.append(&[7; 100_000]);
+        let before = capacity(&unread);
+        unread.consume(60_000);
+        assert_eq!(capacity(&unread), before, "that is not much too large");
+        unread.consume(30_000);
+        assert!((10_000..before / 2).contains(&capacity(&unread)), "{}", capacity(&unread));
+        assert_eq!(unread.bytes(), &[7; 10_000]);
     }
 
     #[test]
     fn long_input_takes_no_memory_of_the_allocator() {
-        let mut kept = Kept::default();
+        let mut unread = Unread::default();
         for len in 1..100 {
-            kept.append(&[7; 500]);
-            let is_mapped = matches!(kept.block, Block::Mapped { .. });
+            unread.append(&[7; 500]);
+            let is_mapped = matches!(unread.block, Block::Mapped { .. });
             assert!(is_mapped || len * 500 < SMALLEST_MAPPED, "{len}");
         }
     }
 
     #[test]
     fn the_state_of_a_search_is_kept() {
-        let mut kept = Kept::default();
-        kept.append(b"no line yet");
+        let mut unread = Unread::default();
+        unread.append(b"no line yet");
         let mut search = Search::default();
-        assert_eq!(search.find(kept.bytes(), b"\n"), None);
+        assert_eq!(search.find(unread.bytes(), b"\n"), None);
         let before = format!("{search:?}");
-        kept.put_search(search);
-        assert_eq!(format!("{:?}", kept.take_search()), before);
+        unread.put_search(search);
+        assert_eq!(format!("{:?}", unread.take_search()), before);
     }
 
     proptest! {
@@ -136,16 +136,16 @@ mod tests {
         fn holds_the_appended_bytes_less_the_taken_ones(
             steps in prop::collection::vec((0..300usize, 0..100u8, any::<u8>()), 1..60)
         ) {
-            let mut kept = Kept::default();
+            let mut unread = Unread::default();
             let mut model: Vec<u8> = Vec::new();
             for (size, taken_percent, fill) in steps {
-                kept.append(&vec![fill; size]);
+                unread.append(&vec![fill; size]);
                 model.extend(std::iter::repeat_n(fill, size));
                 let count = model.len() * usize::from(taken_percent) / 99;
-                kept.consume(count);
+                unread.consume(count);
                 model.drain(..count);
-                prop_assert_eq!(kept.bytes(), &model[..]);
-                prop_assert_eq!(kept.is_empty(), model.is_empty());
+                prop_assert_eq!(unread.bytes(), &model[..]);
+                prop_assert_eq!(unread.is_empty(), model.is_empty());
             }
         }
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// Whether a call that makes or changes a socket failed for lack of descriptors or memory. Such a lack passes, and does
 /// not depend on the address.
-pub(crate) fn is_lack_of_room(error: &io::Error) -> bool {
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     let number = Errno::from_io_error(error);
     #[cfg(unix)]
     if number == Some(Errno::NFILE) {
