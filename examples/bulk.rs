@@ -1,8 +1,8 @@
-//! Answers each line, a number, with so many bytes and a newline: `cargo run --example bulk -- 127.0.0.1:7002 16`.
-//! The second argument is the memory budget in MiB.
+//! A client sends a line with a number. The server answers with this many bytes and a newline. The second argument is
+//! the memory budget in MiB: `cargo run --example bulk -- 127.0.0.1:7002 16`
 //!
-//! The handler is written in the simplest way: one message a call. However much its clients ask for, and in whatever
-//! order they read, the reactor calls it only while there is room for the answer.
+//! The handler is written in the simplest way: one message a call. However much the clients ask for, and in whatever
+//! order they read, the reactor calls the handler only while the memory budget has room.
 
 use std::error::Error;
 
@@ -35,7 +35,9 @@ impl Handler for Bulk {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(listen), Some(budget)) = (args.next(), args.next()) else {
-        return Err("say where to listen, and how many MiB may wait: bulk ADDR MIB".into());
+        return Err(
+            "usage: bulk ADDR MIB (the address to listen on, and the memory budget in MiB)".into(),
+        );
     };
     let config = Config::new().queue_budget(budget.parse::<usize>()? << 20);
     let mut reactor = Reactor::new(config, Bulk)?;

@@ -1,12 +1,11 @@
-//! A chat room: everybody hears everybody. `cargo run --example chat`, then in two terminals
-//! `nc 127.0.0.1 7001`.
+//! A chat room: each line goes to all clients. `cargo run --example chat`, then in two terminals `nc 127.0.0.1 7001`.
 
 use readyloop::{CloseReason, Config, Conn, Handler, Input, Reactor, Result};
 
 struct Room;
 
 impl Handler for Room {
-    /// The name that a guest has given, once it has.
+    /// The name of the client. `None` until the client has sent it.
     type State = Option<String>;
 
     fn on_open(&mut self, conn: &mut Conn) -> Result<Self::State> {
@@ -35,8 +34,8 @@ impl Handler for Room {
 }
 
 fn main() -> Result<(), readyloop::Error> {
-    // A guest that reads slower than the others talk is cut off before the talk fills the memory. One that only
-    // listens is welcome.
+    // A client that reads more slowly than the others write is reset before its queue fills the memory. A client may
+    // listen without writing, so there is no idle timeout.
     let config = Config::new().queue_limit(256 * 1024).idle_timeout(None);
     let mut reactor = Reactor::new(config, Room)?;
     println!("listening on {}", reactor.listen("127.0.0.1:7001")?);

@@ -1,4 +1,4 @@
-//! A server that a supervisor can stop: SIGTERM drains it, and its exit code tells how that went.
+//! A server that a supervisor can stop: SIGTERM drains it. The exit code is 0 if no client was cut off.
 //!
 //! `cargo run --features signals --example drain -- 127.0.0.1:7000`, then `kill -TERM` its process, or press Ctrl-C.
 
@@ -9,7 +9,7 @@ use readyloop::{Config, Echo, Reactor, drain_on_signals};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
-    // If the listener is lost, end too, so that the supervisor starts the server anew.
+    // If the listener dies, the server ends too, so that the supervisor starts it again.
     let config = Config::new().drain_without_listeners(Some(Duration::from_secs(10)));
     let mut reactor = Reactor::new(config, Echo)?;
     println!("listening on {}", reactor.listen(addr)?);

@@ -1,5 +1,5 @@
 //! A reactor in an event loop of `mio` that has other work too: the loop waits for the reactor's descriptor and for its
-//! next deadline, and makes its turns. No time is spent on polling by the clock.
+//! next deadline, and makes the turns of the reactor. There is no periodic polling.
 //!
 //! `cargo run --example embedded -- 127.0.0.1:7000` echoes, and says each minute how many connections are open.
 

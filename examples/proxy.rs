@@ -1,5 +1,5 @@
-//! A TCP proxy: each client gets a connection to the server behind it, and what one side sends goes to the
-//! other, no faster than that one takes it.
+//! A TCP proxy: each client gets its own connection to the server. The proxy passes the bytes of each side on to the
+//! other side, no faster than that side reads.
 //!
 //! ```text
 //! cargo run --example proxy -- 127.0.0.1:7100 127.0.0.1:7000
@@ -13,15 +13,15 @@ use readyloop::{
     CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input, Reactor, Result,
 };
 
-/// One handler for both sides: a connection's state is the id of the one that it is joined to.
+/// One handler for both sides: the state of a connection is the id of the connection on the other side.
 pub(crate) struct Proxy {
     server: Vec<SocketAddr>,
-    /// Whose connections to the server are being opened.
+    /// The clients whose connections to the server are being opened, by the ids of these connections.
     clients: HashMap<ConnId, ConnId>,
 }
 
 impl Proxy {
-    /// Its server is the first of these addresses that takes a connection.
+    /// Connects each client to the first of these addresses that accepts a connection.
     pub(crate) fn new(server: Vec<SocketAddr>) -> Self {
         Self { server, clients: HashMap::new() }
     }
@@ -32,16 +32,17 @@ impl Handler for Proxy {
 
     fn on_open(&mut self, conn: &mut Conn) -> Result<ConnId> {
         if conn.is_outbound() {
-            let client = self.clients.remove(&conn.id()).ok_or("nobody has asked for it")?;
+            let client =
+                self.clients.remove(&conn.id()).ok_or("no client belongs to this connection")?;
             conn.read_above_high_water(true);
             match conn.reactor().get(client) {
                 Some(mut client) => client.resume(),
-                None => conn.abort(), // the client has gone meanwhile
+                None => conn.abort(), // the client has disconnected meanwhile
             }
             return Ok(client);
         }
-        conn.pause(); // until there is somebody to send to
-        conn.read_above_high_water(true); // each direction has a pace of its own
+        conn.pause(); // until the connection to the server is open
+        conn.read_above_high_water(true); // each direction has its own backpressure
         let server = conn.reactor().connect(&self.server, &ConnectOptions::new());
         self.clients.insert(server, conn.id());
         Ok(server)
@@ -59,10 +60,10 @@ impl Handler for Proxy {
     fn on_data(&mut self, conn: &mut Conn, other: &mut ConnId, input: &mut Input) -> Result {
         let mut reactor = conn.reactor();
         let Some(mut other) = reactor.get(*other).filter(Conn::is_writable) else {
-            conn.abort(); // what it cannot pass on must not look whole
+            conn.abort(); // the input cannot be passed on, so this side must see a reset and not a FIN
             return Ok(());
         };
-        other.restart_idle_timeout(); // what one side says keeps both
+        other.restart_idle_timeout(); // input from one side restarts the idle timeout of both
         other.send(input.take());
         if other.is_above_high_water() {
             conn.pause(); // the other's on_low_water resumes this one
@@ -77,7 +78,7 @@ impl Handler for Proxy {
         Ok(())
     }
 
-    /// A half-close goes through: the other direction may have much to say yet.
+    /// A half-close passes through: the other direction may still carry many bytes.
     fn on_eof(&mut self, conn: &mut Conn, other: &mut ConnId, _input: &mut Input) -> Result {
         if let Some(mut other) = conn.reactor().get(*other) {
             other.shutdown_write();
@@ -85,8 +86,8 @@ impl Handler for Proxy {
         Ok(())
     }
 
-    /// The two end together, whether the other is open or still being opened: what fails on one side ends in a
-    /// reset on the other, and never looks whole there.
+    /// Both sides end together, whether the other one is open or still being opened. A failure on one side becomes a
+    /// reset on the other side, never a FIN.
     fn on_close(&mut self, conn: &mut Conn, other: ConnId, reason: &CloseReason) {
         let mut reactor = conn.reactor();
         let Some(mut other) = reactor.get(other) else { return };
@@ -104,7 +105,10 @@ impl Handler for Proxy {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(listen), Some(server)) = (args.next(), args.next()) else {
-        return Err("say where to listen, and where the server is: proxy ADDR ADDR".into());
+        return Err(
+            "usage: proxy ADDR ADDR (the address to listen on, and the address of the server)"
+                .into(),
+        );
     };
     let server = server.to_socket_addrs()?.collect();
     let mut reactor = Reactor::new(Config::new(), Proxy::new(server))?;

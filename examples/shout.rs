@@ -1,4 +1,5 @@
-//! A running echo server turns into a shouting one, while a client is connected: `cargo run --example shout`.
+//! Replaces the handler of a running echo server while a client is connected. The new handler answers in capital
+//! letters: `cargo run --example shout`.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 use readyloop::{Config, Conn, ConnId, Handler, Input, Result, Server};
 
-/// How many lines a client has sent. The second version counts on where the first one was.
+/// How many lines a client has sent. The second version continues the count of the first one.
 type Lines = u32;
 
-/// What runs is known only when it runs.
+/// A handler whose type is chosen at run time, so that it can be replaced by a handler of another type.
 type Version = Box<dyn Handler<State = Lines> + Send>;
 
 struct Echo;
@@ -68,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{line:18} → {answer}");
         Ok(())
     };
-    say("is anybody there?")?;
+    say("can you hear me?")?;
     say("good evening")?;
 
     // The connection stays, and so does its count: `None` keeps a state as it is.
@@ -76,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     handle.replace(|_reactor| -> Version { Box::new(Shout) }, keep, Duration::from_secs(10))?;
     say("what was that?")?;
 
-    // A version that cannot take over all states does not take over at all.
+    // If the migration of one state panics, the old handler stays.
     let broken = |_id: ConnId, lines: &Lines| Some(lines.checked_sub(1_000).expect("so many"));
     let refused =
         handle.replace(|_reactor| -> Version { Box::new(Echo) }, broken, Duration::from_secs(10));

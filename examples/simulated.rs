@@ -1,13 +1,13 @@
-//! How to test a handler in simulation: a counter that clients can add to, line by line, tried with a
-//! thousand networks. `cargo run --release --features sim --example simulated`
+//! How to test a handler in simulation: a counter that clients can add to, line by line, on a thousand simulated
+//! networks. `cargo run --release --features sim --example simulated`
 
 use std::time::Duration;
 
 use readyloop::sim::{Peer, Run, check};
 use readyloop::{Config, Conn, Handler, Input, Result};
 
-/// The protocol: a line with a number adds it, and is answered with the sum so far. The sum is common
-/// to all connections.
+/// The protocol: a line with a number adds the number to the sum. The answer is the new sum. All connections share one
+/// sum.
 #[derive(Default)]
 struct Counter {
     sum: u64,
@@ -46,7 +46,7 @@ fn every_number_is_added_once(run: &mut Run) {
         assert!(world.run_for(Duration::from_millis(50)).is_continue(), "the reactor has stopped");
     }
     clients.iter().for_each(Peer::shutdown_write);
-    world.calm(); // what is owed must arrive now
+    world.calm(); // no more faults, so all bytes must arrive now
     let _ = world.run_for(Duration::from_secs(3_600));
 
     assert_eq!(world.handler_mut(0).sum, LINES * (1..=CLIENTS).sum::<u64>());
@@ -61,5 +61,5 @@ fn every_number_is_added_once(run: &mut Run) {
 fn main() {
     // One seed alone, with its log: READYLOOP_SEED=17.
     check(0..1_000, every_number_is_added_once);
-    println!("every number was added once, in all the networks that were tried");
+    println!("every number was added once, on every simulated network");
 }

@@ -1,4 +1,4 @@
-//! One run: what is checked before it, and how it is ended early.
+//! One run: the checks before it, and how to end it early.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -48,7 +48,7 @@ impl Bench {
         targets.retain(|target| sources.reach(target));
         if targets.is_empty() {
             return Err(Error::Plan(format!(
-                "{target} cannot be reached from each --source: IPv4 or IPv6"
+                "{target} has no address of the family (IPv4 or IPv6) of each --source"
             )));
         }
         preflight::check(&plan, &sources, sources::how_to_add(&targets))?;
@@ -65,7 +65,7 @@ impl Bench {
         Ok(Self { target: target.to_owned(), plan, coordinator, events: sender })
     }
 
-    /// What ends the run from another thread.
+    /// A handle that ends the run from another thread.
     ///
     /// # Examples
     /// ```no_run
@@ -88,7 +88,7 @@ impl Bench {
     /// Opens the connections, loads them, and reports. If standard error is a terminal, progress is shown there.
     ///
     /// # Errors
-    /// [`Error::System`] if a thread or a reactor cannot be made. What goes wrong later is part of the report.
+    /// [`Error::System`] if a thread or a reactor cannot be made. Later failures are part of the report.
     ///
     /// # Examples
     /// See [above](crate#examples).
@@ -112,7 +112,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Ends the run early. The report has what was measured until then. Returns false if the run is over already.
+    /// Ends the run early. The report has the measurements until then. Returns false if the run is over already.
     #[must_use = "a run that is over cannot be interrupted"]
     pub fn interrupt(&self) -> bool {
         self.events.send(Event::Interrupted).is_ok()

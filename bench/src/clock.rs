@@ -29,7 +29,7 @@ impl Clock {
     }
 }
 
-/// More than five hundred years are that many.
+/// `u64` holds the nanoseconds of more than five hundred years.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

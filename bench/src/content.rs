@@ -10,8 +10,8 @@ const HEADER: usize = 8;
 const WINDOWS: usize = 1 << 16;
 
 /// The content of all messages: each is a window into one buffer of noise. The place of the window follows from the
-/// numbers of the connection and the message. So nothing is kept of a message that was sent, and answers are compared at
-/// the speed of memory.
+/// numbers of the connection and the message. So the bench keeps no copy of a message that was sent, and compares
+/// answers at the speed of memory.
 pub(super) struct Content {
     noise: Box<[u8]>,
     sizes: Sizes,
@@ -52,15 +52,15 @@ impl Message<'_> {
         self.headed + self.body.len()
     }
 
-    /// What it consists of, in order.
+    /// The parts of the message, in order.
     pub(super) fn pieces(&self) -> [&[u8]; 2] {
         [&self.header[..self.headed], self.body]
     }
 
-    /// Where this message differs from one that has these bytes at `from`, counted from its beginning.
+    /// The first position at which this message differs from `bytes`. `from` is the position of `bytes` in the message.
     ///
     /// # Panics
-    /// If these bytes would reach beyond its end.
+    /// If `bytes` would reach beyond the end of the message.
     pub(super) fn first_difference(&self, from: usize, bytes: &[u8]) -> Option<usize> {
         let (in_header, in_body) =
             bytes.split_at(bytes.len().min(self.headed.saturating_sub(from)));

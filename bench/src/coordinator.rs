@@ -29,7 +29,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// The interval at which the progress line changes.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// How much longer than its timeouts a thread may take: the machine may be busy.
+/// How much longer than the timeouts a thread may take: the machine may be busy.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// The limit of queued bytes. It is more than a closed loop has under way. An open loop whose server stalls does not
@@ -98,7 +98,7 @@ impl Coordinator {
         })
     }
 
-    /// Opens the connections, loads them, and returns what came of it.
+    /// Opens the connections, loads them, and returns the results.
     ///
     /// # Errors
     /// [`Error::System`] if a reactor or a thread cannot be made.
@@ -135,7 +135,10 @@ impl Coordinator {
         };
         let thread = thread::Builder::new().name(format!("bench {}", share.index)).spawn(run);
         let thread = thread.map_err(|error| {
-            Error::of_flag(format!("--threads {}", share.of), format!("no thread: {error}"))
+            Error::of_flag(
+                format!("--threads {}", share.of),
+                format!("a thread could not be started: {error}"),
+            )
         })?;
         Ok(Worker { share, handle, thread })
     }
@@ -162,7 +165,7 @@ impl Coordinator {
         self.watch(|server| server.begin(load));
         self.begin();
         let timeout = match load {
-            // At worst each echo takes all of its time.
+            // At worst each echo takes the whole timeout.
             Load::Idle => self.common.plan.timeout.saturating_mul(self.turns()),
             _ => duration.saturating_add(self.common.plan.timeout),
         };
@@ -194,7 +197,9 @@ impl Coordinator {
             };
             let name = format!("pacer {}", worker.share.index);
             if let Err(error) = thread::Builder::new().name(name).spawn(move || pacer.run()) {
-                self.obstacles.push(format!("there was no thread to keep the time: {error}"));
+                self.obstacles.push(format!(
+                    "the thread that paces the messages could not be started: {error}"
+                ));
             }
         }
     }
@@ -209,7 +214,7 @@ impl Coordinator {
         }
     }
 
-    /// Reads the server's process, if the plan names one. An error is an obstacle. Returns whether there is none.
+    /// Reads the server's process, if the plan names one. An error is an obstacle. Returns whether there was no error.
     fn watch(&mut self, read: impl FnOnce(&mut ServerWatch) -> Result<(), String>) -> bool {
         let result = self.server.as_mut().map_or(Ok(()), read);
         result.map_err(|problem| self.obstacles.push(problem)).is_ok()
@@ -238,7 +243,7 @@ impl Coordinator {
             }
             let left = give_up.map_or(FRAME, |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                self.obstacles.push("the bench itself did not come to its end in time".to_owned());
+                self.obstacles.push("the bench itself did not finish in time".to_owned());
                 return false;
             }
             self.show();
@@ -321,7 +326,7 @@ impl Coordinator {
         }
     }
 
-    /// Churn comes to that only where nothing could be connected to, which is said already.
+    /// With churn this happens only if no connection could be opened. That is a problem of its own.
     fn report_early_end(&mut self, measured: u64) {
         let Plan { duration, load, .. } = self.common.plan;
         let is_why = load != Load::Churn && !self.ended_early.is_empty() && !self.obstructed();
@@ -342,7 +347,7 @@ impl Coordinator {
         }
         let (mut series, latencies) = self.series.finish();
         let measured = self.start.map_or(0, |start| self.ended.saturating_sub(start));
-        // In which answers were waited for that did not come.
+        // In these seconds the bench waited for answers that did not arrive.
         let is_after =
             |last: &mut Second| Duration::from_secs(last.second).as_nanos() >= measured.into();
         while series.pop_if(|last| last.messages == 0 && is_after(last)).is_some() {}
@@ -358,8 +363,8 @@ impl Coordinator {
     }
 }
 
-/// A slow server is measured, not cut off. Answers are read however much is queued: otherwise both sides could wait for
-/// each other to read.
+/// A slow server is measured, not cut off. Answers are read however much is queued: otherwise each side could wait for
+/// the other to read.
 fn config(timeout: Duration) -> Config {
     Config::new()
         .high_water(MOST_QUEUED)

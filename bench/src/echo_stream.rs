@@ -9,7 +9,7 @@ use super::content::{Content, Message};
 /// The content of a message follows from its number. So only two times are kept for a message under way.
 #[derive(Debug)]
 pub(super) struct EchoStream {
-    /// Its number among the connections of all threads.
+    /// The number of the connection among those of all threads.
     number: u32,
     sent: u64,
     answered: u64,
@@ -24,9 +24,9 @@ pub(super) struct EchoStream {
 /// In nanoseconds on the clock of the run.
 #[derive(Clone, Copy, Debug)]
 struct Since {
-    /// When it was due. Its latency counts from here.
+    /// When the message was due. Its latency counts from here.
     due: u64,
-    /// When it was handed over: a bench that is late itself does not lay that on the server.
+    /// When the message was sent. Its timeout counts from here, so that a late bench is not charged to the server.
     sent: u64,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Answer {
     Wrong,
 }
 
-/// The first byte of a message that was not what was sent.
+/// The first byte of an answer that differs from the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
     connection: u32,
@@ -59,7 +59,7 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// More came than was asked for.
+/// More bytes came back than were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Surplus(pub(super) usize);
 
@@ -73,12 +73,12 @@ impl EchoStream {
         self.since.len()
     }
 
-    /// Since when the oldest message under way is waited for.
+    /// When the oldest message under way was sent.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.since.front().map(|since| since.sent)
     }
 
-    /// The next message, which was due then and is sent at `now`. It counts as under way.
+    /// The next message, which was due at `due` and is sent at `now`. It counts as under way.
     pub(super) fn next<'c>(&mut self, content: &'c Content, due: u64, now: u64) -> Message<'c> {
         let message = content.message(self.number, self.sent);
         self.sent += 1;
@@ -86,11 +86,11 @@ impl EchoStream {
         message
     }
 
-    /// Takes what has come, and tells of each message that it completes, and of the first byte of each that
-    /// is wrong. Without `verify` bytes are only counted.
+    /// Takes received bytes. Calls `answered` for each message that they complete, and `differs` for the first wrong
+    /// byte of a message. Without `verify` bytes are only counted.
     ///
     /// # Errors
-    /// [`Surplus`] if more has come than is under way.
+    /// [`Surplus`] if more bytes have come back than are under way.
     pub(super) fn receive(
         &mut self,
         content: &Content,
@@ -134,7 +134,7 @@ impl EchoStream {
         })
     }
 
-    /// Returns whether the answer at hand was wrong.
+    /// Returns whether the current answer was wrong.
     fn complete(&mut self) -> bool {
         self.since.pop_front();
         self.answered += 1;
@@ -142,8 +142,8 @@ impl EchoStream {
         std::mem::take(&mut self.is_wrong)
     }
 
-    /// Gives up what is under way: its connection has ended. Returns how many messages were wrong already,
-    /// and how many others got no whole answer. What is sent after that is for another connection.
+    /// Gives up what is under way: its connection has ended. Returns how many messages were wrong already, and how many
+    /// others got no whole answer. Messages that are sent after that belong to another connection.
     pub(super) fn give_up(&mut self) -> Loss {
         let lost = self.since.len() as u64;
         let wrong = u64::from(self.is_wrong);

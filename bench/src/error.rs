@@ -10,12 +10,12 @@ use std::fmt;
 pub enum Error {
     /// The plan contradicts itself, or its target cannot be used. The caller's mistake.
     Plan(String),
-    /// The system refuses what the plan needs.
+    /// The system refuses a resource that the plan needs.
     System(String),
 }
 
 impl Error {
-    /// The system refuses what a flag asks for.
+    /// The system refuses the request of a flag.
     pub(crate) fn of_flag(flag: impl fmt::Display, error: impl fmt::Display) -> Self {
         Self::System(format!("{flag}: {error}"))
     }

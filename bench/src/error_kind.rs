@@ -1,10 +1,10 @@
-//! The kinds of errors that a run counts, and what their causes are called.
+//! The kinds of errors that a run counts, and the names of their causes.
 
 use std::io;
 
 use serde::Serialize;
 
-/// What a run counts an error as.
+/// The kind of an error in the counts of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ErrorKind {
@@ -19,7 +19,7 @@ pub(super) enum ErrorKind {
 /// The cause if the kernel has no free port for a connection.
 pub(super) const NO_PORT: &str = "no free port";
 
-/// The cause if the bench itself closes a connection, because too much is queued.
+/// The cause if the bench itself closes a connection, because too many bytes are queued.
 pub(super) const NO_MEMORY: &str = "the bench's own limit of memory";
 
 /// The cause of a failed attempt to connect, by the system call that failed.

@@ -21,13 +21,13 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) tally: Tally,
-    /// How late messages were sent that were due at a time.
+    /// How late the messages of an open loop were sent.
     pub(super) lateness: Latencies,
     /// When the measured time ended, on the clock of the run.
     pub(super) at: u64,
-    /// How many seconds it has reported.
+    /// How many seconds the thread has reported.
     pub(super) seconds: u64,
-    /// No connection was left, or it was interrupted.
+    /// No connection was left, or the run was interrupted.
     pub(super) ended_early: bool,
     pub(super) share: Share,
 }

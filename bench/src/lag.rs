@@ -23,7 +23,7 @@ pub(super) fn problem(
         0 => String::new(),
         behind => format!("{} messages that were due were never sent", grouped(behind)),
     };
-    // If the bench was on time until it reached its limit, the server does not answer.
+    // If the bench was on time until it reached its limit, the server was too slow.
     if let Some(HeldBack { at, under_way, .. }) = tally.held_back.filter(is_in_time) {
         let after = Duration::from_nanos(at).as_secs_f64();
         let then = if never_sent.is_empty() { "later ones were sent late" } else { &never_sent };
@@ -43,16 +43,16 @@ pub(super) fn problem(
         let is_most = late > TOLERABLE && late > latency / 2.0;
         is_most.then(|| {
             let (late, latency) = (time(late), time(latency));
-            format!("half of the messages were sent {late} late or later, of {latency} of latency")
+            format!("the median message was sent {late} late, and the median latency was {latency}")
         })?
     };
     Some(format!(
-        "the bench itself could not keep to --rate {rate}: {why}; what was measured is the bench: lower --rate, \
-         or raise --threads"
+        "the bench itself could not keep to --rate {rate}: {why}; the results describe the bench and not the \
+         server: lower --rate, or raise --threads"
     ))
 }
 
-/// Whether the bench had sent three quarters of what was due by then.
+/// Whether the bench had sent three quarters of the messages that were due by then.
 fn is_in_time(held: &HeldBack) -> bool {
     held.late <= held.at / 4
 }
@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn lateness_that_is_most_of_the_latency_is_a_problem() {
         let said = say(&open_loop(), 2 * SECOND, 500_000.0, 442_000.0).unwrap();
-        let expected = "half of the messages were sent 442 ms late or later, of 500 ms of latency;";
+        let expected =
+            "the median message was sent 442 ms late, and the median latency was 500 ms;";
         assert!(said.contains(expected), "{said}");
     }
 

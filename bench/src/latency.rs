@@ -48,8 +48,8 @@ impl Latencies {
 
     /// The latency that this percentage did not exceed, in microseconds.
     pub(super) fn percentile(&self, percent: f64) -> f64 {
-        // The upper end of a bucket, which may be more than there was; or the longest that there are buckets for,
-        // which may be less.
+        // The value is the upper end of a bucket, which may be above the maximum, or the end of the last bucket, which
+        // may be below it.
         let value = self.histogram.value_at_percentile(percent);
         microseconds(value.max(self.min).min(self.max))
     }
@@ -62,7 +62,7 @@ impl Latencies {
         microseconds(self.max)
     }
 
-    /// Of all digits: that of the buckets may lie outside of `min` and `max`.
+    /// The exact mean. The mean of the buckets may lie outside of `min` and `max`.
     #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
     pub(super) fn mean(&self) -> f64 {
         let mean = self.sum as f64 / self.len().max(1) as f64 / 1_000.0;
@@ -70,7 +70,7 @@ impl Latencies {
     }
 }
 
-/// What is reported of latencies, in microseconds.
+/// The latencies of a report, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct LatencyReport {
     pub(super) min: f64,

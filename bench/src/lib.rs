@@ -1,6 +1,6 @@
 //! The load generator of `readyloop bench`: loads an echo server, verifies its answers, and measures them.
 //!
-//! A [`Plan`] says what to do, a [`Bench`] does it, a [`Report`] says what came of it: as a table (`Display`), as
+//! A [`Plan`] describes a run, a [`Bench`] carries it out, and a [`Report`] has the results: as a table (`Display`), as
 //! JSON (`Serialize`) and as a picture ([`Report::draw`]).
 //!
 //! Each thread has a reactor of the library, and opens its connections with the library's connector.

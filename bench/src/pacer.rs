@@ -32,7 +32,7 @@ impl Pacer {
     /// Returns at the end of the measured time, or when the run is over.
     pub(super) fn run(mut self) {
         // The kernel would join this thread's wake-ups with others that come up to 50 µs later (prctl(2),
-        // PR_SET_TIMERSLACK). If it refuses that is so, and shows in how late messages are.
+        // PR_SET_TIMERSLACK). If the kernel refuses, the messages are later, and the report shows how late.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let is_posted = Arc::new(AtomicBool::new(false));
         while let Some(due) = self.due.next() {
@@ -40,7 +40,8 @@ impl Pacer {
             if at >= self.end || !self.sleep_until(at) {
                 return;
             }
-            // What is due by now is sent by the one closure; what is too much for that, by the next one.
+            // One closure sends all messages that are due by now. If they are too many for one turn, the next closure
+            // sends the rest.
             self.due.skip(self.clock.now().saturating_sub(self.start));
             if !is_posted.swap(true, Ordering::AcqRel) && !self.post(&is_posted) {
                 return;
@@ -65,7 +66,7 @@ impl Pacer {
     fn post(&self, is_posted: &Arc<AtomicBool>) -> bool {
         let is_posted = Arc::clone(is_posted);
         let send = move |reactor: &mut Context<'_>| {
-            // Before the clock is read: what is due after that brings another closure.
+            // Cleared before `send_due` reads the clock: a message that is due later gets another closure.
             is_posted.store(false, Ordering::Release);
             reactor.with_handler(|driver: &mut Driver, reactor| driver.send_due(reactor));
         };

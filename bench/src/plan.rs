@@ -53,13 +53,14 @@ pub enum Load {
         /// How many messages are under way on each active connection.
         pipeline: u32,
     },
-    /// Open loop: messages are sent by the clock, whether answers come or not. Latency counts from when a message was
-    /// due.
+    /// Open loop: messages are sent at a fixed rate, whether answers come or not. Latency counts from when a message
+    /// was due.
     Open {
         /// How many messages a second are sent over all active connections.
         rate: u32,
     },
-    /// Each connection echoes one message, is closed, and is replaced by another. Latency counts from the connecting.
+    /// Each connection echoes one message, is closed, and is replaced by another. Latency counts from the start of the
+    /// connect.
     Churn,
     /// No connection sends for [`duration`](Plan::duration). Then each echoes one message.
     Idle,
@@ -131,13 +132,13 @@ impl Plan {
         }
         if self.load == Load::Churn && active < connections {
             return Some(format!(
-                "--connections {connections} would leave some idle, and with --churn all come and go: \
-                 --active {active} is enough"
+                "--connections {connections} is more than --active {active}, but with --churn all connections \
+                 are active: leave out --connections"
             ));
         }
         if threads > active {
             return Some(format!(
-                "--threads {threads} is more than there are active connections, {active}"
+                "--threads {threads} is more than the number of active connections, {active}"
             ));
         }
         let messages = u64::from(active).saturating_mul(self.load.under_way());
@@ -150,7 +151,7 @@ impl Plan {
             () => return None,
         };
         Some(format!(
-            "{under_way} {what} would be under way at once, and no more than {most} may: take less of --size, \
+            "{under_way} {what} would be under way at once, and the limit is {most}: lower --size, \
              --pipeline or --active"
         ))
     }
@@ -181,7 +182,7 @@ impl Plan {
         most.max(self.active.into()).div_ceil(self.threads.into())
     }
 
-    /// How long after the end of the run messages are sent that were due before it.
+    /// How long after the end of the run the bench still sends messages that were due before the end.
     pub(super) fn slack(&self) -> Duration {
         (self.duration / 10).clamp(SLACK, MOST_SLACK)
     }

@@ -19,7 +19,7 @@ impl Report {
     /// Latency by percentile above, throughput over time below, as SVG. `None` if nothing was measured.
     ///
     /// # Errors
-    /// What the drawing library says.
+    /// An error of the drawing library.
     ///
     /// # Examples
     /// ```no_run
@@ -96,8 +96,8 @@ fn draw_throughput(area: &Area<'_>, series: &[Second]) -> Drawn {
     Ok(())
 }
 
-/// What was answered in a part of a second is no throughput: the last one may be one. If there is no other it
-/// is better than nothing.
+/// The complete seconds: the last second may be shorter, and then its count is not a throughput. If it is the only one,
+/// it is kept.
 fn whole_seconds(report: &Report) -> &[Second] {
     let whole = report.seconds as usize;
     &report.series[..report.series.len().min(whole.max(1))]

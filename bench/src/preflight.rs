@@ -8,13 +8,13 @@ use super::error::Error;
 use super::plan::Plan;
 use super::sources::Sources;
 
-/// Standard streams, the signals' pipe, what the kernel's figures are read from.
+/// Standard streams, the pipe for signals, files in `/proc`.
 const OWN_FILES: u64 = 32;
 
-/// A reactor's event queue and what wakes it.
+/// The event queue of a reactor and its waker.
 const FILES_A_THREAD: u64 = 4;
 
-/// Checks that the limit of open files and the range of ports are large enough. `how_to_add` says how to have more
+/// Checks that the limit of open files and the range of ports are large enough. `how_to_add` says how to get more
 /// sources.
 ///
 /// # Errors
@@ -30,7 +30,8 @@ fn want_of_files(plan: &Plan, limit: Option<u64>) -> Option<String> {
     let needed = u64::from(plan.connections) + OWN_FILES + FILES_A_THREAD * u64::from(plan.threads);
     let limit = limit.filter(|limit| *limit < needed)?;
     Some(format!(
-        "{needed} files would be open, and the limit is {limit}: raise it (ulimit -Hn), or open fewer"
+        "{needed} files would be open, and the limit is {limit}: raise the hard limit (ulimit -Hn), or \
+         open fewer connections"
     ))
 }
 
@@ -46,7 +47,7 @@ fn want_of_ports(
             1 => format!("one source address with {ports} ports is"),
             _ => format!("{number} source addresses with {ports} ports each are"),
         };
-        format!("{sources} not enough: {how_to_add}, or open fewer")
+        format!("{sources} not enough: {how_to_add}, or open fewer connections")
     })
 }
 

@@ -5,8 +5,8 @@ use super::plan::Plan;
 use super::sources::{as_reached, how_to_add};
 use super::tally::Tally;
 
-/// One line for each problem. There is none if the run is whole. Problems of the bench itself come first: the others may
-/// follow from them.
+/// One line for each problem. There is none if the run is whole. Problems of the bench itself come first: the others
+/// may follow from them.
 pub(super) fn all(
     target: &str,
     plan: &Plan,
@@ -38,10 +38,10 @@ pub(super) fn all(
         ));
     }
     if under_way > 0 {
-        say(format!("{under_way} messages were under way when it was interrupted"));
+        say(format!("{under_way} messages were under way when the run was interrupted"));
     }
     if opening > 0 {
-        say(format!("{opening} connections were being opened when it was interrupted"));
+        say(format!("{opening} connections were being opened when the run was interrupted"));
     }
     if unsent > 0 {
         say(format!("{unsent} messages were not sent, as their connections were gone"));
@@ -51,7 +51,7 @@ pub(super) fn all(
         say(format!("{missing} of {} connections were not tried", plan.connections));
     }
     if tally.messages == 0 {
-        say("no message was answered, so that there is nothing to show".to_owned());
+        say("no message was answered, so there are no results".to_owned());
     }
     problems
 }
@@ -70,16 +70,16 @@ fn advice(target: &str, plan: &Plan, tally: &Tally) -> String {
         let target = target.parse().map(as_reached);
         let how_to_add = how_to_add(&target.into_iter().collect::<Vec<_>>());
         format!(
-            "; {how_to_add}, or open fewer: a source has the ports of net.ipv4.ip_local_port_range, and a \
+            "; {how_to_add}, or open fewer connections: a source has the ports of net.ipv4.ip_local_port_range, and a \
              connection that the bench closes keeps its port for a minute"
         )
     } else if has("open files") {
-        "; raise the limit of open files (ulimit -n), or open fewer".to_owned()
+        "; raise the limit of open files (ulimit -n), or open fewer connections".to_owned()
     } else if has("refused") {
         format!("; does a server listen on {target}, and does it accept this many connections?")
     } else if has("timed out") {
         format!(
-            "; within {:?} the server did not take them: it may be at its limit of connections, or its \
+            "; the server did not accept them within {:?}: it may be at its limit of connections, or its \
              backlog too short for --ramp {}",
             plan.connect_timeout, plan.ramp
         )
@@ -93,7 +93,7 @@ fn advice_on_losses(tally: &Tally) -> String {
         tally.errors.get(&(ErrorKind::Loss, NO_MEMORY.to_owned())).copied().unwrap_or(0);
     let mut advice = String::new();
     if of_memory > 0 {
-        advice += "; the bench holds no more for a server that does not read: take less of --rate, --size or \
+        advice += "; the bench queues no more bytes for a server that does not read: lower --rate, --size or \
                    --timeout";
     }
     if of_memory < tally.lost {
@@ -105,7 +105,7 @@ fn advice_on_losses(tally: &Tally) -> String {
 fn why_unanswered(plan: &Plan, lost: u64, is_behind: bool) -> String {
     let late = format!("within {:?} (--timeout)", plan.timeout);
     if is_behind {
-        format!(" {late}: more was sent than is answered in that time")
+        format!(" {late}: the bench sends more than the server answers in that time")
     } else if lost > 0 {
         format!(": not {late}, or their connections were lost before")
     } else {
@@ -207,7 +207,7 @@ mod tests {
         let lines = all("127.0.0.1:7", &Plan::sample(), &tally, &[], Some("the bench".to_owned()));
         assert_eq!(lines[0], "the bench");
         assert!(
-            lines[1].contains("more was sent than is answered") && lines.len() == 2,
+            lines[1].contains("the bench sends more than the server answers") && lines.len() == 2,
             "{lines:?}"
         );
     }

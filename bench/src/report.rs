@@ -1,4 +1,4 @@
-//! The report of a run: the same for people, for programs and for the exit code.
+//! The report of a run. The table, the JSON and the exit code all follow from it.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use super::tally::Tally;
 pub(super) struct Outcome {
     pub(super) tally: Tally,
     pub(super) latencies: Latencies,
-    /// How late the bench sent messages that were due at a time.
+    /// How late the bench sent the messages of an open loop.
     pub(super) lateness: Latencies,
     pub(super) series: Vec<Second>,
     /// The measured time in nanoseconds: to the last answer, at least the duration of the plan.
@@ -26,7 +26,7 @@ pub(super) struct Outcome {
     pub(super) server: Option<Server>,
 }
 
-/// What was read of the server's process.
+/// The figures of the server's process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Server {
     pub(super) pid: u32,
@@ -37,7 +37,7 @@ pub(super) struct Server {
     pub(super) after_echo: Option<u64>,
 }
 
-/// What came of a run.
+/// The results of a run.
 ///
 /// `Display` shows it as a table, `Serialize` gives it to programs. Both say whether the run is whole.
 ///
@@ -52,7 +52,7 @@ pub struct Report {
     pub(super) whole: bool,
     pub(super) problems: Vec<String>,
     pub(super) connections: Connections,
-    /// How many messages were answered rightly.
+    /// How many messages were answered correctly.
     pub(super) messages: u64,
     pub(super) wrong: u64,
     pub(super) unanswered: u64,
@@ -68,7 +68,7 @@ pub struct Report {
     pub(super) bytes_per_second: f64,
     /// `None` if no message was answered.
     pub(super) latency_us: Option<LatencyReport>,
-    /// How late the bench sent messages: its own fault, and part of the latency.
+    /// How late the bench sent messages. This is a delay of the bench, and part of the latency.
     pub(super) late_us: Option<LatencyReport>,
     pub(super) errors: Vec<ErrorReport>,
     pub(super) server: Option<ServerReport>,
@@ -125,7 +125,7 @@ const ENOUGH_FOR_RESIDENT: u64 = 1_000;
 
 #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
 impl Report {
-    /// What was lost, wrong or left undone, one line each. The run is whole if there is nothing.
+    /// The problems of the run, one line each. If there are none, the run is complete.
     ///
     /// # Examples
     /// See [above](crate#examples).
@@ -206,10 +206,11 @@ impl ServerReport {
         let each = |nanoseconds: f64| {
             (tally.messages > 0).then(|| nanoseconds / 1_000.0 / tally.messages as f64)
         };
-        // A server that answers takes time: this is another process.
+        // A server that answers uses processor time. A process that used none is not the server.
         let spent = server.spent.filter(|spent| !spent.is_nothing());
         let split = spent.and_then(|spent| spent.split);
-        // No connection takes less than a byte: what is less was there before.
+        // Each connection takes at least a byte. If the process has grown by less, it has used memory that it had
+        // before.
         let a_connection = |resident: Option<u64>| {
             let grown = resident?.checked_sub(server.before)?;
             let is_told = tally.opened >= ENOUGH_FOR_RESIDENT && grown >= tally.opened;
@@ -220,7 +221,7 @@ impl ServerReport {
             (Some(_), None) if tally.opened < ENOUGH_FOR_RESIDENT => {
                 Some("fewer than 1,000 connections")
             }
-            (Some(_), None) => Some("the server has not grown: start it fresh"),
+            (Some(_), None) => Some("no growth of memory: restart the server"),
             _ => None,
         };
         Self {
@@ -358,9 +359,9 @@ mod tests {
     fn resident_bytes_that_belong_to_no_connection_are_not_shown() {
         for (opened, after, why) in [
             (999, 1_000_000, "not measurable: fewer than 1,000 connections"),
-            (2_000, 5_000, "not measurable: the server has not grown: start it fresh"),
-            (2_000, 6_000, "not measurable: the server has not grown: start it fresh"),
-            (2_000, 4_000, "not measurable: the server has not grown: start it fresh"),
+            (2_000, 5_000, "not measurable: no growth of memory: restart the server"),
+            (2_000, 6_000, "not measurable: no growth of memory: restart the server"),
+            (2_000, 4_000, "not measurable: no growth of memory: restart the server"),
         ] {
             let mut outcome = Outcome::sample();
             outcome.tally.opened = opened;

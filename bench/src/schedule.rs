@@ -2,8 +2,8 @@
 
 /// The messages of an open loop: at a fixed rate over all connections, which send in turn.
 ///
-/// All times are in nanoseconds since the measured time began. They follow from the numbers alone: nothing that a
-/// server does moves them.
+/// All times are in nanoseconds since the measured time began. They follow from the numbers alone: the server cannot
+/// change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
     /// Messages a second.
@@ -20,7 +20,7 @@ impl Schedule {
         self.due_of_all(number.saturating_mul(self.connections).saturating_add(connection))
     }
 
-    /// How many messages of all connections are due by then.
+    /// How many messages of all connections are due by `time`.
     fn due_by(&self, time: u64) -> u64 {
         // Message n is due at the whole part of n / rate, so those before (time + 1) * rate are.
         let end = (u128::from(time) + 1) * u128::from(self.rate);
@@ -57,8 +57,8 @@ impl Due {
         Some(self.schedule.due(connection, self.round))
     }
 
-    /// Takes the next message if it is due at `now`: which of this thread's connections has to send it, and
-    /// when it was due.
+    /// Takes the next message if it is due at `now`. Returns the index of this thread's connection that has to send it,
+    /// and when it was due.
     pub(super) fn take(&mut self, now: u64) -> Option<(usize, u64)> {
         let due = self.next().filter(|due| *due <= now)?;
         let turn = self.turn;
@@ -88,7 +88,7 @@ impl Due {
         (self.round, self.turn) = (self.round, self.turn).max((round, turn));
     }
 
-    /// The same, and returns how many that were. Its cost grows with the number of connections.
+    /// The same, and returns the number of these messages. Its cost grows with the number of connections.
     pub(super) fn count_and_skip(&mut self, now: u64) -> u64 {
         let skipped = self.left(now).sum();
         self.skip(now);

@@ -52,7 +52,7 @@ impl Series {
     /// A thread has ended. It has reported `seconds` seconds.
     pub(super) fn end(&mut self, seconds: u64) {
         self.threads = self.threads.saturating_sub(1);
-        // It is counted no more where it was.
+        // In the seconds that it has reported, it no longer counts as a running thread.
         let reported = (seconds as usize).saturating_sub(self.done.len());
         self.pending.iter_mut().take(reported).for_each(|(threads, _)| *threads -= 1);
         self.finish_some();
@@ -80,8 +80,7 @@ impl Series {
         self.done.last()
     }
 
-    /// All seconds, and all latencies of all of them. A thread that has ended earlier had nothing more to
-    /// tell.
+    /// Returns all seconds, and the latencies of all seconds together.
     pub(super) fn finish(mut self) -> (Vec<Second>, Latencies) {
         while !self.pending.is_empty() {
             self.finish_one();

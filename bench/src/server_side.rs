@@ -14,11 +14,11 @@ pub(super) struct ServerSide {
 /// Processor time so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cpu {
-    /// Of the threads that there are, in nanoseconds: `schedstat`. A thread that ends takes its time with it.
-    /// `None` if the kernel does not say.
+    /// Of the threads that exist now, in nanoseconds (`schedstat`). The time of a thread that has ended is missing.
+    /// `None` if the kernel does not report it.
     threads: Option<u64>,
-    /// Of all threads that there ever were, in ticks: too coarse for more than the proportion, if no thread
-    /// ends.
+    /// Of all threads, those that have ended included, in ticks. If no thread has ended, only the proportion of the two
+    /// is used, because a tick is coarse.
     user: u64,
     system: u64,
 }
@@ -51,20 +51,20 @@ impl ServerSide {
         Self { proc: PathBuf::from(format!("/proc/{pid}")) }
     }
 
-    /// Resident memory in bytes. `smaps_rollup` is exact, but closed to other users; the kernel may be
-    /// behind with what `status` says (proc(5)).
+    /// Resident memory in bytes. `smaps_rollup` is exact, but other users cannot read it. The number in `status` may
+    /// lag behind (proc(5)).
     ///
     /// # Errors
-    /// What `/proc` answers, most often that there is no such process.
+    /// The error of `/proc`, most often that there is no such process.
     pub(super) fn resident(&self) -> io::Result<u64> {
         let text = fs::read_to_string(self.proc.join("smaps_rollup"))
             .or_else(|_| fs::read_to_string(self.proc.join("status")))?;
         resident_in(&text).ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
-    /// Whether one of its sockets has this port, which one of a server has: the one that it listens on, or one of
-    /// its connections. `None` if that cannot be known: the process is another user's, or in another network
-    /// namespace, where the port may be another.
+    /// Whether one of the process's sockets has this local port. A server has such a socket: its listener or a
+    /// connection. `None` if that cannot be known: the process belongs to another user, or is in another network
+    /// namespace, where the port may differ.
     pub(super) fn is_at_port(&self, port: u16) -> Option<bool> {
         let space = |of: PathBuf| fs::read_link(of.join("ns/net")).ok();
         if space(self.proc.clone())? != space(PathBuf::from("/proc/self"))? {
@@ -101,7 +101,7 @@ impl ServerSide {
 
 #[expect(clippy::cast_precision_loss, reason = "a part in 2^53 is less than what is measured")]
 impl Cpu {
-    /// What was spent since.
+    /// The processor time between `before` and this reading.
     pub(super) fn since(self, before: Self) -> Spent {
         let user = self.user.saturating_sub(before.user);
         let system = self.system.saturating_sub(before.system);
@@ -130,8 +130,8 @@ fn resident_in(text: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// How `/proc/PID/fd` calls the sockets that have this port on their own side, as `/proc/net/tcp` lists them: the
-/// second field is the own address, the tenth the inode (proc(5)).
+/// The names in `/proc/PID/fd` of the sockets with this local port. `text` is `/proc/net/tcp`: the second field is the
+/// local address, the tenth the inode (proc(5)).
 fn sockets_at(port: u16, text: &str) -> impl Iterator<Item = String> {
     let end = format!(":{port:04X}");
     text.lines().filter_map(move |line| {

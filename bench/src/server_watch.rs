@@ -1,4 +1,4 @@
-//! The server's process during a run: what it uses before, during and after the load.
+//! The server's process during a run: its memory and processor time before, during and after the load.
 
 use std::io;
 
@@ -17,14 +17,14 @@ pub(super) struct ServerWatch {
 
 impl ServerWatch {
     /// # Errors
-    /// [`Error::System`] if there is no such process, or it cannot be read.
+    /// [`Error::System`] if there is no such process, or its figures cannot be read.
     pub(super) fn start(pid: u32) -> Result<Self, Error> {
         let side = ServerSide::new(pid);
         let before = side.resident().and_then(|before| side.cpu().map(|_| before));
         let before = before.map_err(|error| {
             let text = match error.kind() {
                 io::ErrorKind::NotFound => "there is no such process".to_owned(),
-                _ => format!("what it uses cannot be read: {error}"),
+                _ => format!("its memory and processor time cannot be read: {error}"),
             };
             Error::of_flag(format!("--pid {pid}"), text)
         })?;
@@ -33,7 +33,8 @@ impl ServerWatch {
 
     /// Checks that the process may be the server.
     ///
-    /// Call it when connections are open: a process that gets them from another one need not listen itself.
+    /// Call it when connections are open: a process that gets its connections from another process need not listen
+    /// itself.
     ///
     /// # Errors
     /// None of its sockets is at this port.
@@ -91,12 +92,12 @@ impl ServerWatch {
         ))
     }
 
-    /// What was read.
+    /// The figures of the server's process.
     pub(super) fn into_server(self) -> Server {
         self.server
     }
 
     fn unreadable(&self, error: &io::Error) -> String {
-        format!("--pid {}: what it uses cannot be read: {error}", self.server.pid)
+        format!("--pid {}: its memory and processor time cannot be read: {error}", self.server.pid)
     }
 }

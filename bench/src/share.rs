@@ -10,18 +10,18 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// The part of `total` things that this share has: no two parts differ by more than one.
+    /// How many of `total` connections are in this share. No two shares differ by more than one.
     pub(super) fn part(self, total: u32) -> u32 {
         total / self.of + u32::from(self.index < total % self.of)
     }
 
-    /// The numbers, among all, of what this share has: every `of`-th one, so that the first of all, which
-    /// are the active ones, are dealt out evenly as well.
+    /// The number, among all connections, of connection `mine` of this share. A share has every `of`-th connection. So
+    /// the active connections, which come first, are also shared out evenly.
     pub(super) fn number(self, mine: u32) -> u32 {
         mine * self.of + self.index
     }
 
-    /// All of them.
+    /// The numbers of all connections of this share.
     pub(super) fn numbers(self, total: u32) -> impl Iterator<Item = u32> {
         let mine: Range<u32> = 0..self.part(total);
         mine.map(move |mine| self.number(mine))

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const MOST_OF_ONE: u64 = 10_000;
 
 /// How many addresses churn uses. A connection that the client closes first keeps its port for a minute (TIME_WAIT,
-/// tcp(7)). With the 28,232 ports that Linux has by default, these addresses last for 470,000 connections a second.
+/// tcp(7)). With the 28,232 ports that Linux has by default, these addresses suffice for 470,000 connections a second.
 const FOR_CHURN: u32 = 1_000;
 
 /// The addresses to connect from. Connections take them in turn.
@@ -83,8 +83,9 @@ impl Sources {
     }
 }
 
-/// To connect to no address in particular is to connect to this machine (`ip_route_output_key` of Linux), but with
-/// a source to that source, where the server may not listen.
+/// Replaces the unspecified address by the loopback address. To connect to the unspecified address is to connect to
+/// this machine. But from a given source, Linux connects to that source (`ip_route_output_key`), where the server may
+/// not listen.
 pub(super) fn as_reached(mut target: SocketAddr) -> SocketAddr {
     match target.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => target.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -94,7 +95,7 @@ pub(super) fn as_reached(mut target: SocketAddr) -> SocketAddr {
     target
 }
 
-/// How to have more addresses to connect from.
+/// How to get more addresses to connect from.
 pub(super) fn how_to_add(targets: &[SocketAddr]) -> &'static str {
     let is_one_alone = |target: &SocketAddr| target.ip() == Ipv6Addr::LOCALHOST;
     if !targets.is_empty() && targets.iter().all(is_one_alone) {
@@ -108,8 +109,8 @@ fn is_loopback(target: &SocketAddr) -> bool {
     matches!(target.ip(), IpAddr::V4(ip) if ip.is_loopback())
 }
 
-/// Where the addresses of a process begin. Processes that run at once often have numbers close to each
-/// other: the golden ratio keeps theirs far apart (Knuth, The Art of Computer Programming, vol. 3, 6.4).
+/// The index of the first address of a process. Processes that run at once often have numbers close to each other: the
+/// golden ratio keeps their addresses far apart (Knuth, The Art of Computer Programming, vol. 3, 6.4).
 fn start(process: u32) -> u32 {
     let spread = u64::from(process.wrapping_mul(0x9e37_79b1));
     u32::try_from((spread * u64::from(NETS * HOSTS)) >> 32)

@@ -10,7 +10,7 @@ use super::report::{Report, ServerReport};
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.whole {
-            writeln!(f, "INCOMPLETE: what follows is not a whole run")?;
+            writeln!(f, "INCOMPLETE: this run had problems")?;
             for problem in &self.problems {
                 writeln!(f, "- {problem}")?;
             }
@@ -84,7 +84,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, server: &ServerReport) -> fmt::Resul
     write!(f, "{:<16}", format!("server {}", server.pid))?;
     match server.cpu_us_per_message {
         Some(total) => write!(f, "{total:.3} µs of processor time a message")?,
-        None => write!(f, "no processor time that belongs to a message")?,
+        None => write!(f, "processor time a message: not known")?,
     }
     if let (Some(user), Some(system)) = (server.user_us_per_message, server.system_us_per_message) {
         write!(f, " ({user:.3} user, {system:.3} system)")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error_kind::ErrorKind;
 
-/// The counts of one thread, or of all together.
+/// The counts of one thread, or of all threads together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) opened: u64,
@@ -30,7 +30,7 @@ pub(super) struct Tally {
     pub(super) errors: BTreeMap<(ErrorKind, String), u64>,
     /// When the last answer came, in nanoseconds since the measured time began.
     pub(super) last_answer: u64,
-    /// When everything was sent, on the same clock.
+    /// When all messages were sent, on the same clock.
     pub(super) all_sent: u64,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Tally {
 pub(super) struct HeldBack {
     /// In nanoseconds since the measured time began.
     pub(super) at: u64,
-    /// For how long the next message was due then.
+    /// How late the next message was at that time.
     pub(super) late: u64,
     /// How many messages were under way on the thread that was held back.
     pub(super) under_way: u64,

@@ -30,7 +30,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Load an echo server, and measure its answers
     Bench(BenchArgs),
-    /// Connect to a server: copy standard input to it and its answers to standard output, or send messages by the clock
+    /// Connect to a server: copy standard input to it and its answers to standard output, or send messages at a fixed
+    /// interval
     Client(ClientArgs),
 }
 
@@ -71,8 +72,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) queue_limit: Option<Size>,
 
-    /// The limit of all queues together, over all reactors. While it is used up, requests wait, and a client that
-    /// reads nothing for 15 s is reset
+    /// The memory budget: the limit of queued output and unread input of all clients together. While it is used up,
+    /// requests wait, and a client that reads nothing for 15 s (or for a quarter of --write-timeout, if that is less)
+    /// may be reset
     #[arg(long, value_name = "SIZE", default_value = "256MiB", allow_hyphen_values = true)]
     pub(crate) queue_budget: Size,
 
@@ -80,7 +82,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
     pub(crate) max_input: Size,
 
-    /// The limit of connections [default: the limit of open files, less 64]
+    /// The limit of connections [default: the limit of open files, less 64, and less 2 for each further reactor]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) max_connections: Option<Count>,
 
@@ -92,12 +94,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) reject_message: Option<String>,
 
-    /// The limit of connections from one address (IPv6: from one /64 network). More are reset [default: no limit, as
-    /// many clients may share an address behind a proxy or a NAT]
+    /// The limit of connections from one address (IPv6: from one /64 network). Further ones are reset [default: no
+    /// limit, because many clients may share an address behind a proxy or a NAT]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) max_per_ip: Option<Count>,
 
-    /// The limit of new connections a second. More are reset [default: no limit]
+    /// The limit of new connections a second. Further ones are reset [default: no limit]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) accept_rate: Option<Count>,
 
@@ -105,7 +107,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", requires = "accept_rate", allow_hyphen_values = true)]
     pub(crate) accept_burst: Option<Count>,
 
-    /// Close a client that has sent nothing after this time, such as 10s; or off
+    /// Close a new client that sends nothing within this time, such as 10s; or off
     #[arg(long, value_name = "TIME", default_value = "off", allow_hyphen_values = true)]
     pub(crate) first_byte_timeout: TimeLimit,
 
@@ -113,11 +115,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "1h", allow_hyphen_values = true)]
     pub(crate) idle_timeout: TimeLimit,
 
-    /// Reset a client that reads nothing of what is queued for it for this time; or off
+    /// Reset a client if bytes are queued for it and it reads none of them for this time; or off
     #[arg(long, value_name = "TIME", default_value = "1m", allow_hyphen_values = true)]
     pub(crate) write_timeout: TimeLimit,
 
-    /// How long a client that was sent everything may take to close its side
+    /// How long the server waits for a client to close its side, after the server has sent everything and a FIN
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true)]
     pub(crate) linger_timeout: Time,
 
@@ -133,15 +135,15 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) reuse_port: bool,
 
-    /// An IPv6 address does not accept IPv4 connections. Without this, [::] accepts both
+    /// [::] accepts IPv6 connections only. Without this flag, it accepts IPv4 connections too
     #[arg(long)]
     pub(crate) only_v6: bool,
 
-    /// How long clients may take to finish after SIGINT or SIGTERM. Then they are reset
+    /// How long clients may take to finish after SIGINT or SIGTERM. Then the remaining ones are cut off
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub(crate) drain_timeout: Time,
 
-    /// The log level: off, error, warn, info, debug (each connection), trace (each chunk)
+    /// The log level: off, error, warn, info, debug (each connection), trace (each read and write)
     #[arg(long, value_name = "LEVEL", default_value = "info", conflicts_with = "verbose")]
     log_level: Level,
 
@@ -149,7 +151,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) log_file: Option<PathBuf>,
 
-    /// Log each connection (-v) and each chunk (-vv)
+    /// Log each connection (-v), and each read and write (-vv)
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
 }
@@ -233,7 +235,7 @@ pub(crate) fn parse() -> Result<Request, Failure> {
     Ok(Request::Run(Box::new(command)))
 }
 
-/// The several lines of clap as one.
+/// Joins the lines of an error of clap into one.
 fn on_one_line(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let mut line = text

@@ -20,18 +20,18 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The system refused what a flag asked for.
+    /// The system refused the request of a flag.
     pub(crate) fn of_flag(flag: impl Display, error: impl Display) -> Self {
         Self::System(format!("{flag}: {error}"))
     }
 
-    /// All that failed, in one line.
+    /// All failures, in one line.
     pub(crate) fn of_all(results: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
         let failures = results.into_iter().filter_map(Result::err);
         failures.reduce(Self::and).map_or(Ok(()), Err)
     }
 
-    /// The exit code is that of the first.
+    /// The exit code is that of the first failure.
     fn and(self, other: Self) -> Self {
         let (Self::Usage(more) | Self::System(more) | Self::CutOff(more)) = other;
         let both = |text| format!("{text}; {more}");
@@ -56,7 +56,7 @@ impl Failure {
     }
 }
 
-/// A character of a text that others wrote, so that it stays on its line: control characters are escaped.
+/// Escapes a control character, so that a text from outside stays on its line.
 pub(crate) fn printable(character: char) -> impl Iterator<Item = char> {
     let escaped = character.is_control().then(|| character.escape_default());
     let plain = (!character.is_control()).then_some(character);

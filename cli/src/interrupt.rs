@@ -11,7 +11,7 @@ use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 use super::failure::Failure;
 use super::signals;
 
-/// What the first of these signals does. A second one ends the process at once, with exit code 1.
+/// What the first SIGINT or SIGTERM does. A second one ends the process at once, with exit code 1.
 ///
 /// Its descriptor is readable after the first signal.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ struct Shared {
 enum State {
     /// There are no results: a signal ends the process with exit code 1.
     NoRun,
-    /// A signal ends the run by this function.
+    /// A signal calls this function, which ends the run.
     Running(Box<dyn Fn() -> bool + Send>),
     /// The first signal has ended the run. The next one ends the process.
     HasCome,
@@ -64,7 +64,7 @@ impl Interrupt {
         self.lock().has_come()
     }
 
-    /// From now on a signal ends the process at once, with exit code 1, also the first.
+    /// From now on each signal, even the first one, ends the process at once, with exit code 1.
     pub(crate) fn ends_at_once(&self) {
         // One lock for both: a signal between them would be lost.
         let mut state = self.lock();

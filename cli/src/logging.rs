@@ -35,7 +35,7 @@ impl Reopen {
 /// Opens the file now if that was requested, at every level of the log.
 pub(crate) fn reopen() {
     log::logger().flush();
-    log::info!("the log goes on here");
+    log::info!("the log continues here");
 }
 
 /// Logs what an operator has asked for.
@@ -78,7 +78,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            // Before the lock is taken: the text may be a handler's, whose `Display` may panic or log.
+            // Before the lock is taken: the text may come from a type of a handler, and its `Display` may panic or log.
             let line = line(record.level(), &record.args().to_string(), self.has_colors);
             self.output().log(&line);
         }
@@ -126,7 +126,7 @@ fn has_colors() -> bool {
 }
 
 /// Writes each line with one call, so that lines of several processes in one file do not mix. Lines that cannot be
-/// written are counted. A warning says so as soon as a line can be written again.
+/// written are counted. A warning reports their number as soon as a line can be written again.
 struct Output {
     target: Target,
     /// How many lines could not be written, and the last error.
@@ -156,7 +156,7 @@ impl Output {
 
     fn report_lost_lines(&mut self) -> io::Result<()> {
         let Some((lines, error)) = &self.lost else { return Ok(()) };
-        let text = format!("{lines} lines of the log are lost, the last by: {error}");
+        let text = format!("{lines} lines of the log are lost; the last error: {error}");
         self.write(&line(Level::Warn, &text, false))?;
         self.lost = None;
         Ok(())
@@ -193,7 +193,7 @@ impl Output {
             Err(error) => {
                 let path = file.path.display();
                 let text = format!(
-                    "the log file {path} cannot be opened again, so the log goes on here: {}",
+                    "the log file {path} cannot be opened again, so the log continues here: {}",
                     explained(&file.path, &error)
                 );
                 self.log(&line(Level::Error, &text, false));
@@ -228,14 +228,14 @@ impl LogFile {
     }
 }
 
-/// Opens without blocking. A FIFO without a reader, or a full one, must not stop the server. It makes no difference to a
-/// file.
+/// Opens without blocking. A FIFO without a reader, or a full one, must not stop the server. For a regular file the
+/// flag makes no difference.
 fn append_to(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     OpenOptions::new().create(true).append(true).custom_flags(flags).open(path)
 }
 
-/// Why it cannot be opened, and what to do about it.
+/// Why the file cannot be opened, and what to do about it.
 fn explained(path: &Path, error: &io::Error) -> String {
     let is_fifo = || path.metadata().is_ok_and(|file| file.file_type().is_fifo());
     match Errno::from_io_error(error) {

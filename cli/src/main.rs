@@ -1,4 +1,4 @@
-//! The `readyloop` binary: flags in, a server or a client of the public API out.
+//! The `readyloop` binary: turns flags into a server or a client, through the public API of the library.
 
 // A clock may step back: `saturating_sub` and the like never panic.
 #![warn(clippy::unchecked_time_subtraction)]

@@ -36,13 +36,15 @@ pub(crate) fn limit() -> Option<u64> {
 /// Raises the limit, and checks that it allows this many clients.
 ///
 /// # Errors
-/// [`Failure::System`] if it does not.
+/// [`Failure::System`] if the limit does not allow them.
 pub(crate) fn must_allow(clients: u32) -> Result<(), Failure> {
     raise();
     match limit() {
         Some(most) if u64::from(clients) + OTHERS > most => Err(Failure::of_flag(
             format!("--clients {clients}"),
-            format!("the limit of open files is {most} (ulimit -n); {OTHERS} are for others"),
+            format!(
+                "the limit of open files is {most} (ulimit -n); {OTHERS} of them are reserved for other purposes"
+            ),
         )),
         _ => Ok(()),
     }
@@ -57,7 +59,7 @@ impl Raised {
                 log::info!("open files: soft limit raised from {soft} to the hard limit, {hard}");
             }
             Self::Refused { soft, hard, error } => log::warn!(
-                "open files: soft limit stays at {soft}, as the hard limit, {hard}, was refused: \
+                "open files: the soft limit stays at {soft}: it cannot be raised to the hard limit, {hard}: \
                  {error}"
             ),
         }

@@ -1,4 +1,4 @@
-//! Standard output, for what the program was asked for.
+//! Standard output: reports, the help and the version.
 
 use std::io;
 
@@ -8,7 +8,8 @@ use super::streams::{self, Unwritten};
 /// Writes to standard output.
 ///
 /// # Errors
-/// [`Failure::System`] if it does not take all of the text. A closed pipe is a failure, too: the text was asked for.
+/// [`Failure::System`] if standard output does not take all of the text. A closed pipe is a failure, too, because the
+/// user has asked for the text.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     streams::write_all(io::stdout(), text.as_bytes()).map_err(|Unwritten { written, error }| {
         let bytes = text.len();

@@ -90,7 +90,7 @@ fn config(args: &ServeArgs) -> Config {
         .write_timeout(args.write_timeout.0)
         .linger_timeout(args.linger_timeout.0)
         .max_age(args.max_age.0)
-        // A process without listeners is best replaced by its supervisor, which sees only that it ends.
+        // A supervisor restarts a server without listeners only if its process ends.
         .drain_without_listeners(Some(args.drain_timeout.0))
         .max_per_ip(args.max_per_ip.map(|most| most.0))
         .overflow(match args.overflow {
@@ -117,12 +117,12 @@ fn config(args: &ServeArgs) -> Config {
 
 /// Prints the addresses to standard output, for scripts that wait for them.
 ///
-/// The server serves also if standard output does not take them. A script may wait in vain then, so the log has a warning.
-/// A thread waits for the reader, without a limit.
+/// If standard output does not take the addresses in time, the server serves clients all the same. A script may wait in
+/// vain then, so the log has a warning. A thread continues to wait for the reader, without a limit.
 fn announce(addrs: &[SocketAddr]) {
     let text: String = addrs.iter().map(|addr| format!("listening on {addr}\n")).collect();
     let warn = |error: io::Error| {
-        log::warn!("standard output did not take where the server listens: {error}");
+        log::warn!("standard output did not take the addresses of the listeners: {error}");
     };
     let say = move || match streams::print_within(ANNOUNCE_TIMEOUT, &text) {
         Err(error) if error.kind() == ErrorKind::TimedOut => {
@@ -170,15 +170,15 @@ fn in_use(addr: SocketAddr, taken: &[SocketAddr], only_v6: bool) -> String {
     match own {
         Some(own) if own.is_ipv4() != addr.is_ipv4() => {
             let v4 = if own.is_ipv4() { *own } else { addr };
-            format!("; [::]:{port} takes IPv4 too: leave out --listen {v4}, or say --only-v6")
+            format!("; [::]:{port} takes IPv4 too: leave out --listen {v4}, or add --only-v6")
         }
         Some(own) => format!("; this server listens on {own} already: leave out one of the two"),
         None if addr.ip() == ALL_V6 && !only_v6 => {
-            "; choose another port, stop the program that has it, or \
-                                                    say --only-v6 if that has it for IPv4 alone"
+            "; choose another port, stop the program that uses it, or \
+                                                    add --only-v6 if that program uses it for IPv4 only"
                 .to_owned()
         }
-        None => "; choose another port, or stop the program that has it".to_owned(),
+        None => "; choose another port, or stop the program that uses it".to_owned(),
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
         let advice = |taken: &str, addr: &str, only_v6| {
             in_use(addr.parse().unwrap(), &[taken.parse().unwrap()], only_v6)
         };
-        let too = "; [::]:7 takes IPv4 too: leave out --listen 0.0.0.0:7, or say --only-v6";
+        let too = "; [::]:7 takes IPv4 too: leave out --listen 0.0.0.0:7, or add --only-v6";
         assert_eq!(advice("0.0.0.0:7", "[::]:7", false), too);
         assert_eq!(advice("[::]:7", "0.0.0.0:7", false), too);
         assert!(advice("[::]:7", "127.0.0.1:7", false).contains("leave out --listen 127.0.0.1:7"));
@@ -214,6 +214,6 @@ mod tests {
         ] {
             assert!(advice(taken, addr, only_v6).contains("stop the program"), "{taken} {addr}");
         }
-        assert!(advice("127.0.0.1:8", "[::]:7", false).contains("say --only-v6 if"));
+        assert!(advice("127.0.0.1:8", "[::]:7", false).contains("add --only-v6 if"));
     }
 }

@@ -1,4 +1,4 @@
-//! What signals do to a server.
+//! The effects of signals on a server.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use super::failure::{CUT_OFF, Failure};
 use super::logging::{self, Reopen};
 use super::{signals, status};
 
-/// How long a stop at once may take. A reactor may block for ever, for example on a log that is not read.
+/// How long an immediate stop may take. A reactor may block for ever, for example on a log that is not read.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the server has ended.
@@ -27,8 +27,8 @@ pub(crate) struct Ending {
 ///
 /// - SIGINT and SIGTERM drain. The second one stops at once, with exit code 3. During the start they end the process
 ///   with exit code 0, as no client is served yet.
-/// - SIGHUP opens the log file again. Without a log file it has its default action, which ends the process: the terminal
-///   is gone.
+/// - SIGHUP opens the log file again. Without a log file it has its default action, which ends the process: the
+///   terminal is gone.
 /// - SIGUSR1 logs the status.
 ///
 /// SIGHUP and SIGUSR1 wait until the start is over.

@@ -11,8 +11,8 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::failure::Failure;
 
-/// Blocks SIGXFSZ, which a write beyond the size limit of a file raises. It ends the process by default. From now on such
-/// a write fails with EFBIG. Call it before a second thread starts.
+/// Blocks SIGXFSZ, which a write beyond the size limit of a file raises. It ends the process by default. From now on
+/// such a write fails with EFBIG. Call it before a second thread starts.
 pub(crate) fn survive_file_size_limit() {
     // The signal stays pending, without effect. A set with a valid signal is not refused.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();

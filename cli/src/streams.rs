@@ -23,7 +23,7 @@ pub(crate) struct Unwritten {
     pub(crate) error: io::Error,
 }
 
-/// Reads what is available. Waits if nothing is. 0 is the end.
+/// Reads the available bytes. Waits if there are none. 0 is the end of the input.
 pub(crate) fn read(input: &File, chunk: &mut [u8]) -> io::Result<usize> {
     loop {
         match rustix::io::read(input, &mut *chunk) {
@@ -35,7 +35,7 @@ pub(crate) fn read(input: &File, chunk: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Writes all of it, however long the reader takes.
+/// Writes all bytes, however long the reader takes.
 ///
 /// # Errors
 /// The error of the system, and how many bytes were written before it.
@@ -49,7 +49,7 @@ pub(crate) fn write_all(output: impl AsFd, bytes: &[u8]) -> Result<(), Unwritten
     })
 }
 
-/// Writes all of it, unless `stop` becomes readable while the reader does not read.
+/// Writes all bytes, unless `stop` becomes readable while the reader does not read.
 ///
 /// # Errors
 /// As [`write_all`], and the kind `Interrupted` if `stop` is readable.
@@ -71,7 +71,7 @@ pub(crate) fn write_all_unless(
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// As [`write_all`], and the kind `TimedOut` if it does not take the line within this time.
+/// As [`write_all`], and the kind `TimedOut` if standard output does not take the line within this time.
 pub(crate) fn print_within(time: Duration, line: &str) -> io::Result<()> {
     let output = io::stdout();
     let mut fds = [PollFd::new(&output, PollFlags::OUT)];
@@ -111,7 +111,7 @@ fn is_retried(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::AGAIN | Errno::INTR))
 }
 
-/// Waits until one of them is ready or has failed. The next call on it tells which.
+/// Waits until one of the descriptors is ready or has failed. The next call on it returns the error.
 fn wait(fds: &mut [PollFd<'_>], time: Option<Duration>) -> io::Result<()> {
     let time = time.and_then(|time| Timespec::try_from(time).ok());
     match poll(fds, time.as_ref()) {

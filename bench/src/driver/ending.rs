@@ -25,7 +25,7 @@ impl Driver {
         // A bench that was stopped for long, by a signal or by a busy machine, has unread answers.
         let step = nanoseconds(scan_step(self.common.plan.timeout));
         if self.scanned.replace(now).is_some_and(|before| now.saturating_sub(before) > 3 * step) {
-            self.scanned = None; // It is checked the next time.
+            self.scanned = None; // The next scan checks the timeouts.
             return;
         }
         let has_waited = |since: u64| now.saturating_sub(since) >= timeout;
@@ -55,7 +55,7 @@ impl Driver {
         }
     }
 
-    /// Counts a connection that was lost.
+    /// Counts a lost connection.
     pub(super) fn lose(&mut self, why: &str) {
         self.tally.lost += 1;
         self.tally.error(ErrorKind::Loss, why, 1);
@@ -132,14 +132,14 @@ impl Driver {
         let is_lost = match self.load() {
             Load::Closed { .. } | Load::Open { .. } => self.active_open == 0,
             Load::Churn => self.tally.opened == 0 && self.tally.failed >= self.places.len() as u64,
-            Load::Idle => false, // Each connection gets its turn, or is passed over.
+            Load::Idle => false, // Each connection gets its turn, or is skipped.
         };
         if self.phase == Phase::Running && is_lost {
             self.finish();
         }
     }
 
-    /// Ends this thread's part early. Messages without an answer are then no fault of the server's.
+    /// Ends this thread's part early. Then messages without an answer are not a fault of the server.
     pub(crate) fn interrupt(&mut self) {
         if self.phase == Phase::Over {
             return;

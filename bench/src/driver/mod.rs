@@ -17,7 +17,7 @@ pub(crate) use state::{Common, Driver, ECHOES_AT_ONCE};
 use state::{END, LISTENED, MORE, Phase, Place, RAMP, RETRY, SCAN};
 
 impl Handler for Driver {
-    /// Its place.
+    /// The index of the connection's place.
     type State = u32;
 
     fn on_start(&mut self, reactor: &mut Context<'_>) {
@@ -63,7 +63,8 @@ impl Handler for Driver {
     }
 
     fn on_open(&mut self, conn: &mut Conn<'_>) -> Result<u32, BoxError> {
-        let dial = self.dials.remove(&conn.id()).ok_or("the bench has not opened it")?;
+        let dial =
+            self.dials.remove(&conn.id()).ok_or("the bench has not opened this connection")?;
         self.tally.opened += 1;
         self.count_open(dial.place);
         let place = &mut self.places[dial.place];

@@ -19,7 +19,7 @@ const RAMP_STEP: Duration = Duration::from_millis(5);
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 impl Driver {
-    /// Opens the connections that the ramp is due by now.
+    /// Opens the connections that are due by now.
     pub(super) fn ramp(&mut self, reactor: &mut Context<'_>) {
         let plan = &self.common.plan;
         let elapsed = self.common.clock.now().saturating_sub(self.start) + nanoseconds(RAMP_STEP);

@@ -51,7 +51,7 @@ impl Driver {
         }
     }
 
-    /// Sends the messages that are due, up to the limit of one turn. Returns whether those were all.
+    /// Sends the messages that are due, up to the limit of one turn. Returns whether all due messages were sent.
     ///
     /// A message that is left keeps its due time, and counts as late. The next call comes when another message is due,
     /// or at the end.
@@ -121,7 +121,7 @@ impl Driver {
         self.scratch.clear();
         message.pieces().iter().for_each(|piece| self.scratch.extend_from_slice(piece));
         self.under_way += 1;
-        // If it is about to end, its `on_close` follows, and finds this message unanswered.
+        // If the connection is about to end, `on_close` follows, and counts this message as unanswered.
         if let Some(mut conn) = reactor.get(id) {
             conn.send(&self.scratch);
         }

@@ -1,4 +1,4 @@
-//! What a driver knows: its connections, its part of the plan, what it has counted.
+//! The state of a driver: its connections, its part of the plan, its counts.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -23,9 +23,9 @@ pub(super) const RAMP: TimerKey = TimerKey(0);
 pub(super) const SCAN: TimerKey = TimerKey(1);
 pub(super) const END: TimerKey = TimerKey(2);
 pub(super) const LISTENED: TimerKey = TimerKey(3);
-/// Sends what was too much for one turn.
+/// Sends the messages that were too many for one turn.
 pub(super) const MORE: TimerKey = TimerKey(4);
-/// A key from here on retries a connection: its place is the key less this number.
+/// A key from here on retries a connection. The index of its place is the key less this number.
 pub(super) const RETRY: u64 = 16;
 
 /// How many connections of a thread echo at once after an idle time: enough to keep the server busy, too few for a
@@ -37,7 +37,7 @@ pub(super) const AT_ONCE: u64 = 5_000_000;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
-/// What all threads share.
+/// The data that all threads share.
 pub(crate) struct Common {
     pub(crate) plan: Plan,
     pub(crate) targets: Vec<SocketAddr>,
@@ -67,9 +67,9 @@ pub(super) enum Phase {
 pub(super) struct Place {
     pub(super) stream: EchoStream,
     pub(super) id: Option<ConnId>,
-    /// The driver has aborted it.
+    /// The driver has aborted the connection.
     pub(super) is_closing: bool,
-    /// When its writing side was closed. Since then the server has to close it too.
+    /// When this side sent its FIN. The server must close its side within the timeout.
     pub(super) finished: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Driver {
     pub(super) share: Share,
     pub(super) to_coordinator: Sender<Event>,
     pub(super) phase: Phase,
-    /// The active ones come first.
+    /// The active places come first.
     pub(super) places: Vec<Place>,
     pub(super) active: usize,
     pub(super) dials: HashMap<ConnId, Dial>,
@@ -165,6 +165,6 @@ impl Driver {
     }
 
     pub(super) fn tell(&self, event: Event) {
-        let _ = self.to_coordinator.send(event); // A coordinator that is gone has given up.
+        let _ = self.to_coordinator.send(event); // If the coordinator is gone, the run is over.
     }
 }

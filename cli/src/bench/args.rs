@@ -74,7 +74,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "ADDR", value_parser = scope::source)]
     source: Vec<SocketAddr>,
 
-    /// Count the bytes of answers only. Do not compare them with what was sent
+    /// Count the bytes of answers, but do not compare them with the bytes that were sent
     #[arg(long)]
     no_verify: bool,
 
@@ -94,7 +94,7 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// What the flags ask for. Whether they contradict each other, [`Plan::check`] says.
+    /// The plan that the flags describe. [`Plan::check`] finds contradictions.
     pub(super) fn plan(&self) -> Plan {
         let number = |number: Option<Number>, default| number.map_or(default, |number| number.0);
         let default = if self.churn { number(self.active, 100) } else { 100 };

@@ -72,7 +72,7 @@ impl<'a> Plot<'a> {
         Ok(Self { path, is_new })
     }
 
-    /// There is no picture.
+    /// Removes the file, if this run has created it: there is no picture.
     fn discard(&self) {
         if self.is_new {
             let _ = fs::remove_file(self.path); // It is empty.
@@ -99,7 +99,9 @@ fn of_plot(path: &Path, error: impl Display) -> Failure {
 fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
     let text = if as_json {
         let json = serde_json::to_string_pretty(report);
-        json.map_err(|error| Failure::System(format!("the report has no JSON: {error}")))? + "\n"
+        json.map_err(|error| {
+            Failure::System(format!("the report cannot be written as JSON: {error}"))
+        })? + "\n"
     } else {
         report.to_string()
     };

@@ -15,9 +15,9 @@ pub(crate) struct ClientArgs {
     pub(crate) server: HostPort,
 
     // clap takes the placeholder itself for the end of a line.
-    /// Send this text instead of standard input, and compare the echo with it. An n in braces is replaced by the
-    /// number of the message, the word client in braces by the number of the client [default, with one of the next
-    /// three flags: 'Hello, server' and the number]
+    /// Send this text instead of standard input, and compare the echo with it. An n in braces is replaced by the number
+    /// of the message, the word client in braces by the number of the client [default with --every, --count or
+    /// --clients: 'Hello, server' and the number]
     #[arg(long, value_name = "TEXT", group = "script", allow_hyphen_values = true)]
     message: Option<String>,
 
@@ -42,13 +42,13 @@ pub(crate) struct ClientArgs {
     #[arg(long, requires = "script")]
     quiet: bool,
 
-    /// The limit for connecting, for each reply, and for the server's end after the last reply. Also how long a
-    /// server that has finished may take no input
+    /// The limit for connecting, for each reply, and for the server to close after the last reply. Without messages:
+    /// the limit for connecting, and for how long a server that has finished sending may take no input
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub(crate) timeout: Time,
 }
 
-/// What clients send that do not copy standard input.
+/// What the clients send instead of standard input.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// With its placeholders.
@@ -71,7 +71,7 @@ impl ClientArgs {
         Ok(self)
     }
 
-    /// `None` if standard input is to be passed on.
+    /// `None` if standard input is copied.
     pub(crate) fn plan(&self) -> Option<Plan> {
         let is_script = self.message.is_some()
             || self.every.is_some()

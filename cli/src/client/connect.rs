@@ -18,7 +18,7 @@ pub(super) fn connect(addrs: &[SocketAddr], timeout: Duration) -> io::Result<Tcp
     if addrs.is_empty() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "there is no address to connect to"));
     }
-    // `None` if the clock cannot show a time that late.
+    // `None` if the clock cannot represent a time that late.
     let deadline = Instant::now().checked_add(timeout);
     let mut failures = Vec::new();
     let mut kind = ErrorKind::InvalidInput;

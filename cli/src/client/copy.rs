@@ -1,4 +1,4 @@
-//! Copies standard input to a server, and what it sends to standard output.
+//! Copies standard input to a server, and the bytes that the server sends to standard output.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -26,8 +26,8 @@ const NEXT_LINE: Duration = Duration::from_millis(100);
 /// Copies in both directions, each on its own thread, until the server has finished.
 ///
 /// # Errors
-/// [`Failure::System`] if bytes were lost: the server did not take all of the input, or standard output not all that the
-/// server sent.
+/// [`Failure::System`] if bytes were lost: the server did not take all of the input, or standard output did not take
+/// all bytes of the server.
 pub(crate) fn run(addrs: &[SocketAddr], timeout: Duration) -> Result<(), Failure> {
     let socket = connect(addrs, timeout).map_err(system)?;
     let sending = Arc::new(Sending::default());
@@ -41,7 +41,7 @@ pub(crate) fn run(addrs: &[SocketAddr], timeout: Duration) -> Result<(), Failure
     confirm(socket, sent, timeout)
 }
 
-/// Copies what the server sends to standard output, until it has finished.
+/// Copies the bytes that the server sends to standard output, until the server has finished.
 fn receive(mut socket: &TcpStream) -> Result<(), Failure> {
     let refused = |error| Failure::of_flag("standard output", error);
     let output = io::stdout().as_fd().try_clone_to_owned().map_err(refused)?;
@@ -65,11 +65,11 @@ fn receive(mut socket: &TcpStream) -> Result<(), Failure> {
     }
 }
 
-/// Checks that the server's system has taken all that was sent to a server that has finished.
+/// Checks that the kernel of a server that has finished has taken all bytes that were sent.
 ///
-/// A server that closes instead of half-closing answers later bytes with a RST. So nothing is certain before it has
-/// acknowledged the FIN of this side. Then the socket has no peer: `getpeername` fails (`inet_getname` of Linux), and a
-/// RST has left its error. Other systems may behave otherwise, and are not checked.
+/// A server that closes instead of half-closing answers later bytes with a RST. So nothing is certain before its kernel
+/// has acknowledged the FIN of this side. Then the socket has no peer: `getpeername` fails (`inet_getname` of Linux),
+/// and a RST has left its error. Other systems may behave otherwise, and are not checked.
 fn confirm(socket: TcpStream, sent: u64, timeout: Duration) -> Result<(), Failure> {
     if !cfg!(target_os = "linux") {
         return Ok(());
@@ -127,9 +127,9 @@ fn send_input(mut socket: &TcpStream, state: &Sending) -> Result<u64, String> {
         }
     });
     let finished = socket.shutdown(Shutdown::Write).map_err(|error| match error.kind() {
-        // There was a connection.
+        // The socket was connected before, so the peer has reset the connection.
         ErrorKind::NotConnected => format!("the connection was reset after {sent} bytes were sent"),
-        _ => format!("the connection cannot be finished: {error}"),
+        _ => format!("the connection cannot be half-closed: {error}"),
     });
     result.and(finished).map(|()| sent)
 }

@@ -5,8 +5,8 @@ pub(crate) fn fill_in(template: &str, n: u32, client: u32) -> String {
     template.replace("{n}", &n.to_string()).replace("{client}", &client.to_string())
 }
 
-/// The length of the reply to this message. `None` if it is not complete. The reply to a message that ends with a newline
-/// has as many lines as the message. So the next reply can be found also after a wrong one.
+/// The length of the reply to this message. `None` if it is not complete. The reply to a message that ends with a
+/// newline has as many lines as the message. So the next reply can be found also after a wrong one.
 pub(crate) fn reply_len(received: &[u8], message: &[u8]) -> Option<usize> {
     if message.last() != Some(&b'\n') {
         return (received.len() >= message.len()).then_some(message.len());

@@ -1,4 +1,4 @@
-//! Clients on one reactor that send messages by the clock and compare the replies.
+//! Clients on one reactor that send messages at a fixed interval and compare the replies.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,11 +18,11 @@ use readyloop::{
     TimerKey,
 };
 
-/// How many connections are opened at the same time: fewer than the usual backlog of servers. Otherwise the kernel has to
-/// retry some of them, after a second.
+/// How many connections are opened at the same time: fewer than the usual backlog of servers. Otherwise the kernel has
+/// to retry some of them, after a second.
 const CONNECTING: u32 = 100;
 
-/// How much more than a reply a server may send that answers wrongly.
+/// How many bytes beyond its replies a server may send before the client gives up the connection.
 const EXCESS: usize = 64 * 1024;
 
 /// It is time for the next message.
@@ -174,8 +174,8 @@ impl Script {
         Ok(())
     }
 
-    /// Bytes that come while no reply is awaited belong to the reply before, which is then wrong. They are discarded, so
-    /// that they are not part of the next reply.
+    /// Bytes that arrive while no reply is awaited belong to the previous reply. So that reply is wrong. They are
+    /// discarded, so that they are not part of the next reply.
     fn refuse_excess(&mut self, client: &mut Client) -> Result<(), BoxError> {
         if client.received.is_empty() {
             return Ok(());
@@ -211,7 +211,7 @@ impl Script {
         }
     }
 
-    /// Counts an incomplete reply as wrong if its beginning is.
+    /// Counts an incomplete reply as wrong if its beginning is wrong.
     fn judge_the_rest(&mut self, client: &Client) {
         if client.waits && !self.message(client).as_bytes().starts_with(&client.received) {
             self.tally.wrong_start();
@@ -225,7 +225,7 @@ impl Script {
         }
     }
 
-    /// Prints the replies of the turn. Those that cannot be printed are counted.
+    /// Prints the replies of the turn. Replies that cannot be printed are counted.
     fn print(&mut self, interrupt: &Interrupt) {
         let lines = mem::take(&mut self.lines);
         if lines.is_empty() {
@@ -245,7 +245,7 @@ impl Script {
 
 fn check_excess(excess: usize) -> Result<(), BoxError> {
     if excess > EXCESS {
-        return Err("the server sends much more than it was sent".into());
+        return Err("the server sends much more than it has received".into());
     }
     Ok(())
 }
@@ -310,7 +310,7 @@ impl Handler for Script {
             conn.close(); // The server does not finish. That is no error.
             return Ok(());
         }
-        // A late reply could not be told from the next one.
+        // A late reply could not be distinguished from the next one.
         let (Client { number, sent, .. }, timeout) = (&*client, self.plan.timeout);
         self.tally.error(|| format!("client {number}: no reply {sent} within {timeout:?}"));
         client.is_done = true;

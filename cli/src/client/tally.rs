@@ -43,7 +43,7 @@ impl Tally {
         self.wrong += 1;
     }
 
-    /// The part of a reply that came is wrong.
+    /// An incomplete reply is wrong already.
     pub(crate) fn wrong_start(&mut self) {
         self.wrong += 1;
     }
@@ -61,7 +61,7 @@ impl Tally {
         self.unprinted == 0
     }
 
-    /// Only the first is kept: ten thousand clients of a stopped server have the same error.
+    /// Only the first error is kept: ten thousand clients of a stopped server have the same one.
     pub(crate) fn error(&mut self, what: impl FnOnce() -> String) {
         self.first_error.get_or_insert_with(what);
     }

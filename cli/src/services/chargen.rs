@@ -4,14 +4,14 @@ use readyloop::{BoxError, Conn, Handler, Input};
 const FIRST: u8 = b' ';
 const CHARACTERS: u8 = b'~' - b' ' + 1;
 
-/// How many of them a line shows; then CR LF.
+/// The number of characters in a line, before CR LF.
 const WIDTH: u8 = 72;
 
 /// Sends lines of characters without end, each beginning one character later than the one before
-/// ([RFC 864](https://www.rfc-editor.org/rfc/rfc864)). Input is thrown away.
+/// ([RFC 864](https://www.rfc-editor.org/rfc/rfc864)). Input is discarded.
 ///
-/// It produces no faster than its peer reads: it stops at the high-water mark, and goes on when the
-/// queue has drained.
+/// The service sends no faster than its peer reads: it stops at the high-water mark, and continues when the queue has
+/// fallen to the low-water mark.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chargen;
 
@@ -42,7 +42,7 @@ impl Handler for Chargen {
     }
 
     fn on_shutdown(&mut self, conn: &mut Conn<'_>, _start: &mut u8) -> Result<(), BoxError> {
-        conn.close(); // It always has more to send.
+        conn.close(); // There is always more to send, so the connection would never be quiet.
         Ok(())
     }
 }

@@ -3,8 +3,7 @@ use time::macros::format_description;
 
 use readyloop::{BoxError, Conn, Handler, Input};
 
-/// Tells the date and time, in UTC, and closes ([RFC 867](https://www.rfc-editor.org/rfc/rfc867)).
-/// Input is thrown away.
+/// Sends the date and time, in UTC, and closes ([RFC 867](https://www.rfc-editor.org/rfc/rfc867)). Input is discarded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Daytime;
 

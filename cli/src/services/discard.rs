@@ -1,6 +1,6 @@
 use readyloop::{BoxError, Conn, Handler, Input};
 
-/// Throws away all that it gets ([RFC 863](https://www.rfc-editor.org/rfc/rfc863)).
+/// Discards all input ([RFC 863](https://www.rfc-editor.org/rfc/rfc863)).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Discard;
 

@@ -1,4 +1,4 @@
-//! The small services that TCP stacks used to offer, beside echo.
+//! The small services of old TCP stacks, except echo.
 
 mod chargen;
 mod daytime;

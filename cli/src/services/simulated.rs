@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A line of chargen, with its end.
 const LINE: usize = 74;
 
-/// Buffers of the network are small, so that what is produced ahead of the peer waits in the queue.
+/// Buffers of the network are small, so that output that the peer has not read waits in the queue.
 fn chargen(config: Config) -> (World<Chargen>, SocketAddr) {
     let mut world = World::new(1, config.high_water(HIGH_WATER), Chargen).unwrap();
     world.set_faults(Faults { buffer: BUFFER, ..Faults::none() });
@@ -47,7 +47,7 @@ fn chargen_produces_no_faster_than_its_peer_reads() {
         assert!(waits < HIGH_WATER + LINE, "{waits} bytes wait after {seconds} s");
         assert!(read <= 100 * (seconds + 1), "{read} bytes were read in {seconds} s");
     }
-    // It does not starve its peer either.
+    // The peer does not starve either.
     assert!(peer.received().len() >= 9_000, "{}", peer.received().len());
     assert!(is_pattern(&peer.received()));
 }
@@ -59,7 +59,7 @@ fn a_peer_that_does_not_read_stops_chargen_and_one_that_reads_again_gets_the_pat
     peer.read(Reading::Never);
     assert!(world.run_for(60 * SECOND).is_continue());
     let sent = world.stats().bytes_out;
-    assert!(sent <= 2 * BUFFER as u64, "{sent} bytes went out that nobody reads");
+    assert!(sent <= 2 * BUFFER as u64, "{sent} bytes went out, but the peer does not read");
     assert!(world.run_for(60 * SECOND).is_continue());
     assert_eq!(world.stats().bytes_out, sent);
     peer.read(Reading::AtOnce);
@@ -95,7 +95,7 @@ fn the_pattern_of_chargen_is_unbroken_in_any_network() {
         let mut world = run.world(Config::new().high_water(HIGH_WATER), Chargen);
         let addr = world.listen("10.0.0.1:19").unwrap();
         let peers: Vec<Peer> = (0..3).map(|_| world.dial(addr)).collect();
-        // One that reads at once would be sent gigabytes.
+        // A peer that reads at once would get gigabytes.
         let slowly = Reading::Slowly { bytes: 500, every: SECOND / 10 };
         peers.iter().for_each(|peer| peer.read(slowly));
         let _ = world.run_for(10 * SECOND);

@@ -483,8 +483,7 @@ fn too_few_descriptors_are_said_before_anything_is_opened() {
     command.args(["bench", &server.addr.to_string(), "--connections", "80"]);
     let output = command.output().unwrap();
     assert_eq!((output.status.code(), stdout(&output)), (Some(1), ""));
-    let expected =
-        "readyloop: --connections 80: 116 files would be open, and the limit is 100: raise it";
+    let expected = "readyloop: --connections 80: 116 files would be open, and the limit is 100: raise the hard limit";
     assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
     // The next connection is the first.
     drop(connect(server.addr));
@@ -532,7 +531,7 @@ fn an_interrupted_run_prints_what_it_has_and_that_it_is_incomplete() {
         assert!(number(&report, "/messages") >= 990, "{report}");
         assert_eq!((number(&report, "/under_way"), number(&report, "/unanswered")), (2, 0));
         assert!(
-            problems.contains("2 messages were under way when it was interrupted"),
+            problems.contains("2 messages were under way when the run was interrupted"),
             "{problems}"
         );
         assert!(report["seconds"].as_f64().unwrap() < 3_600.0);

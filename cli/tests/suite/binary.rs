@@ -496,7 +496,7 @@ fn sighup_opens_the_log_file_again_and_sigusr1_says_how_things_stand() {
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     std::fs::rename(&log, &old).unwrap();
     binary.signal(Signal::HUP);
-    wait_until("it is opened again", || read(&log).contains("the log goes on here"));
+    wait_until("it is opened again", || read(&log).contains("the log continues here"));
     assert!(read(&old).contains("listening on") && !read(&old).contains("goes on"));
     wait_until("it says how things stand", || {
         binary.signal(Signal::USR1); // what it says is as of the end of a turn

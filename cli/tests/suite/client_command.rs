@@ -507,7 +507,7 @@ fn a_server_that_says_much_more_than_it_was_sent_is_left() {
         said.contains("replies right: 0, wrong: 1, missing: 0; connections failed: 1"),
         "{said}"
     );
-    assert!(said.contains("the server sends much more than it was sent"), "{said}");
+    assert!(said.contains("the server sends much more than it has received"), "{said}");
 }
 
 #[test]

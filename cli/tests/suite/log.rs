@@ -167,12 +167,12 @@ fn row_55_a_fifo_whose_reader_has_gone_or_does_not_read_stops_no_service() {
     wait_until("it logs again", || {
         echo(&mut client, b"hello");
         read_more(&mut reader, &mut text);
-        text.contains("lines of the log are lost, the last by: ") && text.contains("received 5")
+        text.contains("lines of the log are lost; the last error: ") && text.contains("received 5")
     });
     binary.signal(Signal::HUP);
     wait_until("it is opened again", || {
         read_more(&mut reader, &mut text);
-        text.contains("the log goes on here")
+        text.contains("the log continues here")
     });
     drop((reader, client));
     assert!(binary.terminate().success());
@@ -194,14 +194,14 @@ fn row_55_a_log_that_reaches_the_limit_of_the_size_of_a_file_stops_no_service() 
     fs::rename(&log, &old).unwrap();
     binary.signal(Signal::HUP);
     wait_until("it is opened again", || {
-        fs::read_to_string(&log).is_ok_and(|text| text.contains("the log goes on here"))
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("the log continues here"))
     });
     echo(&mut client, b"hello");
     drop(client);
     assert!(binary.terminate().success());
     let text = fs::read_to_string(&log).unwrap();
     let first = whole_lines(&text)[0];
-    assert!(first.contains("lines of the log are lost, the last by: File too large"), "{first}");
+    assert!(first.contains("lines of the log are lost; the last error: File too large"), "{first}");
 }
 
 #[test]

@@ -466,7 +466,7 @@ fn both_families_on_one_port_need_only_v6_and_the_refusal_says_so() {
         "#,
     );
     let lines: Vec<_> = text.lines().collect();
-    let advice = "[::]:7000 takes IPv4 too: leave out --listen 0.0.0.0:7000, or say --only-v6";
+    let advice = "[::]:7000 takes IPv4 too: leave out --listen 0.0.0.0:7000, or add --only-v6";
     assert_eq!(lines.len(), 6, "{text}");
     assert!(lines[0] == "1" && lines[1].ends_with(advice), "{text}");
     assert!(lines[2] == "1" && lines[3].ends_with(advice), "{text}");

@@ -105,7 +105,7 @@ fn row_52_signals_that_ask_a_server_for_something_while_it_starts_are_answered_t
         let read = || std::fs::read_to_string(&log).unwrap();
         wait_until("it answers", || {
             let text = read();
-            text.contains("limits: ") && text.contains("the log goes on here")
+            text.contains("limits: ") && text.contains("the log continues here")
         });
         signal(&child, Signal::TERM);
         assert!(end_of(&mut child, "SIGTERM").success());
