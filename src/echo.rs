@@ -1,6 +1,9 @@
 //! The echo service.
 
-use crate::{BoxError, Conn, Handler, Input};
+use crate::conn::Conn;
+use crate::handler::Handler;
+use crate::input::Input;
+use crate::result::BoxError;
 
 /// Sends back everything that it receives ([RFC 862](https://www.rfc-editor.org/rfc/rfc862)).
 ///

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::{error, fmt, io};
 
 use crate::addr::Addr;
-use crate::net::StepError;
 use crate::one_line::OneLine;
 use crate::refusal::CallError;
 use crate::report::Report;
 use crate::result::BoxError;
+use crate::step_error::StepError;
 
 /// Why a reactor could not be made, could not listen, or could not continue.
 ///

@@ -55,6 +55,7 @@ mod id;
 mod input;
 mod net;
 mod one_line;
+mod panic_message;
 mod reactor;
 mod refusal;
 mod report;
@@ -65,6 +66,7 @@ mod server;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod stats;
+mod step_error;
 mod suspension;
 mod sync;
 mod table;

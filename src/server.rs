@@ -14,6 +14,7 @@ use crate::handler::Handler;
 use crate::id::draw_numbers;
 use crate::net::{ListenOptions, Net, Os};
 use crate::one_line::OneLine;
+use crate::panic_message::panic_message;
 use crate::reactor::Reactor;
 use crate::reactor::arrivals::Arrivals;
 use crate::reactor::group::{Group, Remote};
@@ -193,7 +194,7 @@ fn contained(
 }
 
 fn describe(payload: Box<dyn Any + Send>) -> BoxError {
-    crate::reactor::panic_message(payload).into()
+    panic_message(payload).into()
 }
 
 impl<H: Handler> Drop for Server<H> {

@@ -15,7 +15,7 @@ pub(crate) enum DialFault {
 
 impl DialFault {
     /// Classifies an error of a system call that opens a connection. `step` is the name of the call, as in
-    /// [`StepError::step`](crate::net::StepError::step). Each call has its own table. Any other error fails the
+    /// [`StepError::step`](crate::step_error::StepError::step). Each call has its own table. Any other error fails the
     /// address: waiting for an address that can never be used would cost the caller the whole timeout.
     ///
     /// A lack of local ports (EADDRNOTAVAIL of `connect`, EADDRINUSE of `bind`) is [`Unusable`](Self::Unusable): ports

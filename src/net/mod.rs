@@ -8,14 +8,16 @@ mod os;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
 pub(crate) use options::ListenOn;
 pub(crate) use options::ListenerConfig;
 pub use options::{ConnectOptions, ListenOptions};
 pub(crate) use os::Os;
+
+use crate::step_error::StepError;
 
 mod sealed {
     /// Seals [`Net`](super::Net): only this crate implements it, so methods can be added.
@@ -190,25 +192,4 @@ pub struct Event {
     pub more_follows: bool,
     /// Both directions are shut down, or an error is pending. Then `readable` and `writable` are set too.
     pub hung_up: bool,
-}
-
-/// The error of one of several system calls.
-#[derive(Debug)]
-pub struct StepError {
-    /// The name of the system call.
-    pub step: &'static str,
-    /// Its error.
-    pub source: io::Error,
-}
-
-impl fmt::Display for StepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", self.step, self.source)
-    }
-}
-
-impl std::error::Error for StepError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
 }

@@ -11,7 +11,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::{ConnectOptions, Event, ListenerConfig, Net, StepError, Token, Wake, sealed};
+use super::{ConnectOptions, Event, ListenerConfig, Net, Token, Wake, sealed};
+use crate::step_error::StepError;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("readyloop needs a 64-bit target: an event's token holds a slot and its tag");

@@ -1,6 +1,5 @@
 //! Calling the handler, and outliving what it does.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
@@ -15,6 +14,7 @@ use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
 use crate::one_line::{Escaped, OneLine};
+use crate::panic_message::panic_message;
 use crate::result::BoxError;
 use crate::table::Table;
 use crate::view::View;
@@ -153,18 +153,4 @@ fn failed(table: &mut Table, log: &mut RateLimitedLog, id: ConnId, error: BoxErr
         }
     });
     contain(|| table.entry(id).close(CloseReason::Handler(error)));
-}
-
-pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
-    let message = if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "(not a text)".to_owned()
-    };
-    contain(|| drop(payload));
-    #[cfg(feature = "sim")]
-    crate::net::sim::note_panic(&message);
-    message
 }

@@ -11,7 +11,8 @@ use crate::core::dial_fault::DialFault;
 use crate::core::phase::Phase;
 use crate::handler::Handler;
 use crate::id::ConnId;
-use crate::net::{Net, StepError, Token};
+use crate::net::{Net, Token};
+use crate::step_error::StepError;
 use crate::table::Entry;
 
 impl<H: Handler, N: Net> Reactor<H, N> {

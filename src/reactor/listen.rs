@@ -9,7 +9,8 @@ use super::accept::Acceptor;
 use crate::addr::Addr;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::net::{ListenOn, ListenOptions, ListenerConfig, Net, StepError, Token};
+use crate::net::{ListenOn, ListenOptions, ListenerConfig, Net, Token};
+use crate::step_error::StepError;
 use crate::suspension::Suspension;
 use crate::table::Listener;
 

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
-use super::callback::panic_message;
 use super::group::{Job, Remotable, Replacement};
 use super::turn_timer::Served;
 use crate::addr::Addr;
@@ -14,6 +13,7 @@ use crate::error::Error;
 use crate::handler::Handler;
 use crate::net::{ListenOptions, Net};
 use crate::one_line::Escaped;
+use crate::panic_message::panic_message;
 use crate::refusal::ReplaceError;
 use crate::suspension::Suspension;
 use crate::two_phase_commit::Participant;

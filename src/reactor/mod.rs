@@ -44,7 +44,6 @@ use crate::table::{self, Table};
 use crate::view::View;
 use accept::Acceptor;
 use arrivals::{Arrival, Arrivals};
-pub(crate) use callback::panic_message;
 use drain::Drain;
 use group::{Group, Job, LISTENS, Remote};
 use owned::{Program, Socket};

@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
-use super::callback::panic_message;
 use crate::contain::contain;
 use crate::handler::Handler;
 use crate::id::ConnId;
 use crate::net::Net;
+use crate::panic_message::panic_message;
 use crate::refusal::ReplaceError;
 use crate::two_phase_commit::Participant;
 

@@ -7,7 +7,8 @@ use super::{Entry, Table};
 use crate::connect_error::{Attempt, ConnectError};
 use crate::core::deadlines::millis;
 use crate::id::ConnId;
-use crate::net::{ConnectOptions, StepError};
+use crate::net::ConnectOptions;
+use crate::step_error::StepError;
 
 /// The address of one that is to be opened outward, and was given none.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

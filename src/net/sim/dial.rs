@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::kernel::{Action, Change, Kernel, LinkId};
 use super::link::{Answer, Call, Link, ServerEnd};
-use crate::net::StepError;
+use crate::step_error::StepError;
 
 const EPERM: i32 = 1;
 const EAGAIN: i32 = 11;

@@ -1,6 +1,6 @@
-//! Log lines with the virtual time, and the messages of panics.
+//! Log lines with the virtual time.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
@@ -8,18 +8,6 @@ use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
 thread_local! {
     /// The time, in nanoseconds, of the world in which time has passed last.
     static TIME: Cell<Option<u64>> = const { Cell::new(None) };
-
-    /// The message of the last panic that a reactor has caught on this thread.
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Records a panic that a reactor has caught.
-pub(crate) fn note_panic(message: &str) {
-    PANIC.set(message.to_owned());
-}
-
-pub(super) fn last_panic() -> String {
-    PANIC.take()
 }
 
 /// The virtual time of the world that runs on this thread, or was the last to run. For a logger of your own. `None` if

@@ -102,14 +102,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{ConnectOptions, Event, ListenerConfig, Net, StepError, Token, Wake, sealed};
+use super::{ConnectOptions, Event, ListenerConfig, Net, Token, Wake, sealed};
+use crate::step_error::StepError;
 use kernel::{Kernel, LinkId};
 use link::Watched;
 
 pub use check::{Run, check};
 pub use faults::Faults;
 pub use link::{Answer, Call, Ending, Reading};
-pub(crate) use log::note_panic;
 pub use log::{print_log, time_on_this_thread};
 pub use rng::Rng;
 pub use world::{Clock, Peer, World};
