@@ -31,7 +31,7 @@ use std::option;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Addr {
-    /// An IP address and a port of TCP.
+    /// An IP address and a TCP port.
     Ip(SocketAddr),
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for Addr {
     }
 }
 
-/// As it is displayed.
+/// The same as [`Display`](fmt::Display).
 impl fmt::Debug for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

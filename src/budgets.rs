@@ -5,8 +5,8 @@ const KIB: usize = 1024;
 /// The most work of each kind that a reactor does in one turn, set by [`Config::budgets`](crate::Config::budgets).
 ///
 /// A connection, listener or mailbox that has more work continues in the next turn, behind the others. With a larger
-/// budget, one that is busy alone needs fewer turns, and the others wait longer for it. Budgets cost no memory. Each is
-/// at least 1.
+/// budget, a connection that is busy alone needs fewer turns, but the others wait longer for it. Budgets cost no
+/// memory. Each is at least 1.
 ///
 /// The defaults suit most servers. [`Exhausted`](crate::Exhausted) counts how often each budget runs out.
 ///
@@ -26,16 +26,15 @@ pub struct Budgets {
     /// After this many bytes written in a turn, a connection waits for its next turn. Default 256 KiB. What is left
     /// over is copied to the connection's queue.
     pub write: usize,
-    /// How many times [`on_data`](crate::Handler::on_data) is called for a connection on bytes that one read has
-    /// brought. Default 64.
+    /// How many times [`on_data`](crate::Handler::on_data) is called for the bytes of one read. Default 64.
     pub calls: usize,
     /// How many connections each listener accepts. Default 16. It bounds how long a flood of new connections delays
     /// the established ones.
     pub accepts: usize,
-    /// How many addresses are connected to. Default 16.
+    /// How many attempts to connect to an address are begun. Default 16.
     pub connects: usize,
-    /// How many timers and deadlines are handled. Default 256. It bounds the turn if a hundred thousand connections are
-    /// due at once.
+    /// How many timers and deadlines are handled. Default 256. It bounds the turn if the deadlines of a hundred
+    /// thousand connections are due at once.
     pub timers: usize,
     /// How many messages from other threads are handled. Default 256.
     pub messages: usize,

@@ -40,7 +40,7 @@ enum State<R> {
     Taken,
 }
 
-/// Where a reactor puts its answer. If it is dropped first, there is none.
+/// The reactor's side of a [`Call`]. If it is dropped without an answer, the call ends with [`CallError::NoAnswer`].
 pub(crate) struct Answerer<R>(Option<Arc<Shared<R>>>);
 
 impl<R> Call<R> {
@@ -54,8 +54,12 @@ impl<R> Call<R> {
     /// Waits for the answer. Blocks for at most `timeout`.
     ///
     /// # Errors
-    /// [`CallError`]. In a callback it is [`CallError::OwnThread`], because the reactor would wait for itself. On the
-    /// thread of the reactor between two turns, make a turn first: the answer comes in a turn.
+    /// - [`CallError::Refused`] if the reactor did not take the closure.
+    /// - [`CallError::TimedOut`] if no answer arrives within `timeout`.
+    /// - [`CallError::NoAnswer`] if the closure panicked, or was dropped before it ran.
+    /// - [`CallError::OwnThread`] in a callback, because the reactor would wait for itself.
+    ///
+    /// A thread that makes the turns of the reactor itself must make one before it waits: the closure runs in a turn.
     pub fn wait(self, timeout: Duration) -> Result<R, CallError> {
         let mut state = self.shared.lock();
         let deadline = Instant::now().checked_add(timeout);
@@ -81,7 +85,7 @@ impl<R> Future for Call<R> {
     type Output = Result<R, CallError>;
 
     /// # Panics
-    /// If it was ready before.
+    /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.shared.lock();
         if let Some(done) = state.take() {

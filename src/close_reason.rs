@@ -11,7 +11,7 @@ use crate::result::BoxError;
 
 /// Why a connection ended. The handler receives it in [`on_close`](crate::Handler::on_close).
 ///
-/// The first cause is reported, with one exception: if a connection is closing in order and fails before all queued
+/// The first cause is reported, with one exception: if a connection is closing gracefully and fails before all queued
 /// bytes were sent, the failure is reported.
 ///
 /// [`Display`](fmt::Display) shows the reason and its cause on one line, with control characters escaped. For example:
@@ -93,7 +93,7 @@ pub enum CloseReason {
         /// The timeout of the drain.
         limit: Duration,
     },
-    /// An outward connection was not opened, because none of its addresses could be connected to. The handler receives
+    /// An outbound connection was not opened, because none of its addresses could be connected to. The handler receives
     /// this in [`on_connect_failed`](crate::Handler::on_connect_failed), not in `on_close`.
     NotConnected(ConnectError),
     /// [`max_connections`](crate::Config::max_connections) was reached, and this connection had received nothing for
@@ -104,8 +104,8 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether the reactor closed the connection in order, and neither the peer nor the handler did. A request of the
-    /// peer may arrive after such a close.
+    /// Whether the reactor closed the connection gracefully, not the peer or the handler. A request of the peer may
+    /// arrive after such a close.
     pub(crate) fn is_of_reactor(&self) -> bool {
         matches!(
             self,

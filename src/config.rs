@@ -13,10 +13,10 @@ const KIB: usize = 1024;
 /// network (RFC 6177).
 const IPV6_PREFIX: u8 = 64;
 
-/// How many descriptors are left for other things than connections.
+/// Descriptors that are reserved for listeners, logs and the like.
 const RESERVED: usize = 64;
 
-/// How many more descriptors each further reactor takes: its event queue and its waker.
+/// Descriptors that each further reactor takes: its event queue and its waker.
 const REACTOR: usize = 2;
 
 pub(crate) const DEFAULT_QUEUE_LIMIT: usize = 16 * 1024 * KIB;
@@ -144,9 +144,10 @@ impl Config {
     /// It bounds the length of a message. If a handler waits for the end of a longer message, the connection ends.
     /// [`take_line`](crate::Input::take_line) and the other framings fail with a [`FrameError`](crate::FrameError).
     /// Without framing the reason is [`CloseReason::InputOverflow`](crate::CloseReason::InputOverflow). A longer
-    /// message without framing is still delivered if a single read returns all of it, because nothing has to wait then.
+    /// message without framing is still delivered if a single read returns all of it, because only input that the
+    /// handler leaves counts.
     ///
-    /// Unread input is kept in a buffer of up to four times this size. There is no buffer when the handler has taken
+    /// Unread input is kept in a buffer of up to four times this size. The buffer is freed when the handler has taken
     /// everything.
     #[must_use]
     pub const fn max_input(mut self, bytes: usize) -> Self {
@@ -186,7 +187,7 @@ impl Config {
     ///
     /// A single call of `send` is queued whole, so an answer may be longer than the limit. Bytes that were not offered
     /// to the kernel yet do not count: a callback may send 16 MiB before it returns, even if the limit is lower. So a
-    /// connection holds at most the larger of this limit and 16 MiB, and the last message.
+    /// connection holds at most the larger of this limit and 16 MiB, plus one message.
     #[must_use]
     pub const fn queue_limit(mut self, bytes: usize) -> Self {
         self.queue_limit = Some(bytes);
@@ -208,13 +209,13 @@ impl Config {
     ///    [`on_closing`](crate::Handler::on_closing), [`on_close`](crate::Handler::on_close) and
     ///    [`on_connect_failed`](crate::Handler::on_connect_failed). Reading stops earlier, when input is half of the
     ///    budget. The unread input of paused connections counts too.
-    /// 3. Something waits for room. Then stalled connections end with [`CloseReason::Shed`](crate::CloseReason::Shed),
-    ///    until an eighth of the budget is free. The ones that free the most memory end first.
+    /// 3. Work waits for room. Then stalled connections end with [`CloseReason::Shed`](crate::CloseReason::Shed), until
+    ///    an eighth of the budget is free. The connections that free the most memory end first.
     ///
     /// A connection is stalled if for 15 seconds its peer has read none of its queued bytes, or has sent nothing more
     /// of an unfinished message. A quarter of [`write_timeout`](Self::write_timeout) applies instead, if that is less.
-    /// Each time that connections are shed in short order halves this time, down to 2 seconds. A peer that reads some
-    /// of its bytes within this time is never reset for memory.
+    /// Each time that connections are shed, this time is halved, down to 2 seconds. It is restored when none was shed
+    /// for 30 seconds. A peer that reads some of its bytes within this time is never reset for memory.
     ///
     /// A body that several connections [share](crate::Conn::send_bytes) counts once for each reactor.
     ///
@@ -247,9 +248,9 @@ impl Config {
         self
     }
 
-    /// How long a connection without work must have received nothing before a drain closes it. Default 250 ms, a round
-    /// trip to the other side of the world: the peer may have sent a request before it noticed the drain. See
-    /// [`Handle::drain`](crate::Handle::drain).
+    /// The quiet time of a drain: a connection without work is closed when it has received nothing for this long.
+    /// Default 250 ms, a round trip to the other side of the world: the peer may have sent a request before it noticed
+    /// the drain. See [`Handle::drain`](crate::Handle::drain).
     #[must_use]
     pub const fn drain_quiet(mut self, time: Duration) -> Self {
         self.drain_quiet = time;
@@ -311,7 +312,7 @@ impl Config {
         self
     }
 
-    /// The age at which a connection is closed in order, with [`CloseReason::MaxAge`](crate::CloseReason::MaxAge).
+    /// The age at which a connection is closed gracefully, with [`CloseReason::MaxAge`](crate::CloseReason::MaxAge).
     /// `None` for no limit. Default `None`, because a close in the middle of a conversation surprises clients. Set it
     /// if clients reconnect by themselves, so that load moves to servers that were added.
     ///
@@ -339,8 +340,8 @@ impl Config {
         self
     }
 
-    /// The limit of connections, lingering ones included. Exact. Default: as many as the limit of open files allows. At
-    /// least 1.
+    /// The limit of accepted connections, lingering ones included. Exact. Outbound connections do not count. Default:
+    /// as many as the limit of open files allows. At least 1.
     ///
     /// The limit of open files (`RLIMIT_NOFILE`, getrlimit(2)) is read when the reactor is made or reconfigured. 64
     /// descriptors are reserved for listeners, logs and the like, and 2 for each further reactor, but never more than
@@ -364,9 +365,9 @@ impl Config {
         self
     }
 
-    /// The limit of connections from one IPv4 address, or from one IPv6 network of 64 bits. Further ones are reset.
-    /// `None` for no limit. Default `None`, because many clients behind a proxy or a NAT share one address. Set it if
-    /// clients reach the server directly, so that one client cannot take all connections. At least 1.
+    /// The limit of connections from one IPv4 address, or from one IPv6 network of 64 bits. Further connections are
+    /// reset. `None` for no limit. Default `None`, because many clients behind a proxy or a NAT share one address. Set
+    /// it if clients reach the server directly, so that one client cannot take all connections. At least 1.
     ///
     /// It takes about 25 bytes for each connected IPv4 address, and about 75 bytes for each IPv6 network.
     #[must_use]
@@ -375,9 +376,9 @@ impl Config {
         self
     }
 
-    /// The limit of new connections: `per_second` on average, and `burst` at once after a quiet time. Further ones are
-    /// reset. Default no limit, because all clients reconnect at once when a server restarts. Set it if opening a
-    /// connection is expensive for the handler. Both at least 1.
+    /// The limit of new connections: `per_second` on average, and `burst` at once after a quiet time. Further
+    /// connections are reset. Default no limit, because all clients reconnect at once when a server restarts. Set it if
+    /// opening a connection is expensive for the handler. Both at least 1.
     #[must_use]
     pub const fn accept_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.accept_rate = Some((per_second, burst));
@@ -451,7 +452,7 @@ impl Config {
         Self { max_connections, ..self.overridden_by(overrides) }.validate()
     }
 
-    /// These settings, less all that a listener can override.
+    /// These settings without those that a listener can override.
     fn without_overridable(&self) -> Self {
         Self {
             max_input: Setting::UNSET,
@@ -468,7 +469,7 @@ impl Config {
         }
     }
 
-    /// The limits of admission for this many reactors, if the system allows this many descriptors.
+    /// The limits of admission for a server with this many reactors, in a process that may have this many descriptors.
     pub(crate) fn admission(&self, descriptors: Option<usize>, reactors: usize) -> Limits {
         let reserved = RESERVED + REACTOR * (reactors - 1);
         let most = descriptors.map_or(usize::MAX, |most| most - reserved.min(most / 2)).max(1);
@@ -485,7 +486,7 @@ impl Config {
         }
     }
 
-    /// Logs a warning if there cannot be as many connections as these settings ask for.
+    /// Logs a warning if `max_connections` was lowered to fit the limit of open files.
     pub(crate) fn warn_if_lowered(&self, limits: &Limits, descriptors: Option<usize>) {
         if let (Some(asked), Some(files)) = (self.max_connections, descriptors)
             && limits.connections < asked
@@ -498,8 +499,7 @@ impl Config {
         }
     }
 
-    /// How many bytes the mailbox of one of this many reactors takes. All mailboxes together take no more than the
-    /// queues may hold.
+    /// The limit of bytes in the mailbox of one reactor: its equal part of the `queue_budget`.
     pub(crate) fn mailbox_budget(&self, reactors: usize) -> usize {
         (self.queue_budget / reactors).max(1)
     }

@@ -18,8 +18,8 @@ use crate::table::{Entry, Owner};
 use crate::timer_key::TimerKey;
 use crate::view::View;
 
-/// A handler's view of one connection. A callback gets the `Conn` of its own connection as an argument, and those of
-/// others from [`Context::get`](crate::Context::get).
+/// A handler's view of one connection. A callback gets the `Conn` of its own connection as an argument, and the `Conn`
+/// of another connection from [`Context::get`](crate::Context::get).
 ///
 /// The methods record what to do. The reactor does it after the callback has returned, in the order of the calls. On
 /// another connection the reactor acts in the same turn, or in the next one, which starts at once.
@@ -74,16 +74,18 @@ impl<'a> Conn<'a> {
     /// The address of this end of the connection. It costs a system call.
     ///
     /// # Errors
-    /// As getsockname(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
+    /// As getsockname(2). [`NotConnected`](io::ErrorKind::NotConnected) if the connection is closed, or if an outbound
+    /// connection has no socket yet.
     pub fn local_addr(&self) -> io::Result<Addr> {
         self.socket()?.local_addr().map(Addr::from)
     }
 
-    /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true for an outward connection,
-    /// else as [`ListenOptions::no_delay`](crate::ListenOptions::no_delay) says.
+    /// Sets whether small messages are sent at once (`TCP_NODELAY`, tcp(7)). Default true for an outbound connection,
+    /// otherwise as [`ListenOptions::no_delay`](crate::ListenOptions::no_delay) says.
     ///
     /// # Errors
-    /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
+    /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the connection is closed, or if an outbound
+    /// connection has no socket yet.
     pub fn set_no_delay(&mut self, no_delay: bool) -> io::Result<()> {
         self.socket()?.set_no_delay(no_delay)
     }
@@ -92,19 +94,20 @@ impl<'a> Conn<'a> {
     /// [`ListenOptions::keep_alive`](crate::ListenOptions::keep_alive) does for all connections of a listener.
     ///
     /// # Errors
-    /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed, or not open yet.
+    /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the connection is closed, or if an outbound
+    /// connection has no socket yet.
     pub fn set_keep_alive(&mut self, after: Option<Duration>) -> io::Result<()> {
         self.socket()?.set_keep_alive(after)
     }
 
-    /// The [`tag`](crate::ListenOptions::tag) of the listener that accepted this connection. 0 if it has none, and
-    /// for a connection that was opened outward.
+    /// The [`tag`](crate::ListenOptions::tag) of the listener that accepted this connection. 0 if the listener has no
+    /// tag, and for an outbound connection.
     #[must_use]
     pub fn listener_tag(&self) -> u64 {
         self.view.table.listener_of(self.entry()).map_or(0, |listener| listener.tag)
     }
 
-    /// Whether the connection can be sent to. False once it is closed or closing, before an outward connection is
+    /// Whether the connection can be sent to. False once it is closed or closing, before an outbound connection is
     /// open, and after [`shutdown_write`](Self::shutdown_write).
     #[must_use]
     pub fn is_writable(&self) -> bool {
@@ -150,26 +153,26 @@ impl<'a> Conn<'a> {
     /// the connection ends with [`CloseReason::OutboxOverflow`]; [`try_send`](Self::try_send) leaves that
     /// decision to the caller. If the connection is [not writable](Self::is_writable), the bytes are discarded.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.view.table.send(self.id, bytes, self.view.current); // closed: on_close tells
+        let _ = self.view.table.send(self.id, bytes, self.view.current); // on_close reports a close
     }
 
     /// Queues a body as [`send`](Self::send) does, without copying it. Use it for a body that is large, or that many
     /// connections get. While a body is queued, its connection holds a reference to it. The body is dropped when the
     /// last connection has sent it.
     ///
-    /// [`Bytes`] is that of the crate `bytes`. `Vec<u8>`, `String`, `&'static str` and `&'static [u8]` convert to it
-    /// without a copy; [`Bytes::copy_from_slice`] copies a borrowed slice. Clones share one allocation.
+    /// [`Bytes`] is re-exported from the crate `bytes`. `Vec<u8>`, `String`, `&'static str` and `&'static [u8]` convert
+    /// to it without a copy; [`Bytes::copy_from_slice`] copies a borrowed slice. Clones share one allocation.
     ///
     /// [`ConnInfo::queued`](ConnInfo::queued) and [`queue_limit`](crate::Config::queue_limit) count all bytes of the
     /// body for each connection. The [`queue_budget`](crate::Config::queue_budget) counts the body once for each
-    /// reactor, until no connection waits for it any more, and 96 bytes for each waiting connection. Two bodies are the
-    /// same if their address and length are the same. A slice of a body counts with the length of the slice, although
-    /// it keeps the whole allocation.
+    /// reactor that has it queued, and 96 bytes for each reference in a queue. Two bodies are the same if their address
+    /// and length are the same. A slice of a body counts with the length of the slice, although it keeps the whole
+    /// allocation.
     ///
     /// A body of less than 1 KiB is copied.
     ///
     /// # Examples
-    /// News to all that have subscribed: one allocation, however many they are.
+    /// Sends an article to all subscribers from one allocation:
     /// ```
     /// use readyloop::{Bytes, Conn, ConnId};
     ///
@@ -183,23 +186,24 @@ impl<'a> Conn<'a> {
     /// }
     /// ```
     pub fn send_bytes(&mut self, body: impl Into<Bytes>) {
-        let _ = self.view.table.send_bytes(self.id, body.into(), self.view.current); // closed: on_close tells
+        let _ = self.view.table.send_bytes(self.id, body.into(), self.view.current); // on_close reports a close
     }
 
     /// Queues bytes as [`send`](Self::send) does, or queues none of them and returns why.
     ///
     /// # Errors
-    /// - [`SendError::Full`] if bytes are queued already, and these would make them more than
+    /// - [`SendError::Full`] if bytes are queued already, and `bytes` would raise their number above
     ///   [`queue_limit`](crate::Config::queue_limit).
     /// - [`SendError::Full`] if the [`queue_budget`](crate::Config::queue_budget) is used up. Then
-    ///   [`on_low_water`](crate::Handler::on_low_water) follows only if bytes are queued for this connection.
+    ///   [`on_low_water`](crate::Handler::on_low_water) follows only if
+    ///   [`is_above_high_water`](Self::is_above_high_water) returns true.
     /// - [`SendError::Closed`] if the connection is [not writable](Self::is_writable).
     pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.view.table.try_send(self.id, bytes, self.view.current)
     }
 
-    /// Queues one frame with this payload, as [`send`](Self::send) does, without assembling it in a buffer of its own.
-    /// The whole frame is queued, or the connection ends.
+    /// Queues one frame with this payload, as [`send`](Self::send) does. The frame is not assembled in a separate
+    /// buffer. It is never queued in part: if the queue has no room, the connection ends.
     ///
     /// # Errors
     /// If the framing cannot carry the payload: for instance
@@ -226,7 +230,7 @@ impl<'a> Conn<'a> {
         let (id, current, table) = (self.id, self.view.current, &mut *self.view.table);
         let mut is_begun = false;
         framer.encode(payload, &mut |bytes| {
-            // If the connection is closed or cut, the bytes are discarded: on_close tells.
+            // If the connection is closed, the bytes are discarded, and on_close reports the close.
             let _ = if is_begun {
                 table.send_more(id, bytes, current)
             } else {
@@ -237,7 +241,8 @@ impl<'a> Conn<'a> {
     }
 
     /// Whether so many bytes are queued that the handler should send no more until
-    /// [`on_low_water`](crate::Handler::on_low_water). If this returns true, `on_low_water` follows.
+    /// [`on_low_water`](crate::Handler::on_low_water). If this returns true for a writable connection, `on_low_water`
+    /// follows.
     ///
     /// The mark is [`high_water`](crate::Config::high_water), or an eighth of it under memory pressure: see
     /// [`queue_budget`](crate::Config::queue_budget). Also true if the connection is
@@ -257,11 +262,13 @@ impl<'a> Conn<'a> {
         self.view.table.waits_to_drain(self.id, self.view.current)
     }
 
-    /// Stops reading from the peer, and offering input to the handler, until [`resume`](Self::resume). TCP then holds
-    /// the peer back. Unread input is kept. [`on_open`](crate::Handler::on_open) may call it already.
+    /// Stops reading from the peer, and offering input to the handler, until [`resume`](Self::resume). TCP flow control
+    /// then holds the peer back. Unread input is kept. [`on_open`](crate::Handler::on_open) may pause its connection.
+    /// On a connection that is not open yet or is closing, `pause` does nothing.
     ///
     /// A paused connection has no idle deadline, and does not notice that its peer has finished sending. It does notice
-    /// a reset. Then it ends after the [`linger_timeout`](crate::Config::linger_timeout), unless it is resumed before.
+    /// a reset. Then it ends after the [`linger_timeout`](crate::Config::linger_timeout), or when it is resumed and the
+    /// handler has received the bytes that had arrived.
     ///
     /// # Examples
     /// ```
@@ -282,16 +289,17 @@ impl<'a> Conn<'a> {
         self.view.change_reading(self.id, Entry::pause);
     }
 
-    /// Ends a [`pause`](Self::pause). Unread input is offered to the handler again, also if the connection was not
+    /// Ends a [`pause`](Self::pause). Unread input is offered to the handler again, even if the connection was not
     /// paused.
     pub fn resume(&mut self) {
         let now = self.view.table.stamp();
         self.view.change_reading(self.id, |entry| entry.resume(None, now));
     }
 
-    /// Resumes for this many calls of [`on_data`](crate::Handler::on_data), and then pauses. With 1, the handler asks
-    /// for each message when it is ready for it. In Erlang's `inet`, 1 is `{active, once}`, and a larger number is
-    /// `{active, N}`. The number replaces that of an earlier call. 0 pauses. `u16::MAX` resumes without a limit.
+    /// Resumes for this many calls of [`on_data`](crate::Handler::on_data), and then pauses. With 1, the handler gets
+    /// one message, and asks for the next one when it is ready. In Erlang's `inet`, 1 is `{active, once}`, and a larger
+    /// number is `{active, N}`. The number replaces that of an earlier call. 0 pauses. `u16::MAX` resumes without a
+    /// limit.
     ///
     /// # Examples
     /// ```
@@ -310,8 +318,8 @@ impl<'a> Conn<'a> {
         self.view.change_reading(self.id, |entry| entry.resume(Some(calls), now));
     }
 
-    /// Sets whether the reactor reads from the peer while more than [`high_water`](crate::Config::high_water) is queued
-    /// for it. Default false: a peer that does not read its answers should send no more requests.
+    /// Sets whether the reactor reads from the peer while more than [`high_water`](crate::Config::high_water) bytes are
+    /// queued for it. Default false: a peer that does not read its answers should send no more requests.
     ///
     /// A relay sets it to true, because it sends its input to another connection. It bounds the queue of the *other*
     /// connection with [`pause`](Self::pause). Otherwise a peer that sends much before it reads would stall. See
@@ -346,9 +354,9 @@ impl<'a> Conn<'a> {
         self.view.change(self.id, Entry::shutdown_write);
     }
 
-    /// Closes the connection in order: the queued bytes are sent, then a FIN. Input that still arrives is discarded.
-    /// No callback but [`on_close`](crate::Handler::on_close) follows. An outward connection that is not open yet is
-    /// given up.
+    /// Closes the connection gracefully: the queued bytes are sent, then a FIN. Input that still arrives is discarded.
+    /// No callback but [`on_close`](crate::Handler::on_close) follows. An outbound connection that is not open yet is
+    /// given up: [`on_connect_failed`](crate::Handler::on_connect_failed) follows instead.
     pub fn close(&mut self) {
         self.view.change(self.id, |entry| entry.close(CloseReason::Closed));
     }
@@ -367,7 +375,8 @@ impl<'a> Conn<'a> {
     /// Sets a timer: [`on_timer`](crate::Handler::on_timer) is called for this connection after the given time, with
     /// this key. A connection may have any number of timers. Setting a timer whose key is set already moves it.
     ///
-    /// A timer is never early. It is at most two milliseconds and a turn late. The timers of a connection end with it.
+    /// A timer is never early. It is at most 2 ms and one turn late. The timers of a connection end with it. On a
+    /// connection that is not open yet or is closing, `set_timer` does nothing.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! What is known of a connection.
+//! A snapshot of a connection.
 
 use std::time::Duration;
 
@@ -25,17 +25,19 @@ use crate::id::ConnId;
 pub struct ConnInfo {
     /// Its id.
     pub id: ConnId,
-    /// The number of its reactor.
+    /// The number of its reactor in the server, from 0.
     pub reactor: usize,
-    /// The address of the peer. Of one that is being opened: the address that is tried.
+    /// The address of the peer. While an outbound connection is being opened: the address that is tried.
     pub peer: Addr,
-    /// The address of the listener that accepted it. `None` for an outward connection.
+    /// The address of the listener that accepted it. `None` for an outbound connection.
     pub listener: Option<Addr>,
     /// That listener's [`tag`](crate::ListenOptions::tag), or 0.
     pub listener_tag: u64,
     /// How long ago it was accepted or connected.
     pub age: Duration,
-    /// How long ago the peer last sent something. If the connection is closing: for how long it has been.
+    /// How long the peer has sent nothing. [`Conn::resume`](crate::Conn::resume) and
+    /// [`Conn::restart_idle_timeout`](crate::Conn::restart_idle_timeout) restart this time. If the connection waits for
+    /// the peer's FIN: how long it has waited.
     pub idle: Duration,
     /// Bytes that were received from the peer.
     pub bytes_in: u64,
@@ -47,8 +49,8 @@ pub struct ConnInfo {
     pub writes: u64,
     /// Bytes that wait to be sent.
     pub queued: usize,
-    /// Whether the connection is open and not about to close. If not, [`on_close`](crate::Handler::on_close) is the only
-    /// callback that may follow.
+    /// Whether the connection is open and not closing. False while an outbound connection is being opened. For a
+    /// closing connection, [`on_close`](crate::Handler::on_close) is the only callback that may follow.
     pub is_open: bool,
 }
 

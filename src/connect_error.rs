@@ -29,8 +29,8 @@ pub struct ConnectError {
 pub struct Attempt {
     /// The address.
     pub addr: SocketAddr,
-    /// The system call that failed: `socket`, `setsockopt`, `bind` (to the source address), `connect` or
-    /// `register`.
+    /// The system call that failed: `socket`, `fcntl`, `setsockopt`, `bind` (to the source address), `connect`, or
+    /// `register` for the call that adds the socket to the event queue.
     pub step: &'static str,
     /// The error of the system call. [`TimedOut`](io::ErrorKind::TimedOut) if the address did not answer within its
     /// share of the [timeout](crate::ConnectOptions::timeout).
@@ -42,7 +42,8 @@ impl ConnectError {
         Self { attempts, untried }
     }
 
-    /// The addresses that were tried, in order, each with its cause. Empty if there was no address, or no time.
+    /// The addresses that were tried, in order, each with its cause. Empty if there was no address, or no time to try
+    /// one.
     #[must_use]
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts

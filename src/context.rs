@@ -60,7 +60,7 @@ impl Context<'_> {
     /// Returns a connection of this reactor, with the same methods as in its own callbacks. Returns `None` if the
     /// connection has ended, or if the id belongs to another reactor.
     ///
-    /// It returns an outward connection as soon as [`connect`](Self::connect) has returned the id, and a closing one
+    /// It returns an outbound connection as soon as [`connect`](Self::connect) has returned the id, and a closing one
     /// until its [`on_close`](crate::Handler::on_close). [`Conn::is_writable`] tells whether it can be sent to.
     ///
     /// In a callback of the reactor and in a posted closure, `get` also offers the connection's unread input to the
@@ -82,7 +82,8 @@ impl Context<'_> {
     pub fn get(&mut self, id: ConnId) -> Option<Conn<'_>> {
         let View { table, current, .. } = &mut self.view;
         let entry = table.get_mut(id).filter(|entry| !entry.phase.is_closed())?;
-        // A callback of a connection does not do this, or two that look at each other would go on without end.
+        // A callback of a connection does not do this. Otherwise two callbacks that call `get` for each other's
+        // connection would cause each other without end.
         if current.is_none() {
             entry.offer_again();
             table.list_if_busy(id);
@@ -90,8 +91,8 @@ impl Context<'_> {
         Some(Conn::new(self.view.reborrow(), id))
     }
 
-    /// Calls a closure with each connection that [can be sent to](Conn::is_writable), in no particular order, except
-    /// the one whose callback runs.
+    /// Calls a closure with each connection that [can be sent to](Conn::is_writable), in no particular order. The
+    /// connection whose callback runs is left out.
     ///
     /// # Examples
     /// ```
@@ -119,14 +120,14 @@ impl Context<'_> {
         table.ids().filter(|id| Some(*id) != *current && table.sends(*id))
     }
 
-    /// What is known of each connection, the one whose callback runs included.
+    /// A snapshot of each connection, including the connection whose callback runs.
     pub(crate) fn infos(&self) -> Vec<ConnInfo> {
         let View { table, .. } = &self.view;
         table.ids().filter_map(|id| Some(self.view.info(id, table.get(id)?))).collect()
     }
 
     /// Sends the same body to each connection that [`for_each`](Self::for_each) visits, as [`Conn::send_bytes`] does:
-    /// they share one allocation. It takes time in proportion to their number.
+    /// they share one allocation. The call takes time in proportion to their number.
     ///
     /// # Examples
     /// ```
@@ -142,8 +143,9 @@ impl Context<'_> {
         self.for_each(|conn| conn.send_bytes(body.clone()));
     }
 
-    /// Begins to open an outward connection, and returns the id that it will have. It never blocks. The addresses are
-    /// tried in order until one accepts. `"example.org:80".to_socket_addrs()` resolves a name, which may block.
+    /// Begins to open an outbound connection, and returns the id that it will have. The call never blocks. The
+    /// addresses are tried in order until one accepts. `"example.org:80".to_socket_addrs()` resolves a name, which may
+    /// block.
     ///
     /// When the callback has returned, exactly one of [`on_open`](crate::Handler::on_open) and
     /// [`on_connect_failed`](crate::Handler::on_connect_failed) follows with this id. After `on_open` the connection is
@@ -179,7 +181,7 @@ impl Context<'_> {
     }
 
     /// Sets a timer of the reactor itself: [`on_tick`](crate::Handler::on_tick) is called after the given time, with
-    /// this key. Else as [`Conn::set_timer`].
+    /// this key. Otherwise as [`Conn::set_timer`].
     pub fn set_timer(&mut self, after: Duration, key: TimerKey) {
         self.view.table.set_timer(Owner::Reactor, after, key);
     }
@@ -189,10 +191,10 @@ impl Context<'_> {
         self.view.table.cancel_timer(Owner::Reactor, key)
     }
 
-    /// Calls a closure with the handler and this context: for closures from [other threads](crate::Handle::post).
-    /// Returns what it returns.
+    /// Calls a closure with the handler and this context, and returns the result of the closure. Closures from [other
+    /// threads](crate::Handle::post) use it to reach the handler.
     ///
-    /// `None` in a callback: there the handler is `self`.
+    /// Returns `None` in a callback, without calling the closure: there the handler is `self`.
     ///
     /// # Panics
     /// If `H` is not the type of the reactor's handler.
@@ -248,8 +250,8 @@ impl Context<'_> {
         self.view.table.config()
     }
 
-    /// The settings in force: those of [`config`](Self::config). A setting that was not set has the value that follows
-    /// from the other settings and the system.
+    /// The settings in force: those of [`config`](Self::config) with the defaults filled in. `max_connections` is the
+    /// limit that applies, which the limit of open files may have lowered.
     #[must_use]
     pub fn config_in_force(&self) -> Config {
         let table = &self.view.table;

@@ -38,16 +38,17 @@ pub enum Error {
     Listen {
         /// The address that the caller named.
         addr: Addr,
-        /// The system call that failed: `socket`, `setsockopt`, `bind`, `listen` or `register`.
+        /// The system call that failed: `socket`, `fcntl`, `setsockopt`, `bind`, `listen`, `getsockname`, or `register`
+        /// for the call that adds the socket to the event queue.
         step: &'static str,
         /// The error of the system call.
         source: io::Error,
     },
-    /// The system refused an event queue (epoll or kqueue) with its waker, or a thread.
+    /// The system could not create an event queue (epoll or kqueue), its waker, or a thread.
     Setup(io::Error),
-    /// The caller's fault: the reactor has stopped or drains, and cannot listen or connect any more.
+    /// The caller's fault: the reactor has stopped, or it drains and cannot listen any more.
     Stopped,
-    /// The caller's fault: `turn` or `run` was called inside of a turn, from a callback or a posted closure.
+    /// The caller's fault: `turn` or `run` was called inside a turn, from a callback or a posted closure.
     InTurn,
     /// A reactor did not carry out a call from another thread.
     Call(CallError),
@@ -94,9 +95,9 @@ impl fmt::Display for Error {
             Self::Listen { addr, step, source } => {
                 write!(f, "cannot listen on {addr}: {step} failed: {source}")
             }
-            Self::Stopped => f.write_str(
-                "the reactor has stopped or drains: it cannot listen or connect any more",
-            ),
+            Self::Stopped => {
+                f.write_str("the reactor has stopped, or drains and cannot listen any more")
+            }
             Self::Call(error) => error.fmt(f),
             Self::InTurn => {
                 f.write_str("the reactor is in a turn: call turn and run outside of callbacks")
@@ -105,7 +106,7 @@ impl fmt::Display for Error {
                 write!(f, "reactor {index} failed: {}", OneLine(&**source))
             }
             Self::Setup(error) => {
-                write!(f, "cannot make an event queue or a thread: {error}")
+                write!(f, "cannot create an event queue or a thread: {error}")
             }
             Self::Poll(error) => write!(f, "waiting for events failed: {error}"),
             Self::ListenersLost { addr, source, report } => {

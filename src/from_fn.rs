@@ -7,7 +7,7 @@ use crate::handler::Handler;
 use crate::input::Input;
 use crate::result::Result;
 
-/// Makes a [`Handler`] without state of a closure that is called with the bytes that arrive, as
+/// Makes a [`Handler`] without state from a closure. The closure is called with the bytes that arrive, as
 /// [`on_data`](Handler::on_data) is.
 ///
 /// # Examples

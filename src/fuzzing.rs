@@ -1,4 +1,5 @@
-//! Entry points of the fuzzer to private parts. Each compares a script of bytes with a model.
+//! Entry points for the fuzzer into private modules. Each runs a script of bytes, and compares the results with a
+//! model.
 
 use std::ops::Range;
 
@@ -13,10 +14,10 @@ fn steps(script: &[u8]) -> impl Iterator<Item = (u8, usize)> {
     script.chunks_exact(2).map(|step| (step[0], usize::from(step[1])))
 }
 
-/// Pushes and consumes bytes. The outbox must keep them in order, and release each shared body.
+/// Pushes bytes into an outbox and consumes them. The outbox must keep their order, and release each shared body.
 ///
 /// # Panics
-/// If it does not: that is a finding.
+/// If the result differs from the model: that is a finding.
 pub fn outbox(script: &[u8]) {
     let (mut outbox, mut bodies) = (Outbox::default(), SharedBodies::default());
     let mut model: Vec<u8> = Vec::new();
@@ -45,7 +46,7 @@ pub fn outbox(script: &[u8]) {
 /// the frames that a plain decoder finds in it.
 ///
 /// # Panics
-/// If it does not: that is a finding.
+/// If the result differs from the model: that is a finding.
 pub fn input(script: &[u8]) {
     const DELIMITERS: [&[u8]; 3] = [b"\0", b"\x01\0", b"\0\0\x01"];
     const MAX: usize = 5_000;

@@ -63,7 +63,7 @@ const LISTENING: usize = 0;
 /// ```
 pub struct Handle {
     group: Arc<Group>,
-    /// Of the group, which counts its handles by it. `None` only while this is dropped.
+    /// A clone of the group's reference, whose count is the number of handles. `None` only during the drop.
     counted: Option<Arc<()>>,
 }
 
@@ -83,14 +83,16 @@ impl Handle {
     /// connections ([`Context::get`]) and the handler ([`Context::with_handler`]).
     ///
     /// `to` is the number of a reactor, or the id of a connection, which stands for the reactor that serves it. The
-    /// connection may have ended when the closure runs: [`Context::get`] tells.
+    /// connection may have ended when the closure runs: then [`Context::get`] returns `None`.
     ///
     /// The closure must not block: no connection is served meanwhile. If it panics, the panic is logged and counted,
-    /// and the reactor goes on.
+    /// and the reactor continues.
     ///
     /// # Errors
-    /// [`Refused`], with the closure, if the mailbox is full, if the reactor has stopped or there is none with this
-    /// number, or if the id is of another server.
+    /// [`Refused`], with the closure and one of these reasons:
+    /// - [`Refusal::Full`] if the mailbox is full.
+    /// - [`Refusal::Stopped`] if the reactor has stopped, or if no reactor has this number.
+    /// - [`Refusal::OtherServer`] if the id belongs to another server.
     ///
     /// # Examples
     /// ```
@@ -118,16 +120,16 @@ impl Handle {
     where
         F: FnOnce(&mut Context<'_>) + Send + 'static,
     {
-        // Boxed before: there may be a flood of these, so nothing is allocated under the mailbox's lock.
+        // Boxed here, so that nothing is allocated while the mailbox is locked: there may be a flood of posts.
         let wrap = |task: Box<WithContext<F>>| -> Job { task };
         self.push(to.reactor(self), Box::new(WithContext(closure)), 0, wrap)
             .map_err(|refused| Refused { returned: refused.returned.0, why: refused.why })
     }
 
-    /// Runs a closure as [`post`](Self::post) does, and returns what it returns as a [`Call`], which can be waited for
-    /// or awaited: Erlang's `call`.
+    /// Runs a closure as [`post`](Self::post) does, and returns a [`Call`] for its result: Erlang's `call`. A thread
+    /// can wait for the `Call`, and an async task can await it.
     ///
-    /// If the closure is refused or panics, the `Call` has the error.
+    /// If the closure is refused or panics, the result of the `Call` is a [`CallError`].
     ///
     /// # Examples
     /// See [`Handle`].
@@ -143,7 +145,7 @@ impl Handle {
         })
     }
 
-    /// Posts a question. A refusal is its answer.
+    /// Posts a closure that answers a [`Call`]. If it is refused, the refusal is the answer.
     fn ask<R>(&self, reactor: Option<usize>, question: impl FnOnce(Answerer<R>) -> Job) -> Call<R> {
         let (call, answerer) = Call::new(Arc::clone(&self.group));
         if let Err(refused) = self.push(reactor, answerer, 0, question) {
@@ -152,7 +154,7 @@ impl Handle {
         call
     }
 
-    /// Asks a reactor itself: a closure that needs more than its context.
+    /// As [`ask`](Self::ask), for a closure that needs the reactor itself and not only its context.
     fn ask_reactor<R: Send + 'static>(
         &self,
         reactor: usize,
@@ -169,9 +171,11 @@ impl Handle {
     /// ended when its reactor takes them from the mailbox, they are discarded.
     ///
     /// # Errors
-    /// [`Refused`], with the bytes, if the mailbox is full, if so many bytes wait in it that these would exceed
-    /// the reactor's part of the [`queue_budget`](Config::queue_budget), if the reactor has stopped, or if the id
-    /// is of another server.
+    /// [`Refused`], with the bytes and one of these reasons:
+    /// - [`Refusal::Full`] if the mailbox is full, or if the bytes in it would exceed the reactor's equal part of the
+    ///   [`queue_budget`](Config::queue_budget). If no other bytes wait, a message of any length is accepted.
+    /// - [`Refusal::Stopped`] if the reactor has stopped.
+    /// - [`Refusal::OtherServer`] if the id belongs to another server.
     pub fn send(&self, id: ConnId, bytes: impl Into<Bytes>) -> Result<(), Refused<Bytes>> {
         let bytes = bytes.into();
         let weight = bytes.len();
@@ -188,7 +192,8 @@ impl Handle {
     /// moment. It takes each reactor time in proportion to its connections.
     ///
     /// # Errors
-    /// [`CallError`], if one of the reactors does not answer in time.
+    /// [`CallError`] if one of the reactors refuses the call or does not answer in time, or if all reactors have
+    /// stopped. In a callback [`CallError::OwnThread`].
     pub fn connections(&self, timeout: Duration) -> Result<Vec<ConnInfo>, CallError> {
         let list = |reactor: &mut dyn Remotable| {
             let mut infos = Vec::new();
@@ -198,7 +203,7 @@ impl Handle {
         Ok(self.call_all(list, timeout)?.concat())
     }
 
-    /// The sum of what all reactors have counted, each until the end of its last turn. It does not wait for the
+    /// The sum of the counters of all reactors, each as of the end of its last turn. The call does not wait for the
     /// reactors, and costs them nothing.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -252,8 +257,8 @@ impl Handle {
     /// replaced by a new socket on the same address.
     ///
     /// The answer is [`Error::Listen`] for the first address that the system refuses, most often because another
-    /// process listens there now. The other listeners are open again. Another call tries the missing ones again. It is
-    /// [`Error::Stopped`] if the server has stopped or drains.
+    /// process listens there now. The other listeners are open again. Another call tries the missing ones again. The
+    /// answer is [`Error::Stopped`] if the server has stopped or drains.
     pub fn resume(&self) -> Call<Result<(), Error>> {
         self.ask_reactor(LISTENING, |reactor| reactor.resume())
     }
@@ -291,10 +296,10 @@ impl Handle {
     /// Other listeners stay open, and so do all connections. Connections from this listener keep its
     /// [tag](ListenOptions::tag) and its [overrides](ListenOptions::overrides).
     ///
-    /// From now on the kernel refuses connections to this address. Connections in the backlog are reset, although their
-    /// peers may believe that they are connected, and may have sent something. To close all listeners,
-    /// [drain](Self::drain) the server instead. If another process holds the socket of an
-    /// [inherited](ListenOptions::from_std) listener, that socket continues to listen.
+    /// From now on the kernel refuses connections to this address. Connections in the backlog are reset, although they
+    /// are established for their peers, which may have sent something. To close all listeners, [drain](Self::drain) the
+    /// server instead. If another process holds the socket of an [inherited](ListenOptions::from_std) listener, that
+    /// socket continues to listen.
     ///
     /// The server can listen on the address again at once. [`resume`](Self::resume) does not open a closed listener
     /// again, and [`drain_without_listeners`](Config::drain_without_listeners) does not count it as dead.
@@ -323,21 +328,24 @@ impl Handle {
     ///    [suspended](Self::suspend). Then the listeners are closed.
     /// 2. [`on_shutdown`](Handler::on_shutdown) is called once for each connection.
     /// 3. A connection is served as before until it has no work left, and its peer has sent nothing for
-    ///    [`drain_quiet`](Config::drain_quiet). Then it is closed in order. It has work left while output is
-    ///    queued, while input is unread or a message is incomplete, while it is [paused](crate::Conn::pause), and while
-    ///    one side has finished and waits for the other.
-    /// 4. After `timeout`, all other connections are closed. A connection with work left ends with
-    ///    [`CloseReason::DrainTimeout`](crate::CloseReason::DrainTimeout). Bytes that the kernel does not take at once are
-    ///    lost, and the peer sees a RST. If no bytes are lost, a FIN is sent. For another
-    ///    [`drain_quiet`](Config::drain_quiet) the connection is read from but not answered, so that no RST overtakes the
-    ///    last answer. A peer that sends a request in this time was cut off too.
+    ///    [`drain_quiet`](Config::drain_quiet). Then it is closed gracefully. It has work left while output is queued,
+    ///    while input is unread or a message is incomplete, while it is [paused](crate::Conn::pause), and while one
+    ///    side has finished and waits for the other.
+    /// 4. After `timeout`, all remaining connections are closed. A connection with work left ends with
+    ///    [`CloseReason::DrainTimeout`](crate::CloseReason::DrainTimeout). Bytes that the kernel does not take at once
+    ///    are lost, and the peer sees a RST. If no bytes are lost, a FIN is sent. For another
+    ///    [`drain_quiet`](Config::drain_quiet), but at most for [`linger_timeout`](Config::linger_timeout), the input
+    ///    of the connection is read and discarded, so that no RST overtakes the last answer. A connection whose peer
+    ///    sends a request in this time counts as cut too.
     ///
-    /// Until the timeout, [outward connections](Context::connect) can be opened. They are waited for like others.
+    /// Until the timeout, [outbound connections](Context::connect) can be opened. The drain waits for them as for the
+    /// others.
     ///
     /// [`Server::run`](crate::Server::run) returns when no connection is left. Its [`Report`](crate::Report) counts a
     /// connection as cut if its peer lost something: an answer, or a request that was not answered.
     ///
-    /// This cannot be refused. A further call sets a new timeout, which begins then.
+    /// A drain is never refused. Until the timeout, a further call replaces it with a new one, which begins with that
+    /// call.
     pub fn drain(&self, timeout: Duration) {
         self.group.order_drain(timeout);
     }
@@ -347,10 +355,10 @@ impl Handle {
         self.group.stop();
     }
 
-    /// Replaces the handler while the server runs: Erlang's `code_change`. Each reactor makes its new
-    /// handler by calling `new` with its number, and calls `migrate` with the state of each of its connections.
-    /// `migrate` returns the new state, or `None` to keep the old one. Then all reactors take the new handler, between
-    /// two callbacks, or none does. Connections, queued bytes, input and timers stay.
+    /// Replaces the handler while the server runs: Erlang's `code_change`. Each reactor makes its new handler by
+    /// calling `new` with its number, and calls `migrate` with the state of each of its connections. `migrate` returns
+    /// the new state, or `None` to keep the old one. Then all reactors switch to their new handlers between two
+    /// callbacks, or none does. Connections, queued bytes, input and timers stay.
     ///
     /// `H` is the type of the server's handler. To change from one type to another, make the server with a
     /// `Box<dyn Handler<State = S>>` (with `+ Send`, if it is made in one thread and runs in another).
@@ -358,7 +366,11 @@ impl Handle {
     /// The reactors wait for each other, for at most `timeout`.
     ///
     /// # Errors
-    /// [`ReplaceError`]; then the old handlers go on, in all reactors.
+    /// If a call fails, all reactors keep their old handlers.
+    /// - [`ReplaceError::Call`] if a reactor refuses the call or does not answer in time, or if all reactors have
+    ///   stopped. In a callback with [`CallError::OwnThread`].
+    /// - [`ReplaceError::Panicked`] if `new` or `migrate` panics.
+    /// - [`ReplaceError::OtherType`] if `H` is not the type of the server's handler.
     ///
     /// # Examples
     /// ```
@@ -395,14 +407,15 @@ impl Handle {
         let commit = TwoPhaseCommit::new(self.reactors(), timeout);
         let with = Arc::new((new, migrate));
         let of = |index| Successor { index, with: Arc::clone(&with), handler: PhantomData };
-        // Two that change all must come to all in the same order, or they would wait for each other.
+        // Two concurrent replacements must enter all mailboxes in the same order. Otherwise they would wait for each
+        // other.
         let in_concert = self.group.in_concert.lock().unwrap_or_else(PoisonError::into_inner);
         let is_replacing = self.group.replaces();
         for index in 0..self.reactors() {
             let (participant, successor) = (commit.participant(), of(index));
             match self.tell(index, move |reactor| reactor.replace(&successor, participant)) {
                 Ok(()) => {}
-                // It has drained before the others, and has nobody left to serve.
+                // This reactor has drained before the others, and has no connection left.
                 Err(Refusal::Stopped) => commit.is_absent(),
                 Err(why) => commit.reject(CallError::from(why).into()),
             }
@@ -414,7 +427,8 @@ impl Handle {
         outcome
     }
 
-    /// Calls all reactors that run, and waits for all answers. One may have drained before the others.
+    /// Calls all reactors, and waits for the answers. Skips reactors that have stopped: one may drain before the
+    /// others.
     fn call_all<R: Send + 'static>(
         &self,
         closure: impl Fn(&mut dyn Remotable) -> R + Clone + Send + 'static,
@@ -430,7 +444,7 @@ impl Handle {
         if answers.is_empty() { Err(STOPPED) } else { Ok(answers) }
     }
 
-    /// Has something done to a reactor itself.
+    /// Posts a closure that needs the reactor itself, and expects no answer.
     fn tell(
         &self,
         reactor: usize,
@@ -440,7 +454,7 @@ impl Handle {
             .map_err(|refused| refused.why)
     }
 
-    /// `None` stands for the reactor of an id that is not of this server.
+    /// `reactor` is `None` if the id belongs to another server.
     fn push<I>(
         &self,
         reactor: Option<usize>,
@@ -473,7 +487,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 }
 
 impl Context<'_> {
-    /// A handle to this server, for other threads: what a handler gives to its workers.
+    /// A handle to this server, for other threads. A handler gives it to its worker threads.
     ///
     /// # Examples
     /// ```
@@ -507,7 +521,7 @@ impl Context<'_> {
 mod sealed {
     /// Which reactor a message goes to.
     pub trait Target {
-        /// `None` if it is of another server.
+        /// `None` if the target belongs to another server.
         fn reactor(&self, handle: &super::Handle) -> Option<usize>;
     }
 }
@@ -520,14 +534,14 @@ impl Target for usize {
     }
 }
 
-/// The reactor that serves the connection, or did.
+/// The reactor that serves the connection, or has served it.
 impl Target for ConnId {
     fn reactor(&self, handle: &Handle) -> Option<usize> {
         handle.group.numbers.reactor_of(*self)
     }
 }
 
-/// The handler of one reactor that is to take over.
+/// The new handler of one reactor.
 struct Successor<H, W> {
     index: usize,
     with: Arc<W>,
@@ -562,7 +576,7 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.counted = None; // before the reactor counts
+        self.counted = None; // before the reactor counts the handles
         self.group.handle_ended();
     }
 }

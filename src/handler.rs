@@ -17,9 +17,9 @@ use crate::timer_key::TimerKey;
 /// # Order of the callbacks
 /// For each connection:
 /// 1. `on_open`, once.
-/// 2. `on_data`, `on_low_water`, `on_timer` and `on_shutdown`, whenever they are due. `on_eof` at most once, when the
-///    peer has finished.
-/// 3. `on_closing`, at most once, if the library closes the connection in order.
+/// 2. `on_data`, `on_low_water`, `on_timer` and `on_shutdown`, whenever they are due. `on_eof`, at most once, when the
+///    peer has finished sending.
+/// 3. `on_closing`, at most once, if the library closes the connection gracefully.
 /// 4. `on_close`, once. It is the last call.
 ///
 /// If `on_open` returns an error or panics, no other callback follows. After a callback has returned an error or
@@ -38,12 +38,12 @@ use crate::timer_key::TimerKey;
 ///   callback that can send is called.
 /// - Unread input is never forgotten. Input that `on_data` leaves is kept, and offered again after any other callback
 ///   of the connection.
-/// - Silence counts only while the peer can be heard. The idle deadline does not run while the reactor does not read
-///   from the connection: above high water, while it is [paused](Conn::pause), or while the memory budget is used up.
-/// - There is a last word. Before the library closes a connection in order, `on_closing` may still send.
+/// - The idle deadline runs only while the reactor reads from the connection. It does not run above high water, while
+///   the connection is [paused](Conn::pause), or while the memory budget is used up.
+/// - A handler can say goodbye. Before the library closes a connection gracefully, `on_closing` may still send.
 /// - A failure ends one connection. An error or a panic in a callback ends the connection of that callback and no
-///   other. A panic in a callback without a connection (`on_connect_failed`, `on_start`, `on_tick`, `on_stop`) ends
-///   nothing.
+///   other. A panic in a callback without a connection (`on_connect_failed`, `on_start`, `on_tick`, `on_stop`) ends no
+///   connection.
 ///
 /// The handler is called again after a panic, so a callback should leave the handler's fields valid even if it panics.
 /// If the program is built with `panic = "abort"`, a panic ends it.
@@ -99,8 +99,9 @@ pub trait Handler: 'static {
     /// - the connection is not above [high water](crate::Config::high_water) and not [paused](Conn::pause),
     /// - the [memory budget](crate::Config::queue_budget) has room.
     ///
-    /// The output of all these calls is sent together. A peer that asks faster than it reads the answers is held back,
-    /// however large they are.
+    /// The output of all these calls is sent together. A peer that sends requests faster than it reads the answers is
+    /// held back, however large the answers are. After [`Budgets::calls`](crate::Budgets::calls) calls for one read,
+    /// the rest of the input waits for the next turn.
     ///
     /// A handler may also take all messages in a loop of its own, if the answers to one read stay within the
     /// [`queue_limit`](crate::Config::queue_limit).
@@ -144,7 +145,7 @@ pub trait Handler: 'static {
     /// above high water after a callback, or if [`is_above_high_water`](Conn::is_above_high_water) has returned true.
     /// Bytes that the kernel takes as soon as the callback returns never count as queued.
     ///
-    /// Called at most once a turn. So a handler may produce output without end from here, if it stops whenever
+    /// Called at most once a turn. So a handler may produce unlimited output from here, if it stops whenever
     /// [`is_above_high_water`](Conn::is_above_high_water) returns true.
     ///
     /// # Errors
@@ -176,8 +177,9 @@ pub trait Handler: 'static {
     /// The reactor has begun to [drain](crate::Handle::drain). Called once for each open connection. The handler may
     /// tell the peer, or close the connection at once.
     ///
-    /// By default nothing is done: the connection is served as before, and closed as soon as it is quiet. A timer that
-    /// is set does not count as work. A handler whose answer comes later, from a timer or another thread,
+    /// By default nothing is done: the connection is served as before, and closed when it is quiet. It is quiet if it
+    /// has no work left and has received nothing for [`drain_quiet`](crate::Config::drain_quiet). A timer that is set
+    /// does not count as work. A handler whose answer comes later, from a timer or another thread,
     /// [pauses](Conn::pause) the connection: a paused connection does not count as quiet, and stays open until the
     /// deadline of the drain.
     ///
@@ -192,13 +194,13 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// The library is about to close this connection in order, for this reason: it was idle, it is too old, its first
-    /// byte did not arrive, a message is too long, or the reactor drains. This is the place for last words. They are
-    /// still sent.
+    /// The library is about to close this connection gracefully. `reason` says why: the connection was idle, it is too
+    /// old, its first byte did not arrive, a message is too long, or the reactor drains. Bytes that the handler sends
+    /// here are still sent to the peer.
     ///
     /// Called at most once. Only [`on_close`](Self::on_close) follows. Not called if the handler closes the connection,
     /// if the peer ends it, or if it is reset. Like `on_close`, it is called even while the [memory
-    /// budget](crate::Config::queue_budget) is used up, so last words should be short.
+    /// budget](crate::Config::queue_budget) is used up, so the handler should send little here.
     ///
     /// # Errors
     /// An error is logged, and changes nothing: the connection closes in any case.
@@ -229,20 +231,20 @@ pub trait Handler: 'static {
     /// The socket is closed: bytes that are sent to `conn` are discarded. Its addresses, its traffic ([`Conn::info`])
     /// and its [`reactor`](Conn::reactor) are still available.
     ///
-    /// If the connection was closed from this side, this is not called as soon as all bytes are sent, but when the peer
-    /// has finished too, or after [`linger_timeout`](crate::Config::linger_timeout). Only then is it known whether the
-    /// peer has reset the connection, or whether a request arrived too late.
+    /// After a close from this side, `on_close` is called when the peer has finished too, or when
+    /// [`linger_timeout`](crate::Config::linger_timeout) has passed. Only then is it known whether the peer has reset
+    /// the connection, or whether a request arrived too late.
     fn on_close(&mut self, conn: &mut Conn<'_>, state: Self::State, reason: &CloseReason) {
         let _ = (conn, state, reason);
     }
 
-    /// An outward connection was not opened. Either no address could be connected to ([`CloseReason::NotConnected`]),
+    /// An outbound connection was not opened. Either no address could be connected to ([`CloseReason::NotConnected`]),
     /// or the attempt was given up ([`Closed`](CloseReason::Closed), [`Stopped`](CloseReason::Stopped) and others). For
     /// each id that [`connect`](crate::Context::connect) has returned, exactly one of `on_connect_failed` and `on_open`
     /// is called, and never inside of `connect`.
     ///
-    /// If the handler connects again from here, the attempt is made in the next turn. It is better to wait, with
-    /// [`Context::set_timer`], and not to try again if the reactor is about to stop.
+    /// If the handler connects again from here, the attempt is made in this turn or in the next one. To avoid a busy
+    /// loop, wait with [`Context::set_timer`] before another attempt. If the reactor stops, no attempt is made.
     fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
         let _ = (reactor, id, reason);
     }
@@ -259,8 +261,8 @@ pub trait Handler: 'static {
         let _ = (reactor, key);
     }
 
-    /// The reactor has stopped, and `on_close` was called for all its connections. Called once, as the last callback,
-    /// if `on_start` was called.
+    /// The reactor has stopped, and `on_close` was called for all its connections. `on_stop` is the last callback. It
+    /// is called once, if `on_start` was called.
     fn on_stop(&mut self, reactor: &mut Context<'_>) {
         let _ = reactor;
     }

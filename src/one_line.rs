@@ -1,13 +1,13 @@
-//! Foreign texts on one line.
+//! Texts from outside of this crate, on one line.
 //!
 //! `Display` of each error of this crate shows the error and its cause on one line: what failed, a colon, and the
-//! cause. To print an error, nothing needs to follow `source`.
+//! cause. So a program that prints an error need not follow `source`.
 
 use std::error::Error;
 use std::fmt::{self, Display, Write};
 
-/// A foreign text. Characters that would break the line, control the terminal or reverse the reading direction are
-/// escaped.
+/// A text from outside of this crate. Characters that would break the line, control the terminal or reverse the reading
+/// direction are escaped.
 #[derive(Debug)]
 pub(crate) struct Escaped<T>(pub(crate) T);
 
@@ -17,8 +17,8 @@ impl<T: Display> Display for Escaped<T> {
     }
 }
 
-/// A foreign error and its causes. Some errors show their cause themselves: a cause is left out if the line already
-/// ends with it.
+/// An error from outside of this crate, and its causes. Some errors show their cause themselves: a cause is left out if
+/// the line already ends with it.
 #[derive(Debug)]
 pub(crate) struct OneLine<'a>(pub(crate) &'a dyn Error);
 

@@ -19,7 +19,7 @@ use crate::one_line::Escaped;
 pub enum Refusal {
     /// The reactor's mailbox is full: see [`mailbox_limit`](crate::Config::mailbox_limit). Try again later.
     Full,
-    /// The reactor has stopped.
+    /// The reactor has stopped, or no reactor of the server has this number.
     Stopped,
     /// The caller's fault: the id belongs to a connection of another server.
     OtherServer,
@@ -91,10 +91,10 @@ pub enum CallError {
     /// The answer did not arrive in time.
     TimedOut,
     /// The closure ended without an answer: it panicked (the log has the message), or its reactor failed or was dropped
-    /// before it ran.
+    /// before the closure ran.
     NoAnswer,
-    /// The caller's fault: the call was made in a callback or a posted closure of the same server, which would have
-    /// waited for itself. Use the [`Context`](crate::Context) there.
+    /// The caller's fault: the call was made in a callback or a posted closure of the same server. It would have waited
+    /// for its own reactor. Use the [`Context`](crate::Context) there.
     OwnThread,
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for CallError {
             Self::Refused(why) => why.fmt(f),
             Self::TimedOut => f.write_str("the reactor did not answer in time"),
             Self::NoAnswer => {
-                f.write_str("the closure panicked, or its reactor ended before it ran")
+                f.write_str("the closure panicked, or its reactor ended before the closure ran")
             }
             Self::OwnThread => {
                 f.write_str("the call came from the reactor's own thread: use the Context there")

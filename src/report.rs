@@ -20,7 +20,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Connections that were closed in order, or that their peers ended, for instance with a reset.
+    /// Connections that were closed gracefully, or that their peers ended, for instance with a reset.
     pub finished: u64,
     /// Connections whose peers may have lost something: they were open at a stop, they were busy at the deadline of a
     /// drain, they ended with bytes queued, or a request arrived after the reactor had closed them.

@@ -14,13 +14,14 @@ use crate::reactor::Reactor;
 use crate::report::Report;
 use crate::result::Result;
 
-/// How long clients have to finish if the listener is lost.
+/// How long [`serve`] drains after its listener has died.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves an address with a closure, which is called with the bytes that arrive. Settings are as by default.
+/// Serves an address with a closure, which is called with the bytes that arrive. The settings have their defaults,
+/// except for [`Config::drain_without_listeners`].
 ///
-/// It returns when the closure stops the server, with `conn.reactor().stop()`. If the listener dies, the server drains
-/// for ten seconds and fails, as [`Config::drain_without_listeners`] says.
+/// It returns when the closure stops or drains the server, for instance with `conn.reactor().stop()`. If the listener
+/// dies, the server drains for at most ten seconds and returns [`Error::ListenersLost`].
 ///
 /// # Errors
 /// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].
@@ -45,11 +46,12 @@ where
     run(addr, config, from_fn(on_data)).map(drop)
 }
 
-/// Serves an address with two closures and a [`Config`]. `on_open` makes the state of a connection, and
-/// `on_data` gets it with the bytes that arrive. Both may fail, as [`Handler::on_open`] and [`Handler::on_data`] may.
+/// Serves an address with two closures and a [`Config`]. `on_open` makes the state of a connection, and `on_data` gets
+/// it with the bytes that arrive. Both may return an error, with the same effect as in [`Handler::on_open`] and
+/// [`Handler::on_data`].
 ///
-/// It returns when a closure stops or drains the server. [`Config::drain_without_listeners`] says what happens if the
-/// listener dies.
+/// It returns when a closure stops or drains the server. The [`Report`] says how the connections ended.
+/// [`Config::drain_without_listeners`] says what happens if the listener dies.
 ///
 /// # Errors
 /// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].

@@ -30,8 +30,8 @@ type Stream = <Os as Net>::Stream;
 /// spreads connections by a hash. While a callback blocks a reactor, that reactor gets no new connections, unless all
 /// reactors are blocked.
 ///
-/// [`Config`] applies to all reactors together. Each has an equal part of the [`queue_budget`](Config::queue_budget).
-/// For [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest), each reactor names its idlest connection once a turn.
+/// The limits of [`Config`] apply to all reactors together: they share one [`queue_budget`](Config::queue_budget). For
+/// [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest), each reactor reports its idlest connection once a turn.
 ///
 /// Handlers share nothing by default: each is made on the thread of its reactor and stays there. They reach connections
 /// of other reactors with a [`Handle`].
@@ -59,7 +59,8 @@ pub struct Server<H: Handler> {
 
 impl<H: Handler> Server<H> {
     /// Makes a server with this many reactors. `make` is called once for each reactor with its index, and returns the
-    /// handler: for the first reactor here, for the others on their threads when they run.
+    /// handler. The first handler is made in this call, each other one on the thread of its reactor, in
+    /// [`run`](Self::run).
     ///
     /// # Errors
     /// [`Error::Config`] if settings contradict each other, or if `reactors` is not from 1 to 65,536. [`Error::Setup`]
@@ -101,11 +102,11 @@ impl<H: Handler> Server<H> {
     }
 
     /// Serves until all reactors have drained or were stopped, as [`Reactor::run`] does. The first reactor runs on this
-    /// thread, each other on one of its own. Returns how all connections ended.
+    /// thread, each other one on a thread of its own. Returns how all connections ended.
     ///
     /// # Errors
-    /// [`Error::Reactor`] if a reactor fails or if `make` panics. Then the others are stopped. [`Error::Setup`] if the
-    /// system refuses a thread. [`Error::ListenersLost`] if the server ended because its last listener died.
+    /// [`Error::Reactor`] if a reactor fails or if `make` panics. Then the other reactors are stopped. [`Error::Setup`]
+    /// if the system refuses a thread. [`Error::ListenersLost`] if the server ended because its last listener died.
     pub fn run(mut self) -> Result<Report, Error> {
         let config = self.first.config().clone();
         let others: Vec<_> = (1..).zip(std::mem::take(&mut self.others)).collect();
@@ -173,7 +174,7 @@ impl<H: Handler> Member<H> {
     }
 }
 
-/// Runs one reactor. If it fails for any reason, all reactors end, and no other waits for it.
+/// Runs one reactor. If it fails or panics, stops all reactors, so that none waits for it.
 fn contained(
     index: usize,
     group: &Group,
@@ -198,7 +199,7 @@ fn describe(payload: Box<dyn Any + Send>) -> BoxError {
 }
 
 impl<H: Handler> Drop for Server<H> {
-    /// Discards messages and connections for reactors that never ran. Nothing more is taken.
+    /// Discards the messages and connections for reactors that never ran. Further ones are refused.
     fn drop(&mut self) {
         self.group.remotes.iter().for_each(Remote::discard);
         (0..self.group.remotes.len()).for_each(|index| self.arrivals.discard(index));

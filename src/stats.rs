@@ -28,8 +28,8 @@ pub struct Stats {
     pub open: u64,
     /// Connections that `accept` has returned.
     pub accepted: u64,
-    /// Connections that have ended and given their slot back. Also connections that were on their way between two
-    /// reactors when the server stopped.
+    /// Connections that have ended and freed their slot. Also connections that were on their way between two reactors
+    /// when the server stopped.
     pub closed: u64,
     /// Connections that `on_open` has refused, with an error or a panic. They count as closed too.
     pub refused: u64,
@@ -74,10 +74,10 @@ pub struct Stats {
     /// Bytes that wait now: output that the kernel has not taken, and unread input. A body that several connections
     /// [share](crate::Conn::send_bytes) counts once for each reactor.
     pub waiting_bytes: u64,
-    /// Outward connections that were begun, with [`connect`](crate::Context::connect) and the like.
+    /// Outbound connections that were begun, with [`connect`](crate::Context::connect) and the like.
     pub dialled: u64,
-    /// Outward connections that failed. [`on_connect_failed`](crate::Handler::on_connect_failed) was called for each.
-    /// They count as closed too.
+    /// Outbound connections that were not opened. [`on_connect_failed`](crate::Handler::on_connect_failed) was called
+    /// for each. They count as closed too.
     pub not_connected: u64,
     /// Timers that were due, of connections and of the reactor itself.
     pub timers_fired: u64,

@@ -19,7 +19,7 @@ struct Votes {
     agreed: usize,
     /// How many threads have agreed and have not applied the change yet.
     undone: usize,
-    /// How many votes will be dropped unused, because their threads are absent.
+    /// How many votes of stopped threads will be dropped unused.
     excused: usize,
     outcome: Option<Result<(), ReplaceError>>,
 }
@@ -85,7 +85,7 @@ impl TwoPhaseCommit {
         Participant(Some(Arc::clone(self)))
     }
 
-    /// A thread is absent: the outcome does not depend on its vote, which will be dropped.
+    /// Excuses a thread that has stopped: the outcome does not depend on its vote, which is dropped later.
     pub(crate) fn is_absent(&self) {
         let mut votes = self.lock();
         votes.missing -= 1;
@@ -98,13 +98,13 @@ impl TwoPhaseCommit {
         self.changed.notify_all();
     }
 
-    /// Waits for the outcome, and until the change is applied if that is the outcome.
+    /// Waits for the outcome. If it is to apply the change, also waits until all threads have applied it.
     pub(crate) fn outcome(&self) -> Result<(), ReplaceError> {
         let mut votes = self.wait(self.lock());
         while votes.outcome == Some(Ok(())) && votes.undone > 0 {
             votes = self.changed.wait(votes).unwrap_or_else(PoisonError::into_inner);
         }
-        votes.outcome.clone().expect("it was waited for")
+        votes.outcome.clone().expect("`wait` returns with an outcome")
     }
 
     fn close_if_complete(&self, votes: &mut Votes) {

@@ -22,7 +22,8 @@ pub(crate) trait Owned {
 
     fn socket(&self, slot: u32) -> Option<&dyn Socket>;
 
-    /// Calls a closure once with the handler and the other parts, if the handler is there.
+    /// Calls a closure once with the handler and the other parts. Does nothing in a callback, which has borrowed the
+    /// handler.
     fn with_handler(&mut self, act: &mut dyn FnMut(&mut dyn Any, &mut dyn Owned));
 }
 
@@ -31,7 +32,7 @@ impl View<'_> {
         View { table: self.table, owned: self.owned, current: self.current }
     }
 
-    /// Everything that is known of a connection.
+    /// A snapshot of a connection.
     pub(crate) fn info(&self, id: ConnId, entry: &Entry) -> ConnInfo {
         let listener = self.table.listener_of(entry);
         ConnInfo {

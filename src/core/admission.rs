@@ -14,7 +14,7 @@ pub(crate) struct Limits {
     pub(crate) when_full: WhenFull,
     pub(crate) per_ip: Option<u32>,
     pub(crate) ipv6_prefix: u8,
-    /// New connections a second, and at once.
+    /// The average rate of new connections per second, and the largest burst.
     pub(crate) rate: Option<(u32, u32)>,
 }
 
@@ -41,10 +41,10 @@ pub(crate) enum Refusal {
     Rate,
 }
 
-/// What a reactor reports of its connection that has received nothing for the longest time.
+/// What a reactor reports of its idlest connection: the one that has received nothing for the longest time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Idle {
-    /// For how long the reactor could have heard the connection and did not, in milliseconds.
+    /// How long the connection has received nothing, in milliseconds, without the time of a slow turn.
     pub(crate) silence: u64,
     /// The reactor has been in the same turn for a while.
     pub(crate) is_stalled: bool,
@@ -73,11 +73,11 @@ struct Share {
     open: usize,
     /// The addresses of admitted connections that are on their way to the reactor. They count as open.
     arriving: Vec<IpAddr>,
-    /// How many of them evict a connection of the reactor.
+    /// How many of the arriving connections evict a connection of the reactor.
     evicting: usize,
-    /// Counted only if there is a limit by address.
+    /// The connections of each address. `None` if there is no limit per address.
     per_ip: Option<PerIp>,
-    /// The same for the next limits, once counted.
+    /// `per_ip` for the next limits. `None` until the reactor has counted its connections for them.
     coming: Option<Option<PerIp>>,
 }
 
@@ -154,7 +154,7 @@ impl Admission {
         self.open >= self.limits.connections
     }
 
-    /// Judges a new connection. A token is taken only if nothing else is against it.
+    /// Judges a new connection. It takes a token of the rate limit only if all other limits admit it.
     pub(crate) fn judge(&mut self, ip: IpAddr, now: Instant) -> Verdict {
         let evicts = self.limits.when_full == WhenFull::Evict && self.open > 0;
         if self.is_full() && !evicts {
@@ -173,8 +173,8 @@ impl Admission {
         self.shares.iter().filter_map(|share| share.per_ip.as_ref()).map(|all| all.count(ip)).sum()
     }
 
-    /// Chooses the reactor for the next new connection. A stalled reactor is chosen only if all are stalled, because
-    /// the connection would wait for it.
+    /// Chooses the reactor for the next new connection: the one with the fewest connections, in turn if several have
+    /// equally few. A stalled reactor is chosen only if all are stalled, because the connection would wait for it.
     pub(crate) fn choose(&mut self, is_stalled: impl Fn(usize) -> bool) -> usize {
         let count = self.shares.len();
         let turned = (1..=count).map(|step| (self.last + step) % count);
@@ -187,10 +187,10 @@ impl Admission {
     /// connection to evict.
     ///
     /// A stalled reactor is the last choice, because the new connection would wait for it. Of each other reactor only
-    /// the idlest connection is known, as of its last turn. Its next ones are assumed to be less idle in even steps, so
-    /// that many new connections at once are spread over the reactors.
+    /// the idle time of its idlest connection is known, as of its last turn. Each eviction that is already under way is
+    /// assumed to lower this time by an equal step. So many new connections at once are spread over the reactors.
     ///
-    /// A connection that is on its way to a reactor is never evicted, so the number of these is bounded.
+    /// A connection that is on its way to a reactor is never evicted. This bounds how many are on their way.
     pub(crate) fn replaces_the_idlest(
         &self,
         idle: impl Fn(usize) -> Option<Idle>,

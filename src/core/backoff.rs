@@ -5,7 +5,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(200);
 
-/// After this many failures in a row that may each have been about a single connection, there is a wait.
+/// Failures that may each concern a single connection are retried at once. After this many in a row there is a wait.
 const FAILURES: u32 = 16;
 
 /// The wait after failures in a row. It doubles from 10 ms to 200 ms: a short shortage is hardly noticed, and a long

@@ -85,7 +85,7 @@ impl Block {
 }
 
 impl Default for Block {
-    /// Has no room, and owns nothing.
+    /// A block without room, which owns no memory.
     fn default() -> Self {
         Self::Allocated(Vec::new())
     }
@@ -164,7 +164,8 @@ enum Source {
     System,
 }
 
-/// One pool for all reactors: a block that one reactor returns can serve another. An echo does not use it.
+/// One pool for all reactors: a block that one reactor returns can serve another. A connection without queued output
+/// and unread input does not use it.
 static POOL: Mutex<Pool> =
     Mutex::new(Pool { sizes: [const { OfSize { used: 0, spare: Vec::new() } }; SIZES], mapped: 0 });
 

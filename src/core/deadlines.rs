@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::phase::Phase;
 
-/// While the reactor drains, busy connections are checked at this interval at least, in milliseconds.
+/// While the reactor drains, a connection with work left is checked again after the quiet time, but not earlier than
+/// this, in milliseconds.
 const LOOK_AGAIN: u64 = 50;
 
 /// The timeouts of a connection. `None` for no limit. All times here are in milliseconds.

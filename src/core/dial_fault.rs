@@ -1,4 +1,4 @@
-//! What a failed system call means for an outward connection.
+//! What a failed system call means for an outbound connection.
 
 use std::io::{self, ErrorKind};
 

@@ -1,4 +1,4 @@
-//! The order in which connections were last heard from.
+//! The order in which connections have last received something.
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -47,7 +47,7 @@ impl LruList {
         self.latest = slot;
     }
 
-    /// A slot is free.
+    /// Removes a slot from the list, if it is there.
     pub(crate) fn forget(&mut self, slot: u32) {
         let Some(&link) = self.links.get(slot as usize) else { return };
         let is_linked = link.before != NONE || link.after != NONE || self.idlest == slot;

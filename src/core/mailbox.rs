@@ -72,7 +72,7 @@ impl<T> Mailbox<T> {
             return Err((item, NotTaken::Closed));
         }
         let total = inbox.weight.saturating_add(weight);
-        // An item above the limit is accepted if it is the only one. Otherwise it could never be sent.
+        // If the queue has no weight, an item above the limit is accepted. Otherwise it could never be sent.
         let is_too_heavy = total > inbox.most_weight && inbox.weight > 0;
         if inbox.items.len() >= inbox.most_items || is_too_heavy {
             return Err((item, NotTaken::Full));

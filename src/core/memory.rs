@@ -1,4 +1,4 @@
-//! The memory that connections hold, all together, against its budget.
+//! The memory budget: how many bytes the connections of all reactors may hold together.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ pub(crate) struct Budget {
     limit: AtomicUsize,
     /// Output that the kernel has not taken, and input that handlers have left.
     held: AtomicUsize,
-    /// The input in it.
+    /// The input among the held bytes.
     input: AtomicUsize,
     /// A reactor has work that waits until there is room.
     is_awaited: AtomicBool,
-    /// More than one reactor holds some of it.
+    /// The server has more than one reactor.
     is_shared: bool,
 }
 
@@ -30,7 +30,7 @@ impl Budget {
     }
 }
 
-/// What a connection holds, or all of a reactor do.
+/// The bytes that one connection holds, or all connections of a reactor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) output: usize,
@@ -43,23 +43,24 @@ impl Held {
     }
 }
 
-/// The part of one reactor in the [`Budget`], and what it has to know of the whole.
+/// The view that one reactor has of the [`Budget`], and the bytes that its connections hold.
 ///
-/// Two things stop before there is too much:
-/// - No handler is called while all of the budget is held, and half of it or more is output. If input is the
-///   greater part, calls go on: they are what makes it less.
-/// - Nothing is read for handlers while all of the budget is held, or half of it is input.
+/// Two limits apply:
+/// - No handler is called while all of the budget is held, and at least half of it is output. If input is the greater
+///   part, handlers are still called, because their calls consume input.
+/// - No input is read for handlers while all of the budget is held, or while at least half of it is input.
 ///
-/// So at most the budget, one read and what one callback sends are held. From three quarters of the budget on
-/// there is pressure, until half of it is left. Between the two the pressure stays as it was, so that it does
-/// not change with every byte.
+/// So the held bytes exceed the budget by at most one read and the output of one callback for each reactor.
+///
+/// Memory pressure begins when more than three quarters of the budget are held, and ends when at most half is held. The
+/// two marks differ so that the pressure does not change with every byte.
 #[derive(Debug)]
 pub(crate) struct Memory {
     budget: Arc<Budget>,
     is_shared: bool,
     /// Of the connections of this reactor.
     held: Held,
-    // As of the last look:
+    // As of the last call of `look`:
     is_high: bool,
     is_used_up: bool,
     takes_no_input: bool,
@@ -86,7 +87,7 @@ impl Memory {
         self.budget.limit.load(Ordering::Relaxed)
     }
 
-    /// Looks at what the other reactors hold, if there are some.
+    /// Updates the state if the server has other reactors, which may hold other bytes now.
     #[inline]
     pub(crate) fn look_at_others(&mut self) {
         if self.is_shared {
@@ -94,7 +95,7 @@ impl Memory {
         }
     }
 
-    /// Looks at what all reactors hold now.
+    /// Updates the state from the bytes that all reactors hold now.
     fn look(&mut self) {
         let (total, limit) = (self.total(), self.limit());
         let mark = if self.is_high { limit / 2 } else { limit - limit / 4 };
@@ -103,8 +104,8 @@ impl Memory {
         self.takes_no_input = takes_no_input(total, limit);
     }
 
-    /// One connection holds other bytes now than before. Returns whether that gives room for which another
-    /// reactor may wait.
+    /// Counts that one connection holds the bytes `after` instead of `before`. Returns whether this frees room that
+    /// another reactor may wait for. Then the caller wakes the other reactors.
     pub(crate) fn change(&mut self, before: Held, after: Held) -> bool {
         self.held.output = self.held.output - before.output + after.output;
         self.held.input = self.held.input - before.input + after.input;
@@ -119,7 +120,7 @@ impl Memory {
 
     /// What all reactors hold.
     fn total(&self) -> Held {
-        // Sequentially consistent, as `await_room` needs it; on x86-64 these are plain loads.
+        // Sequentially consistent, because `await_room` relies on it. On x86-64 these are plain loads.
         let input = self.budget.input.load(Ordering::SeqCst);
         let total = self.budget.held.load(Ordering::SeqCst);
         Held { output: total.saturating_sub(input), input }
@@ -134,47 +135,51 @@ impl Memory {
         self.is_high
     }
 
-    /// Whether no handler is called.
+    /// Whether the budget is used up: no handler is called.
     #[inline]
     pub(crate) fn is_used_up(&self) -> bool {
         self.is_used_up
     }
 
-    /// Whether nothing is read for handlers. It is so whenever the budget is used up.
+    /// Whether no input is read for handlers. Always true while the budget is used up.
     #[inline]
     pub(crate) fn takes_no_input(&self) -> bool {
         self.takes_no_input
     }
 
-    /// Whether a handler would still be called if so many bytes more were to be sent.
+    /// Whether handlers would still be called with this many more bytes of output.
     pub(crate) fn has_room_beside(&self, bytes: usize) -> bool {
         let Held { output, input } = self.total();
         !is_used_up(Held { output: output.saturating_add(bytes), input }, self.limit())
     }
 
-    /// Says that work waits for room. Returns whether there is room by now: if not, the reactor that gives
-    /// some wakes this one. A change looks at `is_awaited` after it has changed what is held, and this looks
-    /// at what is held after it has set `is_awaited`, so one of the two sees the other.
+    /// Announces that work of this reactor waits for room. Returns whether there is room already. If not, the reactor
+    /// that frees room wakes this one.
+    ///
+    /// No wake-up is lost: [`change`](Self::change) updates the held bytes and then reads `is_awaited`. This method
+    /// sets `is_awaited` and then reads the held bytes. So at least one of the two sees the other.
     pub(crate) fn await_room(&self) -> bool {
         self.budget.is_awaited.store(true, Ordering::SeqCst);
         !takes_no_input(self.total(), self.limit())
     }
 
-    /// Whether work waits for room, at any of the reactors.
+    /// Whether work of any reactor waits for room.
     pub(crate) fn is_awaited(&self) -> bool {
         self.budget.is_awaited.load(Ordering::Relaxed)
     }
 
-    /// Whether less output has to be held before an eighth of the budget is free.
+    /// Whether output must be freed before an eighth of the budget is free for more output.
     pub(crate) fn has_too_much_output(&self) -> bool {
         is_used_up(self.with_an_eighth(), self.limit())
     }
 
-    /// Whether less has to be held before as much input as an eighth of the budget is read.
+    /// Whether bytes must be freed before another eighth of the budget can be read as input.
     pub(crate) fn has_too_much_input(&self) -> bool {
         takes_no_input(self.with_an_eighth(), self.limit())
     }
 
+    /// The bytes that all reactors hold, and an eighth of the budget more: as output, and as input too unless output is
+    /// the greater part.
     fn with_an_eighth(&self) -> Held {
         let Held { output, input } = self.total();
         let eighth = self.limit() / 8;

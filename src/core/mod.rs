@@ -1,4 +1,4 @@
-//! The parts that need no system: bytes, states and deadlines go in, decisions come out.
+//! The parts that do not depend on the operating system: bytes, states and deadlines go in, decisions come out.
 //!
 //! Nothing here calls the kernel or reads a clock: time is an argument. So these parts can be tested alone, and behave
 //! the same on a simulated network. Memory is the exception: long queues take theirs from the system ([`block`]). Two

@@ -1,4 +1,4 @@
-//! The bytes that the kernel has not taken yet.
+//! The send queue of a connection: the bytes that the kernel has not taken yet.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -8,21 +8,23 @@ use bytes::Bytes;
 use super::block::{Block, SMALLEST_MAPPED};
 use super::shared_bodies::{REFERENCE, SharedBodies};
 
-/// No chunk is larger than this, so that a long queue is given back piece by piece while it drains, and never
-/// copied because it grows.
+/// The largest chunk. Chunks are limited so that a long queue is freed chunk by chunk while it drains, and is never
+/// copied in order to grow.
 const LARGEST_CHUNK: usize = 64 * 1024;
 
 /// Small sends to a blocked peer share chunks of at least this size.
 const SMALLEST_CHUNK: usize = 1024;
 
-/// Few bytes between shared bodies are usual: the header of each message. A block of [`SMALLEST_CHUNK`] for each of them
-/// would be ten times as much memory as the budget counts for header and reference.
+/// The size of the first block behind a shared body. Usually only a short header stands between two shared bodies. A
+/// block of [`SMALLEST_CHUNK`] for each header would take ten times the memory that the budget counts for the header
+/// and the reference.
 const BEHIND_SHARED: usize = 32;
 
-/// Room for fewer chunks is not given back before the queue is empty.
+/// While the queue is not empty, the list of chunks keeps room for at least this many.
 const KEPT_ROOM: usize = 16;
 
-/// A queue that is longer takes no memory from the allocator, which would not give it back.
+/// If a queue holds more copied bytes than this, its next block is mapped, because an allocator may not return memory
+/// to the system: see [`block`](super::block).
 const LARGEST_ALLOCATED: usize = 2 * SMALLEST_CHUNK;
 
 /// A queue of bytes. It owns no memory while it is empty.
@@ -32,7 +34,7 @@ pub(crate) struct Outbox {
     /// How much of the first chunk the kernel has taken.
     sent: usize,
     len: usize,
-    /// How many of the bytes stand in blocks of this queue.
+    /// How many of the queued bytes are in blocks of this queue.
     copied: usize,
 }
 
@@ -43,7 +45,8 @@ enum Chunk {
     Shared(Bytes),
 }
 
-// A reference counts what it takes of the queue. `VecDeque` doubles its room when it grows.
+// A reference counts at least the memory that it takes of the queue: two chunks, because `VecDeque` doubles its
+// capacity when it grows.
 const _: () = assert!(2 * size_of::<Chunk>() <= REFERENCE);
 
 impl Deref for Chunk {
@@ -66,7 +69,7 @@ impl Outbox {
         self.len == 0
     }
 
-    /// How many bytes the queue holds alone. [`SharedBodies`] counts the others.
+    /// How many bytes are in blocks of this queue. [`SharedBodies`] counts the others.
     pub(crate) fn copied(&self) -> usize {
         self.copied
     }
@@ -85,8 +88,9 @@ impl Outbox {
         }
     }
 
-    /// How large the next block is at least. A quarter of what is copied: few chunks for many small sends, and little
-    /// waste. Behind a shared body blocks begin small, and grow from there.
+    /// The smallest size of the next block: a quarter of the copied bytes. So many small sends take few chunks, and
+    /// little memory is wasted. Behind a shared body the first block is small, and each further one is up to four times
+    /// as large.
     fn next_block(&self) -> usize {
         let least = if self.copied > LARGEST_ALLOCATED { SMALLEST_MAPPED } else { SMALLEST_CHUNK };
         let most = match self.chunks.back() {
@@ -97,10 +101,10 @@ impl Outbox {
         (self.copied / 4).clamp(least, LARGEST_CHUNK).min(most)
     }
 
-    /// Queues a body without copying it, less the first `sent` bytes, which the kernel has taken already.
+    /// Queues a body without copying it. The kernel has already taken its first `sent` bytes.
     ///
     /// # Panics
-    /// If nothing of the body is left, or if some of it was sent before other bytes of the queue.
+    /// If no byte of the body is left, or if `sent` is not 0 although other bytes are queued.
     pub(crate) fn push_shared(&mut self, body: Bytes, sent: usize, bodies: &mut SharedBodies) {
         assert!(sent < body.len(), "nothing of the body is left");
         if sent > 0 {
@@ -142,17 +146,17 @@ impl Outbox {
         if self.len == 0 {
             *self = Self::default();
         } else if self.chunks.capacity() > KEPT_ROOM.max(4 * self.chunks.len()) {
-            // What references have taken is given back with them, or a queue of one could hold room for thousands.
+            // Otherwise a queue that once held thousands of references would keep room for them.
             self.chunks.shrink_to(2 * self.chunks.len());
         }
     }
 
-    /// Removes everything: no peer will take it.
+    /// Discards all bytes: the connection has ended.
     pub(crate) fn clear(&mut self, bodies: &mut SharedBodies) {
         self.consume(self.len, bodies);
     }
 
-    /// How many bytes of memory are given back if this queue is cleared, as [`SharedBodies`] counts them.
+    /// How many bytes of the memory budget are freed if this queue is cleared.
     pub(crate) fn gives_back(&self, bodies: &SharedBodies) -> usize {
         let shared = self.chunks.iter().map(|chunk| match chunk {
             Chunk::Copied(_) => 0,

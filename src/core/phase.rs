@@ -3,7 +3,7 @@
 /// The state of a connection.
 ///
 /// ```text
-///   Connecting (outward only) ── failed, given up ──► Closed
+///   Connecting (outbound only) ─ failed, given up ──► Closed
 ///    │ connected
 ///    ▼       peer's FIN                  close, finish
 ///   Open ────────────────► PeerFinished ───────► Flushing, peer finished
@@ -25,7 +25,7 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It is being opened outward. The handler has not seen it yet.
+    /// An outbound connection is being opened. `on_open` was not called yet.
     Connecting,
     /// Both directions are open.
     Open,
@@ -62,7 +62,7 @@ impl Phase {
         matches!(self, Self::Closed { .. })
     }
 
-    /// Whether the handler may still get input that ends with a FIN.
+    /// Whether the peer's FIN may still arrive, and the handler gets the input before it.
     pub(crate) fn hears(self) -> bool {
         matches!(self, Self::Open | Self::Finishing | Self::HalfClosed)
     }
@@ -77,7 +77,7 @@ impl Phase {
         self.reads() == Reads::Deliver || self == Self::PeerFinished
     }
 
-    /// Whether a callback other than the last ones may still follow.
+    /// Whether a callback other than `on_close` may still follow.
     pub(crate) fn is_before_the_end(self) -> bool {
         self.sends() || self.hears() || self == Self::Deaf
     }

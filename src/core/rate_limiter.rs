@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lets one event a second pass, with the number of events since the last one. No event is lost: those that were held
-/// back are reported when the second is over, even if no further event happens.
+/// Reports at most one event a second, with the number of events since the last report. No event is lost: events that
+/// were held back are reported when the second is over, even if no further event happens.
 #[derive(Debug)]
 pub(crate) struct RateLimiter<E> {
+    /// When the last report was made.
     told: Option<Instant>,
     /// How many events were held back since then, and the last of them.
     held_back: Option<(u64, E)>,

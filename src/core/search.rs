@@ -8,7 +8,8 @@ const REMEMBERED: usize = 4;
 /// not once for each byte.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
-    /// The delimiters that were not found, the latest last. `None` takes one word: each read makes a search.
+    /// The delimiters that were not found, the latest last. Boxed, so that an unused search takes one word: each read
+    /// makes one.
     tried: Option<Box<[Tried; REMEMBERED]>>,
 }
 

@@ -2,8 +2,11 @@
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// A sequence lock over `N` numbers. One thread writes them, at the cost of `N` plain stores. A reader gets all numbers
-/// of one write. The version is odd while the numbers change; a reader that finds a change reads again.
+/// A sequence lock (seqlock) over `N` numbers. One thread writes them with plain stores, and never waits. A reader gets
+/// the numbers of one write, never a mixture of two.
+///
+/// The version is odd during a write, and grows with each write. A reader reads again if the version is odd, or if it
+/// differs before and after the numbers are read.
 #[derive(Debug)]
 pub(crate) struct Seqlock<const N: usize> {
     version: AtomicU64,
@@ -20,18 +23,18 @@ impl<const N: usize> Seqlock<N> {
         self.write_from(0, numbers);
     }
 
-    /// Writes the numbers from the index `first` on. The other numbers stay.
+    /// Writes the numbers from the index `first` on. The other numbers stay. Only one thread may write at a time.
     pub(crate) fn write_from<const M: usize>(&self, first: usize, numbers: [u64; M]) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version.wrapping_add(1), Ordering::Relaxed);
-        fence(Ordering::Release); // a reader that sees a number below sees the odd version, too
+        fence(Ordering::Release); // a reader that sees a new number also sees the odd version
         for (cell, number) in self.numbers[first..].iter().zip(numbers) {
             cell.store(number, Ordering::Relaxed);
         }
         self.version.store(version.wrapping_add(2), Ordering::Release);
     }
 
-    /// The numbers of one write.
+    /// The numbers of one write. If a write is in progress, yields the thread until it ends.
     pub(crate) fn read(&self) -> [u64; N] {
         loop {
             if let Some(numbers) = self.try_read() {
@@ -41,6 +44,7 @@ impl<const N: usize> Seqlock<N> {
         }
     }
 
+    /// The numbers of one write. `None` if a write was in progress.
     pub(crate) fn try_read(&self) -> Option<[u64; N]> {
         let before = self.version.load(Ordering::Acquire);
         let numbers = std::array::from_fn(|index| self.numbers[index].load(Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! Which bodies the queues of a reactor share, so that each is counted once.
+//! Counts the bodies that the queues of a reactor share, each body once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,33 +7,34 @@ use bytes::Bytes;
 
 use crate::contain::contain;
 
-/// How many bytes each reference to a shared body counts: what it takes of a queue. Without this, many references to
-/// few bodies would be memory that no budget knows of.
+/// How many bytes each reference to a shared body counts: the memory of its place in a queue. Otherwise the memory
+/// budget would miss the memory of many references to a few bodies.
 pub(crate) const REFERENCE: usize = 96;
 
-/// Bodies are known by address and length. That is exact: while a queue holds a body, nothing else is allocated where
-/// the body is.
+/// The address and the length of a body, which identify it. This is exact: while a queue holds a body, its memory is
+/// not freed, so no other body has the same address.
 type Place = (usize, usize);
 
 /// The shared bodies in the queues of one reactor.
 #[derive(Debug, Default)]
 pub(crate) struct SharedBodies {
-    /// How many references the queues have to each.
+    /// How many references the queues hold to each body.
     references: HashMap<Place, usize>,
+    /// How many bytes the bodies and the references count together.
     held: usize,
     /// `held` as of the last [`recount`](Self::recount).
     counted: usize,
 }
 
 impl SharedBodies {
-    /// One queue more holds this body.
+    /// Counts one more reference to this body.
     pub(crate) fn hold(&mut self, body: &Bytes) {
         let references = self.references.entry(place_of(body)).or_default();
         *references += 1;
         self.held += REFERENCE + if *references == 1 { body.len() } else { 0 };
     }
 
-    /// One queue gives its reference to this body up.
+    /// Drops one reference to this body, and counts one less.
     pub(crate) fn release(&mut self, body: Bytes) {
         let Entry::Occupied(mut references) = self.references.entry(place_of(&body)) else {
             unreachable!("a body was held before it is released");
@@ -44,24 +45,24 @@ impl SharedBodies {
             references.remove();
             self.held -= body.len();
             if self.references.is_empty() {
-                self.references = HashMap::new(); // a broadcast of many bodies leaves no memory behind
+                self.references = HashMap::new(); // frees the memory of the map after a broadcast
             }
         }
-        contain(|| drop(body)); // its owner is a type of the program
+        contain(|| drop(body)); // the owner of the bytes may be a type of the program, whose `drop` may panic
     }
 
-    /// How many bytes of memory the queues hold by their references.
+    /// How many bytes the bodies and the references count together.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn held(&self) -> usize {
         self.held
     }
 
-    /// How many bytes were held at the last call of this, and how many are now.
+    /// Returns the count at the last call of `recount`, and the count now.
     pub(crate) fn recount(&mut self) -> (usize, usize) {
         (std::mem::replace(&mut self.counted, self.held), self.held)
     }
 
-    /// How many bytes are given back if one queue releases this body.
+    /// How many bytes the count falls if one reference to this body is released.
     pub(crate) fn gives_back(&self, body: &Bytes) -> usize {
         let is_last = self.references.get(&place_of(body)) == Some(&1);
         REFERENCE + if is_last { body.len() } else { 0 }

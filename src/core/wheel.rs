@@ -7,7 +7,8 @@ const BUCKETS: usize = 1 << BITS;
 /// Enough levels for 8 × 6 bits of milliseconds: 8,900 years.
 const LEVELS: usize = 8;
 
-/// An alarm that is further ahead rings after this time, and has to be set again: 24 days in milliseconds.
+/// The longest time of an alarm, in ticks: 24 days if a tick is a millisecond. An alarm that is further ahead rings
+/// after this time, and has to be set again.
 const FARTHEST: u64 = 1 << 31;
 
 /// No slot.
@@ -16,8 +17,8 @@ const NONE: u32 = u32::MAX;
 /// Marks a link to the head of a bucket, not to a slot. No table has so many slots.
 const HEAD: u32 = 1 << 31;
 
-/// Slots from here on are the second half. Each half is as long as its highest slot needs. So two kinds of alarms that
-/// each count from 0 share one wheel and one order at no cost.
+/// Slots from here on are in the second half. Each half is an array that is as long as its highest slot needs. So two
+/// kinds of alarms can both number their slots from 0, and still ring in one order.
 pub(crate) const SECOND_HALF: u32 = 1 << 30;
 
 /// A hierarchical timing wheel (Varghese and Lauck, 1987) with one alarm for each slot. Times are in ticks. Setting an
@@ -36,7 +37,7 @@ pub(crate) const SECOND_HALF: u32 = 1 << 30;
 /// links of a doubly linked list, and the low half of its time.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    /// No alarm is set before it.
+    /// The tick up to which the wheel has advanced. No alarm is set before it.
     position: u64,
     halves: [Vec<Alarm>; 2],
     heads: [[u32; BUCKETS]; LEVELS],
@@ -50,7 +51,8 @@ pub(crate) struct Wheel {
 
 #[derive(Clone, Copy, Debug)]
 struct Alarm {
-    /// A slot, a bucket, or `NONE` if the alarm is not set.
+    /// The slot before this one in the list, or the bucket that the list begins in, marked with [`HEAD`]. [`NONE`] if
+    /// the alarm is not set.
     before: u32,
     after: u32,
     /// The low bits of the time. The rest follows from the position, which is never more than `FARTHEST` behind.
@@ -89,7 +91,8 @@ impl Wheel {
         }
     }
 
-    /// Sets the alarm of a slot, or changes it. A time in the past counts as now.
+    /// Sets the alarm of a slot, or changes it. A time in the past counts as now. A time beyond [`FARTHEST`] is lowered
+    /// to it.
     pub(crate) fn set(&mut self, slot: u32, time: u64) {
         self.unset(slot);
         let (half, index) = place(slot);
@@ -131,7 +134,7 @@ impl Wheel {
         self.earliest().map(|bucket| bucket.start.max(self.position))
     }
 
-    /// Does the next step that is due by `now`, in the order of the alarms' times.
+    /// Does the next step that is due by `now`, in the order of the alarms' times. Returns `None` if no step is due.
     pub(crate) fn step(&mut self, now: u64) -> Option<Step> {
         let Some(bucket) = self.earliest().filter(|bucket| bucket.start <= now) else {
             self.position = self.position.max(now);
@@ -155,8 +158,9 @@ impl Wheel {
         self.position + u64::from(ahead)
     }
 
-    /// The bucket that is next: the one that is being emptied, otherwise the first one of the lowest level, because a
-    /// level ends where the next bucket of the level above begins.
+    /// The bucket of the next step. A bucket that is being emptied is first. Otherwise it is the first bucket of the
+    /// lowest occupied level: a level ends where the next bucket of the level above begins, so all its buckets are due
+    /// earlier.
     fn earliest(&self) -> Option<Bucket> {
         if let Some(bucket) = self.emptying {
             return Some(bucket);
@@ -290,7 +294,7 @@ mod tests {
     enum Action {
         Set(u32, u64),
         Unset(u32),
-        /// Time passes, but no more than so many steps are made.
+        /// Time passes, but at most this many steps are made.
         Pass(u64, usize),
         /// Time passes to when the wheel says that there is something to do.
         PassToNext,

@@ -26,10 +26,10 @@ pub enum FrameError {
         /// The limit of a line with its ending, in bytes.
         max: usize,
     },
-    /// Received: a length prefix that announces a frame above the limit. The body was not awaited.
+    /// Received: a length prefix that announces a frame above the limit. The body is not awaited.
     TooLong {
-        /// The announced length of the body, in bytes. If even the prefix is longer than the limit: the part of the
-        /// length that was read.
+        /// The announced length of the body, in bytes. If the prefix itself exceeds the limit: the part of a varint
+        /// that was read, or 0 for a prefix of fixed width.
         length: u64,
         /// The limit of a frame with its prefix, in bytes.
         max: usize,
@@ -46,7 +46,7 @@ pub enum FrameError {
     },
     /// To be sent: a line that contains a line feed, or ends with the carriage return of a line ending.
     LineEndInPayload {
-        /// The position of that byte in the payload.
+        /// The index of that byte in the payload, from 0.
         at: usize,
     },
 }
@@ -56,12 +56,12 @@ impl fmt::Display for FrameError {
         match self {
             Self::LineTooLong { max } => write!(
                 f,
-                "received {max} bytes without a line ending, and a line has at most {max} with it: \
+                "received {max} bytes without a line ending, but a line with its ending has at most {max}: \
                  if longer lines are valid, raise max_input, or the limit that the handler sets with limit_frames"
             ),
             Self::TooLong { length, max } => write!(
                 f,
-                "received a length prefix of {length}, and a frame has at most {max} bytes with its prefix: \
+                "received a length prefix of {length}, but a frame with its prefix has at most {max} bytes: \
                  if longer frames are valid, raise max_input, or the limit that the handler sets with limit_frames"
             ),
             Self::InvalidVarint => f.write_str(
@@ -70,12 +70,12 @@ impl fmt::Display for FrameError {
             ),
             Self::PayloadTooLong { length, max } => write!(
                 f,
-                "cannot send a payload of {length} bytes in a frame, which carries at most {max}: \
-                 split it, or use a framing for longer ones"
+                "cannot send a payload of {length} bytes: a frame carries at most {max}; \
+                 split the payload, or use a framing for longer payloads"
             ),
             Self::LineEndInPayload { at } => write!(
                 f,
-                "cannot send a line whose byte {at} is part of a line ending: \
+                "cannot send the payload as a line: byte {at} is part of a line ending; \
                  escape it, or send one line at a time"
             ),
         }

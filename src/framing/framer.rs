@@ -2,7 +2,7 @@
 
 use crate::input::Input;
 
-/// A framing: how a payload becomes a frame in a byte stream, and is found in it again.
+/// A framing: how payloads are encoded as frames in a byte stream, and decoded from it.
 ///
 /// [`Line`](crate::Line) and [`LengthPrefix`](crate::LengthPrefix) are framings. A protocol with another one
 /// implements this trait. [`Input::take_frame`] decodes with it, and [`Conn::send_frame`](crate::Conn::send_frame)
@@ -59,16 +59,16 @@ use crate::input::Input;
 /// ```
 pub trait Framer {
     /// Why a frame cannot be decoded, or a payload cannot be encoded: [`FrameError`](crate::FrameError),
-    /// [`BoxError`](crate::BoxError) or a type of the protocol's own.
+    /// [`BoxError`](crate::BoxError) or the protocol's own type.
     type Error;
 
     /// Takes the next frame from `input` and returns its payload. If the frame is not complete yet, takes nothing
     /// and returns `None`; the next call sees the same bytes, and more behind them.
     ///
-    /// A frame that cannot be completed within [`Input::max_frame`] should be an error as soon as that is known.
+    /// An implementation should return an error as soon as it knows that the frame is longer than [`Input::max_frame`].
     ///
     /// # Errors
-    /// If the bytes are not a frame. The caller ends the connection then.
+    /// If the bytes are not a frame. The handler should then end the connection.
     fn decode<'a>(&self, input: &mut Input<'a>) -> Result<Option<&'a [u8]>, Self::Error>;
 
     /// Passes the frame of `payload` to `output`, piece by piece and in order.
@@ -76,8 +76,8 @@ pub trait Framer {
     /// To encode into memory, give `&mut |bytes| frame.extend_from_slice(bytes)` as the output.
     ///
     /// # Errors
-    /// If the framing cannot carry the payload. This must be found before the first piece is passed on, as what was
-    /// passed on is sent.
+    /// If the framing cannot carry the payload. An implementation must check this before it passes the first piece,
+    /// because each passed piece is sent.
     fn encode(&self, payload: &[u8], output: &mut dyn FnMut(&[u8])) -> Result<(), Self::Error>;
 }
 

@@ -1,11 +1,11 @@
-//! Messages with their length in front.
+//! Messages with a length prefix.
 
 use super::error::FrameError;
 use super::framer::Framer;
 use super::varint::{self, Number};
 use crate::input::Input;
 
-/// The framing of messages that follow their length.
+/// The framing of messages with a length prefix.
 ///
 /// The length counts the bytes of the body, without the prefix.
 ///
@@ -39,7 +39,7 @@ pub enum LengthPrefix {
 }
 
 impl LengthPrefix {
-    /// The number of bytes of the length, and whether the least significant is the first. `None` for a varint.
+    /// The width of the prefix in bytes, and whether it is little endian. `None` for a varint.
     const fn layout(self) -> Option<(usize, bool)> {
         match self {
             Self::U8 => Some((1, false)),
@@ -63,7 +63,7 @@ impl LengthPrefix {
         Number::Complete { value, width }
     }
 
-    /// The prefix of a body: the first so many of these bytes.
+    /// The prefix of a body of this length, and the number of bytes that the prefix has.
     fn write(self, length: u64) -> ([u8; varint::LONGEST], usize) {
         let Some((width, is_little)) = self.layout() else { return varint::write(length) };
         let mut bytes = [0; varint::LONGEST];
@@ -87,8 +87,8 @@ impl Framer for LengthPrefix {
 
     fn decode<'a>(&self, input: &mut Input<'a>) -> Result<Option<&'a [u8]>, FrameError> {
         let max = input.max_frame();
-        // A prefix must be within the bound, too. So what is behind the bound is not looked at, and the outcome does
-        // not depend on how many bytes have come at once.
+        // Bytes beyond the limit are not looked at, not even for the prefix. So the result does not depend on how many
+        // bytes have arrived at once.
         let bytes = &input.peek()[..input.len().min(max)];
         let (length, width) = match self.read(bytes) {
             Number::Complete { value, width } => (value, width),
@@ -119,14 +119,14 @@ impl Framer for LengthPrefix {
 }
 
 impl<'a> Input<'a> {
-    /// Takes the next message that has its length in front, and returns it without the length. Takes nothing if it
-    /// is not complete yet.
+    /// Takes the next message with a length prefix, and returns it without the prefix. Takes nothing and returns `None`
+    /// if the message is not complete yet.
     ///
     /// A message has at most [`max_frame`](Self::max_frame) bytes, its prefix included.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`] if the length is above that limit, as soon as the prefix is there. The body is neither
-    /// awaited nor stored. [`FrameError::InvalidVarint`] if the prefix is not a valid number. Nothing is taken.
+    /// [`FrameError::TooLong`] if the message is above that limit, as soon as the prefix has arrived. The body is
+    /// neither awaited nor stored. [`FrameError::InvalidVarint`] if the prefix is not a valid number. Nothing is taken.
     ///
     /// # Examples
     /// ```

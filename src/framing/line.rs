@@ -4,7 +4,8 @@ use super::error::FrameError;
 use super::framer::Framer;
 use crate::input::Input;
 
-/// The framing of lines. Received lines may end with LF or with CRLF, whichever ending is sent.
+/// The framing of lines. A received line may end with LF or with CRLF. The variant only chooses the ending of sent
+/// lines.
 ///
 /// The ending is not part of the payload. Any other carriage return is.
 ///
@@ -58,11 +59,11 @@ impl Framer for Line {
 }
 
 impl<'a> Input<'a> {
-    /// Takes the next line and returns it without its ending, which is LF or CRLF. Takes nothing if no line ending
-    /// has come yet. A carriage return elsewhere is part of the line.
+    /// Takes the next line and returns it without its ending, which is LF or CRLF. Takes nothing and returns `None` if
+    /// no line ending has arrived yet. A carriage return elsewhere is part of the line.
     ///
     /// A line has at most [`max_frame`](Self::max_frame) bytes, its ending included. The cost of a line is linear in
-    /// its bytes, into however many pieces the network splits it.
+    /// its length, however the network splits it.
     ///
     /// When the peer has finished, a last line without an ending is still in the input of
     /// [`on_eof`](crate::Handler::on_eof). [`take`](Self::take) returns it.

@@ -1,11 +1,12 @@
-//! The framings in the plainest way: one byte at a time, into a buffer. Tests and the fuzzer compare with it.
+//! A reference decoder, as simple as possible: it takes one byte at a time into a buffer. Tests and the fuzzer compare
+//! the framings with it.
 
 #[cfg(fuzzing)]
 use super::Line;
 use super::{FrameError, LengthPrefix};
 use crate::input::Input;
 
-/// A framing, as the reference knows it.
+/// A framing that the reference decodes. The number is the width of the length prefix in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Line,
@@ -25,7 +26,7 @@ impl Kind {
         Self::Varint,
     ];
 
-    /// Decodes with the real one, as a handler does.
+    /// Decodes with the framing under test, as a handler does.
     #[cfg(test)]
     pub(crate) fn take<'a>(self, input: &mut Input<'a>) -> Result<Option<&'a [u8]>, FrameError> {
         match self.prefix() {
@@ -34,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// The same, with a lower limit.
+    /// As `take`, with a lower limit.
     #[cfg(fuzzing)]
     pub(crate) fn take_within<'a>(
         self,
@@ -78,7 +79,8 @@ impl Reference {
         Self { kind, max, prefix, length: None, payload, is_complete: false }
     }
 
-    /// The first frame of these bytes and how many bytes it takes, unless it is incomplete.
+    /// The payload of the first frame, and the length of the frame with its prefix or ending. `None` if the frame is
+    /// incomplete.
     #[cfg(fuzzing)]
     pub(crate) fn first(
         kind: Kind,
@@ -94,7 +96,7 @@ impl Reference {
         Ok(None)
     }
 
-    /// One more byte. Returns the payload of the frame that it completes.
+    /// Decodes one more byte. If this completes a frame, returns its payload.
     pub(crate) fn push(&mut self, byte: u8) -> Result<Option<&[u8]>, FrameError> {
         if std::mem::take(&mut self.is_complete) {
             (self.prefix, self.length) = (Vec::new(), None);

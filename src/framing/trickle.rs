@@ -1,5 +1,5 @@
-//! Frames that come in pieces, through what keeps the input of a connection, against the
-//! [`reference`](super::reference).
+//! Tests of frames that arrive in pieces. The pieces go through the input buffer of a connection, and the decoded
+//! frames are compared with the [`reference`](super::reference).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -23,7 +23,7 @@ impl Arrivals {
         Self { unread: Unread::default(), max }
     }
 
-    /// These bytes have come. What is decoded is given to `frame`, one after another.
+    /// Adds bytes that have arrived, and passes each decoded payload to `frame`.
     fn offer(
         &mut self,
         bytes: &[u8],
@@ -54,7 +54,7 @@ impl Arrivals {
     }
 }
 
-/// Offers the stream in pieces of these lengths, and compares after each.
+/// Offers the stream in pieces of these lengths, and compares with the reference after each piece.
 fn compare(kind: Kind, max: usize, stream: &[u8], mut piece: impl FnMut() -> usize) {
     let mut reference = Reference::new(kind, max);
     let mut arrivals = Arrivals::new(max);
@@ -85,7 +85,7 @@ fn compare(kind: Kind, max: usize, stream: &[u8], mut piece: impl FnMut() -> usi
     }
 }
 
-/// A frame as its sender encodes it, or what only looks like one.
+/// A payload to encode as a frame, or bytes that may be no valid frame.
 #[derive(Clone, Debug)]
 enum Part {
     Frame(Vec<u8>),
@@ -198,7 +198,7 @@ impl Draw {
         self.0 as usize
     }
 
-    /// From 0 to below 2 to the power of `bits`, small ones as often as large ones.
+    /// A number below 2 to the power of `bits`. Small numbers are as frequent as large ones.
     fn size(&mut self, bits: u32) -> usize {
         let width = self.next() % bits as usize + 1;
         self.next() & ((1 << width) - 1)

@@ -1,17 +1,17 @@
 //! Unsigned LEB128, the varint of Protocol Buffers: seven bits a byte, the lowest first; the high bit says that
 //! another byte follows.
 
-/// The most bytes that 64 bits take.
+/// The longest encoding of a 64-bit number, in bytes.
 pub(super) const LONGEST: usize = 10;
 
-/// What the start of some bytes is, read as an encoded number.
+/// The result of decoding a number from the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
-    /// More bytes belong to it. Those that are there say this much of its value.
+    /// More bytes must follow. `so_far` is the value of the bytes that have arrived.
     Incomplete { so_far: u64 },
-    /// It is complete, and its encoding takes `width` bytes.
+    /// The number is complete. Its encoding takes `width` bytes.
     Complete { value: u64, width: usize },
-    /// It is too long, overflows, or is not the shortest encoding.
+    /// The encoding is too long, overflows, or is not the shortest one.
     Invalid,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8]) -> Number {
     Number::Incomplete { so_far: value }
 }
 
-/// The shortest encoding: the first so many of these bytes.
+/// The shortest encoding, and its length in bytes.
 pub(super) fn write(mut number: u64) -> ([u8; LONGEST], usize) {
     let mut bytes = [0; LONGEST];
     let mut width = 0;

@@ -67,7 +67,8 @@ pub trait Net: sealed::Sealed {
     /// As epoll_wait(2).
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool>;
 
-    /// Listens on an address and returns it. With port 0 the system chooses the port.
+    /// Listens on an address, registers the socket under a token, and returns its address. With port 0 the system
+    /// chooses the port.
     ///
     /// # Errors
     /// The system call that failed, and its error.
@@ -78,13 +79,13 @@ pub trait Net: sealed::Sealed {
         token: Token,
     ) -> Result<(Self::Listener, SocketAddr), StepError>;
 
-    /// The address of a socket of the system that listens already.
+    /// Checks that an inherited socket is a listening TCP socket, and returns its address.
     ///
     /// # Errors
-    /// What is wrong with the socket.
+    /// A text that says what is wrong with the socket.
     fn addr_of_inherited(listener: &TcpListener) -> Result<SocketAddr, String>;
 
-    /// Accepts connections from a socket of the system that listens already.
+    /// Takes over an inherited socket that listens already, and registers it under a token.
     ///
     /// # Errors
     /// The system call that failed, and its error.
@@ -157,7 +158,7 @@ pub trait Net: sealed::Sealed {
 
 /// Wakes a waiting [`Net::poll`], or makes the next one return at once.
 pub trait Wake: Send + Sync {
-    /// Wakes it.
+    /// Wakes the poll.
     ///
     /// # Errors
     /// As the system call, on Linux write(2) on an eventfd.

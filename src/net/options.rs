@@ -11,7 +11,7 @@ use crate::config::Config;
 /// An address alone converts to it, so that `listen("127.0.0.1:7000")` has the default options.
 ///
 /// The options are set once on the listening socket. On Linux accepted sockets inherit them, so they cost no system
-/// call for a connection.
+/// call per connection.
 ///
 /// # Examples
 /// ```
@@ -30,10 +30,10 @@ pub struct ListenOptions {
     pub(crate) config: ListenerConfig,
 }
 
-/// What listens.
+/// The address or the socket to listen on.
 #[derive(Debug)]
 pub(crate) enum ListenOn {
-    /// A new socket on the first of these addresses that works, or why there is none.
+    /// The addresses for a new socket, of which the first one that works is used, or the error of the name resolution.
     Addrs(io::Result<Vec<SocketAddr>>),
     /// A socket that listens already.
     Inherited(TcpListener),
@@ -97,7 +97,7 @@ impl ListenOptions {
     /// [`keep_alive`](Self::keep_alive) are applied. The other options were decided when the socket was made, but two
     /// of them are still used:
     /// - [`backlog`](Self::backlog): a [drain](crate::Handle::drain) accepts at most this many waiting connections. Set
-    ///   it if the backlog of the socket is above its default.
+    ///   it if the backlog of the socket is above 1024, the default of this option.
     /// - [`reuse_port`](Self::reuse_port): if the socket dies, [`resume`](crate::Handle::resume) makes a new one. Set
     ///   `reuse_port` if the socket has it.
     ///
@@ -133,9 +133,9 @@ impl ListenOptions {
     }
 
     /// Whether other sockets with this option may listen on the same port (`SO_REUSEPORT`, socket(7)). The kernel then
-    /// passes each new connection to one of the listeners, by a hash of its address. Default false. It serves several
-    /// processes on one port. The reactors of a [`Server`](crate::Server) do not need it. It has no effect on systems
-    /// without `SO_REUSEPORT`.
+    /// passes each new connection to one of the listeners, by a hash of its addresses and ports. Default false. It
+    /// serves several processes on one port. The reactors of a [`Server`](crate::Server) do not need it. It has no
+    /// effect on systems without `SO_REUSEPORT`.
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.config.reuse_port = reuse;
@@ -161,7 +161,7 @@ impl ListenOptions {
 
     /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE` and `TCP_KEEPIDLE`,
     /// tcp(7)). `None` for never. Default `None`. Rounded down to seconds, and limited to the range that Linux accepts:
-    /// from 1 to 32,767 seconds, or 9 hours (`MAX_TCP_KEEPIDLE`).
+    /// from 1 to 32,767 seconds, about 9 hours (`MAX_TCP_KEEPIDLE`).
     #[must_use]
     pub fn keep_alive(mut self, after: Option<Duration>) -> Self {
         self.config.keep_alive = after;
@@ -215,7 +215,7 @@ impl ListenOptions {
     /// [`listen`](crate::Reactor::listen) fails with [`Error::Config`](crate::Error::Config) if any other
     /// setting differs from its default, or if the settings contradict each other or the reactor's.
     ///
-    /// Overrides do not make an echo more expensive.
+    /// Overrides cost nothing when bytes are read or written.
     ///
     /// # Examples
     /// Operators on the second listener have no idle deadline, and at most ten connections:
@@ -239,7 +239,7 @@ impl ListenOptions {
     }
 }
 
-/// Options of an outward connection.
+/// Options of an outbound connection.
 ///
 /// # Examples
 /// ```
@@ -283,7 +283,7 @@ impl ConnectOptions {
     /// The local address to connect from. Default `None`: the system chooses. With port 0 the system chooses the port
     /// only.
     ///
-    /// One source address has about 28,000 ports for outward connections, over all destinations (ip(7),
+    /// One source address has about 28,000 ports for outbound connections, over all destinations (ip(7),
     /// `ip_local_port_range`). For more connections, use several source addresses. A source with a fixed port cannot be
     /// used again while an earlier connection from it is in TIME_WAIT.
     #[must_use]

@@ -20,7 +20,7 @@ compile_error!("readyloop needs a 64-bit target: an event's token holds a slot a
 /// How many events one `epoll_wait` can return. Further events are returned by the next one.
 const EVENTS: usize = 1024;
 
-/// Not reported as an event. It only ends the wait.
+/// The token of the waker. Its event only ends the wait, and is not passed on.
 const WAKER: mio::Token = mio::Token(usize::MAX);
 
 /// Slot numbers from here on denote listeners. No table has so many connections.
@@ -144,7 +144,7 @@ impl Net for Os {
     }
 
     fn addr_of_inherited(listener: &net::TcpListener) -> Result<SocketAddr, String> {
-        // On kernels without this option `accept` fails.
+        // Other systems do not have this check: there a socket that does not listen fails in `accept`.
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
         if !SockRef::from(listener).is_listener().unwrap_or(false) {
             let addr = listener.local_addr().map_or_else(|_| "?".to_owned(), |it| it.to_string());
@@ -265,8 +265,9 @@ fn send_many(mut stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize
     stream.write_vectored(slices)
 }
 
-/// Both directions at once. With edges this needs no later `epoll_ctl`, and pausing is only a flag. Urgent data is
-/// watched too, because recv(2) stops at its mark: a short read before the mark looks like an empty socket.
+/// Both directions are registered at once. With edge triggering no later `epoll_ctl` is needed, and pausing is only a
+/// flag. Urgent data is watched too, because recv(2) stops at its mark: a short read before the mark looks like an
+/// empty socket.
 fn interest() -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -337,8 +338,8 @@ fn new_socket(addr: SocketAddr) -> Result<Socket, StepError> {
     Ok(socket)
 }
 
-/// Whether connect(2) continues in the background. A signal does not end it either. On Unix EAGAIN means something
-/// else: a lack of memory.
+/// Whether connect(2) continues in the background. A signal does not end it either. On Unix EAGAIN is a failure
+/// (connect(2): "insufficient entries in the routing cache").
 fn is_under_way(error: &io::Error) -> bool {
     #[cfg(unix)]
     let goes_on = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::INPROGRESS);

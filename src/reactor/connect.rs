@@ -109,7 +109,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         let entry = self.table.entry(id);
         let addr: SocketAddr = entry.peer();
-        log::debug!("{id} {addr} {error}");
+        log::debug!("{id} cannot connect to {addr}: {error}");
         if let Some(dial) = entry.dial() {
             dial.failed(addr, error);
         }

@@ -27,7 +27,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             && !self.is_draining()
             && let Some((addr, error)) = self.lost.take()
         {
-            log::error!("no listener is left: the server ends");
+            log::error!("no listener is left: the server drains and ends");
             self.group.ends_by_loss(addr, error);
             self.group.order_drain(timeout);
         }
@@ -53,7 +53,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     pub(super) fn end_deserted(&mut self) {
         if let Some((addr, error)) = self.lost.take() {
-            log::error!("no listener is left and nothing else can happen: the reactor ends");
+            log::error!("no listener, connection, timer or handle is left: the reactor ends");
             self.group.ends_by_loss(addr, error);
             self.table.stopping = true;
         }

@@ -77,18 +77,16 @@ impl Notice {
 
     /// One line for all that were counted, of which this is the last.
     fn log(&self, times: u64) {
-        let connections = Count(times, "connection");
+        let (connections, attempts) = (Count(times, "connection"), Count(times, "time"));
         match self {
             Self::AcceptFailed { listener, error } => {
-                log::warn!("accept on {listener} failed {times} times, the last time: {error}");
+                log::warn!("accept on {listener} failed {attempts}, the last time: {error}");
             }
             Self::AcceptStarved { listener, error } => {
-                log::warn!("cannot accept on {listener} for now ({times} times): {error}");
+                log::warn!("cannot accept on {listener} for now ({attempts}): {error}");
             }
             Self::DialStarved { step, error } => {
-                log::warn!(
-                    "cannot open connections for now ({times} times): {step} failed: {error}"
-                );
+                log::warn!("cannot open connections for now ({attempts}): {step} failed: {error}");
             }
             Self::Unregistered { peer, error } => {
                 log::warn!("reset {connections}, the last from {peer}: register failed: {error}")
@@ -105,8 +103,8 @@ impl Notice {
                 log::warn!("evicted {connections} to make room for new ones, the last from {peer}");
             }
             Self::Shed { peer, budget, held } => log::warn!(
-                "reset {connections}, the last from {peer}: queue_budget, {budget} bytes, is used up, and its \
-                 {held} bytes have not moved"
+                "reset {connections}, the last from {peer}: the queue_budget of {budget} bytes is used up, and the \
+                 {held} bytes that the connection holds have not moved"
             ),
             Self::SlowTurn { took, why } => {
                 let turns = Count(times, "turn");

@@ -76,7 +76,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                 None => format!("{id}, which has ended,"),
             },
             Served::Tick => "a timer of the reactor".to_owned(),
-            Served::Message => "a message of another thread".to_owned(),
+            Served::Message => "a message from another thread".to_owned(),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::world::World;
 use crate::config::Config;
 use crate::handler::Handler;
 
-/// Runs a test once for each seed. Each seed draws other faults for the network.
+/// Runs a test once for each seed. Each seed draws its own faults of the network.
 ///
 /// [`Run::world`] makes the world. Its faults cost no byte and no connection ([`Faults::harmless`]), so a test can
 /// assert that everything arrives. Draw all other random values of the test from [`Run::rng`], so that the seed repeats
@@ -76,7 +76,7 @@ pub struct Run {
     seed: u64,
     rng: Rng,
     faults: Faults,
-    /// Those of the worlds that were made, for the message of a failure.
+    /// The kernels of the worlds that were made, for the message of a failure.
     kernels: Vec<Rc<RefCell<Kernel>>>,
 }
 

@@ -1,4 +1,4 @@
-//! Outward connections of the server.
+//! Outbound connections of the server.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -39,7 +39,8 @@ pub struct Faults {
     pub stale: u8,
     /// `accept` fails with an error of accept(2) that is not fatal.
     pub accept_error: u8,
-    /// An outward connection fails at once, with an error of socket(2), connect(2), or, with a source address, bind(2).
+    /// An outbound connection fails at once, with an error of socket(2) or connect(2), or of bind(2) if it has a source
+    /// address.
     pub connect_error: u8,
     /// Registering a socket fails (ENOSPC, ENOMEM).
     pub register_refused: u8,
@@ -102,7 +103,7 @@ impl Faults {
     /// that rare combinations occur (swarm testing: Groce and others, 2012).
     ///
     /// Some of the faults cost connections or bytes. [`harmless`](Self::harmless) leaves these out, so that a test can
-    /// assert that everything arrives. In each mix a connection transfers some kilobytes a minute.
+    /// assert that everything arrives. With each mix a connection transfers at least some kilobytes a minute.
     #[must_use]
     pub fn swarm(rng: &mut Rng) -> Self {
         let mut chance = |most: u64| {
@@ -145,7 +146,7 @@ impl Faults {
         Self { latency: self.latency.min(most), ..self }
     }
 
-    /// A [`swarm`](Self::swarm) without faults that cost a connection or bytes: registering never fails, no outward
+    /// A [`swarm`](Self::swarm) without faults that cost a connection or bytes: registering never fails, no outbound
     /// connection fails by itself, no RST destroys bytes that had arrived, and the process does not sleep past
     /// deadlines.
     ///

@@ -80,15 +80,15 @@ pub(super) struct Kernel {
     pub(super) descriptors: Option<usize>,
     /// The errors of the next calls of `accept`.
     pub(super) accept_errors: VecDeque<i32>,
-    /// The errors of the next outward connections.
+    /// The errors of the next outbound connections.
     pub(super) connect_errors: VecDeque<(&'static str, i32)>,
     /// All addresses that the server has tried to connect to.
     pub(super) calls_out: Vec<Call>,
     /// How often a reactor has waited.
     pub(super) waits: u64,
-    /// How each address answers outward connections.
+    /// How each address answers outbound connections.
     pub(super) answers: HashMap<SocketAddr, Answer>,
-    /// The outward connections that were accepted.
+    /// The outbound connections that were accepted.
     pub(super) called: Vec<LinkId>,
     pub(super) listeners: Vec<Listener>,
     agenda: BinaryHeap<Reverse<(u64, u64, Action)>>,

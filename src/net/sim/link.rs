@@ -29,7 +29,7 @@ pub enum Reading {
     Never,
 }
 
-/// How an address answers an outward connection of the server.
+/// How an address answers an outbound connection of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The connection is accepted. [`World::called`](super::World::called) returns its [`Peer`](super::Peer).
@@ -42,7 +42,7 @@ pub enum Answer {
     IsUnreachable,
 }
 
-/// An attempt of the server to open an outward connection.
+/// An attempt of the server to open an outbound connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {

@@ -68,7 +68,7 @@
 //!   socket. Both destroy bytes that are still on their way to the peer.
 //! - If a peer dials while the backlog is full, it tries again after 1, 2, 4 … seconds, and gives up after two minutes
 //!   (tcp(7), `tcp_syn_retries`).
-//! - An outward connection is established or fails after one latency, as [`World::answer`] says. An event may be
+//! - An outbound connection is established or fails after one latency, as [`World::answer`] says. An event may be
 //!   delivered before, without effect. `SO_ERROR` returns a failure once.
 //! - After `accept` has failed, no new edge is delivered for connections that wait in the backlog.
 //! - A test can make each `accept` fail and leave the backlog unchanged ([`World::fail_every_accept`]), and can limit

@@ -263,7 +263,7 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().descriptors = most;
     }
 
-    /// The next outward connections fail at once. Each pair is the system call that fails (`socket`, `setsockopt`,
+    /// The next outbound connections fail at once. Each pair is the system call that fails (`socket`, `setsockopt`,
     /// `bind` or `connect`) and its error number.
     pub fn fail_connects(&mut self, errors: &[(&'static str, i32)]) {
         self.kernel.borrow_mut().connect_errors.extend(errors);
@@ -282,8 +282,8 @@ impl<H: Handler> World<H> {
         Peer { kernel: Rc::clone(&self.kernel), link }
     }
 
-    /// From now on `addr` answers outward connections of the server like this. The default is [`Answer::Refuses`], also
-    /// for addresses on which the reactor itself listens.
+    /// From now on `addr` answers outbound connections of the server like this. The default is [`Answer::Refuses`],
+    /// even for addresses on which the reactor itself listens.
     ///
     /// # Examples
     /// ```
@@ -306,14 +306,14 @@ impl<H: Handler> World<H> {
         self.kernel.borrow_mut().answers.insert(addr, answer);
     }
 
-    /// The peers of all outward connections that were accepted, in order.
+    /// The peers of all outbound connections that were accepted, in order.
     #[must_use]
     pub fn called(&self) -> Vec<Peer> {
         let peer = |link: &LinkId| Peer { kernel: Rc::clone(&self.kernel), link: *link };
         self.kernel.borrow().called.iter().map(peer).collect()
     }
 
-    /// All attempts of the server to open outward connections, in order.
+    /// All attempts of the server to open outbound connections, in order.
     #[must_use]
     pub fn calls_out(&self) -> Vec<Call> {
         self.kernel.borrow().calls_out.clone()
@@ -386,7 +386,7 @@ impl<H: Handler> World<H> {
 
     /// Lets time pass until nothing moves any more: no byte is on its way, no peer reads, no reactor is blocked, no
     /// reactor has stopped accepting for lack of descriptors or memory, and each reactor waits. Deadlines, timers, and
-    /// outward connections that wait for descriptors do not count as moving.
+    /// outbound connections that wait for descriptors do not count as moving.
     ///
     /// Returns [`ControlFlow::Break`] if the server has drained or was stopped.
     ///
@@ -443,8 +443,9 @@ impl<H: Handler> World<H> {
         self.asleep_until[index] <= self.now() || reactor.net().has_news()
     }
 
-    /// Each reactor makes one turn, and waits in it for at most `timeout`: for tests that inspect each turn. Returns
-    /// [`ControlFlow::Break`] if the server has drained or was stopped.
+    /// Makes one turn, and waits in it for at most `timeout`: for tests that inspect each turn. In a world with several
+    /// reactors, each reactor that does not sleep makes a turn. Returns [`ControlFlow::Break`] if the server has
+    /// drained or was stopped.
     ///
     /// # Panics
     /// As [`run_for`](Self::run_for).
@@ -585,7 +586,7 @@ impl Clock {
     }
 
     /// Steps the monotonic clock back by this time, permanently, as a faulty clock may do: each later reading of a
-    /// reactor is lower by it. [`World::now`] and the peers are not affected.
+    /// reactor is lower by this time. [`World::now`] and the peers are not affected.
     pub fn step_back(&self, time: Duration) {
         let mut kernel = self.kernel.borrow_mut();
         kernel.stepped_back = kernel.stepped_back.saturating_add(nanos(time));
