@@ -19,10 +19,19 @@ pub(super) struct Drain {
     deadline: Option<Instant>,
     /// Whose handler has not been told yet.
     to_tell: VecDeque<ConnId>,
-    /// All who were here at the beginning have been told, so that who is quiet is closed.
+    /// All connections that were open at the beginning have been told.
     all_are_told: bool,
+    /// Outbound connections without work are closed too.
+    closes_outbound: bool,
     /// The deadline has passed. Until this time connections that were closed wait for the FIN of their peers.
     ends: Option<Instant>,
+}
+
+impl Drain {
+    /// Whether quiet connections are closed from now on that were not closed before.
+    fn widens(&self, has_inbound: bool) -> bool {
+        self.to_tell.is_empty() && (!self.all_are_told || (!self.closes_outbound && !has_inbound))
+    }
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
@@ -45,7 +54,14 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         log::info!("{name}draining: {open} connections have {timeout:?} to finish");
         self.report = Report::default();
         let to_tell = self.table.opened_ids().collect();
-        self.drain = Some(Drain { timeout, deadline, to_tell, all_are_told: false, ends: None });
+        self.drain = Some(Drain {
+            timeout,
+            deadline,
+            to_tell,
+            all_are_told: false,
+            closes_outbound: false,
+            ends: None,
+        });
     }
 
     /// A connection is there while the reactor drains: it was on its way from another one, or being opened.
@@ -66,8 +82,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let is_end = self.drain.as_ref().is_some_and(|drain| is_past(&drain.ends));
         self.tell(is_over);
         let Some(drain) = &mut self.drain else { return };
-        if drain.to_tell.is_empty() && !drain.all_are_told {
-            drain.all_are_told = true;
+        let has_inbound = self.table.has_inbound();
+        if drain.widens(has_inbound) {
+            (drain.all_are_told, drain.closes_outbound) = (true, !has_inbound);
             self.table.close_the_quiet();
         }
         if is_over {
@@ -155,9 +172,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// Whether there is something to do about draining now.
-    pub(super) fn has_to_tell(&self) -> bool {
-        let is_telling = |drain: &Drain| !(drain.to_tell.is_empty() && drain.all_are_told);
-        self.drain.as_ref().is_some_and(is_telling) && !self.table.memory.is_used_up()
+    pub(super) fn has_to_drain(&self) -> bool {
+        let is_due =
+            |drain: &Drain| !drain.to_tell.is_empty() || drain.widens(self.table.has_inbound());
+        self.drain.as_ref().is_some_and(is_due) && !self.table.memory.is_used_up()
     }
 
     /// Whether everybody has ended who was to.

@@ -585,7 +585,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             || (self.remote().mailbox.has_some() && !self.holds_messages)
             || self.table.drains_within.is_some()
             || !self.closed.is_empty()
-            || self.has_to_tell()
+            || self.has_to_drain()
             || self.is_drained()
     }
 

@@ -92,16 +92,18 @@ struct Listed {
 #[derive(Debug)]
 pub(super) struct Listeners {
     listed: Vec<Option<Listed>>,
-    /// For connections that were opened outward.
+    /// For outbound connections.
     outbound: Rules,
-    /// The quiet deadline, once the reactor drains.
+    /// The quiet time of accepted connections, once the reactor drains.
     quiet: Option<u64>,
+    /// The quiet time of outbound connections, once no accepted one is left that may need them.
+    outbound_quiet: Option<u64>,
 }
 
 impl Listeners {
     pub(super) fn new(config: &Config) -> Self {
         let outbound = Rules::new(config.conn_settings(), None);
-        Self { listed: Vec::new(), outbound, quiet: None }
+        Self { listed: Vec::new(), outbound, quiet: None, outbound_quiet: None }
     }
 
     pub(super) fn get(&self, number: u16) -> Option<&Listener> {
@@ -151,18 +153,22 @@ impl Listeners {
     }
 
     pub(super) fn reconfigure(&mut self, config: &Config) {
-        self.quiet = self.quiet.map(|_| millis(config.drain_quiet));
+        let quiet = millis(config.drain_quiet);
+        self.quiet = self.quiet.map(|_| quiet);
+        self.outbound_quiet = self.outbound_quiet.map(|_| quiet);
         self.apply(config);
     }
 
-    /// From now on connections are closed that have nothing to do.
-    pub(super) fn close_the_quiet(&mut self, config: &Config) {
-        self.quiet = Some(millis(config.drain_quiet));
+    /// From now on connections without work are closed; outbound connections too, if no accepted one is left.
+    pub(super) fn close_the_quiet(&mut self, config: &Config, has_inbound: bool) {
+        let quiet = Some(millis(config.drain_quiet));
+        self.quiet = quiet;
+        self.outbound_quiet = quiet.filter(|_| !has_inbound);
         self.apply(config);
     }
 
     fn apply(&mut self, config: &Config) {
-        self.outbound = Rules::new(config.conn_settings(), self.quiet);
+        self.outbound = Rules::new(config.conn_settings(), self.outbound_quiet);
         for listed in self.listed.iter_mut().flatten() {
             let config = config.overridden_by(&listed.listener.overrides);
             listed.rules = Rules::new(config.conn_settings(), self.quiet);

@@ -433,6 +433,70 @@ fn a_drain_waits_for_the_answer_to_a_question_that_is_whole() {
     assert_eq!((report.finished, report.cut), (2, 0));
 }
 
+/// Passes requests to one connection to a backend, and the answers back. A client is paused until its answer comes.
+#[derive(Default)]
+struct Pool {
+    link: Option<ConnId>,
+    client: Option<ConnId>,
+}
+
+impl Handler for Pool {
+    type State = ();
+
+    fn on_start(&mut self, reactor: &mut Context<'_>) {
+        self.link = Some(reactor.connect(&[remote(1)], &ConnectOptions::new()));
+    }
+
+    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        conn: &mut Conn<'_>,
+        (): &mut (),
+        input: &mut Input<'_>,
+    ) -> Result<(), BoxError> {
+        let to = if conn.is_outbound() { self.client.take() } else { self.link };
+        if !conn.is_outbound() {
+            self.client = Some(conn.id());
+            conn.pause();
+        }
+        let mut reactor = conn.reactor();
+        let to = to.and_then(|id| reactor.get(id));
+        let mut to = to.ok_or("an answer without a client, or a question without a backend")?;
+        to.send(input.take());
+        to.resume();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_drain_waits_for_an_answer_on_an_outbound_connection_that_is_quiet() {
+    let mut world = World::new(1, Config::new(), Pool::default()).unwrap();
+    let addr = world.listen("10.0.0.9:7000").unwrap();
+    world.answer(remote(1), Answer::Takes);
+    let (client, idle) = (world.dial(addr), world.dial(addr));
+    client.send(b"question");
+    let _ = world.run_for(SECOND);
+    world.handle().drain(60 * SECOND);
+    let _ = world.run_for(10 * SECOND);
+    assert_eq!(idle.ending(), Some(Ending::Fin), "it had nothing to do");
+    idle.close();
+    let backend = world.called().pop().unwrap();
+    assert_eq!((backend.received(), backend.ending()), (b"question".to_vec(), None));
+    backend.send(b"answer");
+    let _ = world.run_for(SECOND);
+    assert_eq!((client.received(), client.ending()), (b"answer".to_vec(), Some(Ending::Fin)));
+    client.close();
+    let _ = world.run_for(SECOND);
+    assert_eq!(backend.ending(), Some(Ending::Fin), "no client is left that may need it");
+    backend.close();
+    assert!(world.run_for(SECOND).is_break());
+    let report = world.report().unwrap();
+    assert_eq!((report.finished, report.cut), (3, 0));
+}
+
 #[test]
 fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
     let (mut world, diary) = world(Config::new());
