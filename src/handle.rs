@@ -413,11 +413,16 @@ impl Handle {
         let is_replacing = self.group.replaces();
         for index in 0..self.reactors() {
             let (participant, successor) = (commit.participant(), of(index));
-            match self.tell(index, move |reactor| reactor.replace(&successor, participant)) {
+            let replace =
+                move |reactor: &mut dyn Remotable| reactor.replace(&successor, participant);
+            let told =
+                self.push(Some(index), Box::new(WithReactor(replace)), 0, |task| -> Job { task });
+            // The refused closure holds a vote, and is dropped after the outcome does not depend on it any more.
+            match told {
                 Ok(()) => {}
                 // This reactor has drained before the others, and has no connection left.
-                Err(Refusal::Stopped) => commit.is_absent(),
-                Err(why) => commit.reject(CallError::from(why).into()),
+                Err(Refused { why: Refusal::Stopped, .. }) => commit.is_absent(),
+                Err(Refused { why, .. }) => commit.reject(CallError::from(why).into()),
             }
         }
         drop(in_concert);
@@ -442,16 +447,6 @@ impl Handle {
             .filter(|answer| !matches!(answer, Err(STOPPED)))
             .collect::<Result<Vec<_>, _>>()?;
         if answers.is_empty() { Err(STOPPED) } else { Ok(answers) }
-    }
-
-    /// Posts a closure that needs the reactor itself, and expects no answer.
-    fn tell(
-        &self,
-        reactor: usize,
-        closure: impl FnOnce(&mut dyn Remotable) + Send + 'static,
-    ) -> Result<(), Refusal> {
-        self.push(Some(reactor), Box::new(WithReactor(closure)), 0, |task| -> Job { task })
-            .map_err(|refused| refused.why)
     }
 
     /// `reactor` is `None` if the id belongs to another server.
