@@ -139,7 +139,8 @@ impl Config {
         self
     }
 
-    /// The limit of unread input of a connection, in bytes. Default 64 KiB. At least 1.
+    /// The limit of unread input of a connection, in bytes. Default 65 KiB: a message of 64 KiB, and its framing. At
+    /// least 1.
     ///
     /// It bounds the length of a message. If a handler waits for the end of a longer message, the connection ends.
     /// [`take_line`](crate::Input::take_line) and the other framings fail with a [`FrameError`](crate::FrameError).
@@ -410,7 +411,7 @@ impl Config {
         let low_water = self.low_water.unwrap_or(high_water / 4).min(high_water);
         let queue_limit = self.queue_limit_bytes(high_water).max(high_water);
         ConnSettings {
-            max_input: self.max_input.or(64 * KIB),
+            max_input: self.max_input.or(65 * KIB),
             high_water,
             low_water,
             queue_limit,

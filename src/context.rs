@@ -65,7 +65,7 @@ impl Context<'_> {
     ///
     /// In a callback of the reactor and in a posted closure, `get` also offers the connection's unread input to the
     /// handler again, because the handler may have waited for this event. In a callback of another connection,
-    /// [`Conn::resume`] does so.
+    /// [`Conn::resume`] does so. In a connection's own callback, `get` returns that connection too.
     ///
     /// # Examples
     /// ```
@@ -264,13 +264,15 @@ impl Context<'_> {
         self.view.table.now()
     }
 
-    /// Begins to drain all reactors of the server, as [`Handle::drain`](crate::Handle::drain) does.
-    pub fn drain(&mut self, timeout: Duration) {
-        self.view.table.drains_within = Some(timeout);
+    /// Whether this reactor [drains](crate::Handle::drain). Then a handler opens no outbound connection that is not for
+    /// an open connection.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.view.table.is_draining
     }
 
     /// Stops all reactors of the server, this one at the end of its turn. Then [`run`](crate::Reactor::run) returns.
-    /// Connections end at once. To let them finish their work, [drain](Self::drain) the server.
+    /// Connections end at once. To let them finish their work, drain the server: `handle().drain(timeout)`.
     pub fn stop(&mut self) {
         self.view.table.stopping = true;
     }

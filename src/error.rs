@@ -16,6 +16,7 @@ use crate::step_error::StepError;
 /// [`CloseReason`](crate::CloseReason).
 ///
 /// [`Display`](fmt::Display) shows the error and its cause on one line, as for every error of this crate.
+/// [`Debug`](fmt::Debug) shows the same line, because that is what a `main` that returns an error prints.
 /// [`source`](error::Error::source) returns the cause to code that needs its type.
 ///
 /// # Examples
@@ -27,7 +28,6 @@ use crate::step_error::StepError;
 /// assert!(matches!(error, Error::Config(_)));
 /// assert_eq!(error.to_string(), "low_water (20) is above high_water (10): lower it, or raise high_water");
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The caller's fault: two settings contradict each other, or one has a value that cannot work. The text names it.
@@ -113,6 +113,12 @@ impl fmt::Display for Error {
                 write!(f, "the last listener, {addr}, is lost ({report}): accept failed: {source}")
             }
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

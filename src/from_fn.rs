@@ -7,8 +7,29 @@ use crate::handler::Handler;
 use crate::input::Input;
 use crate::result::Result;
 
+/// What a closure returns: nothing, or a [`Result`].
+#[diagnostic::on_unimplemented(
+    message = "a closure for `on_data` returns nothing or a `readyloop::Result`, not `{Self}`"
+)]
+pub trait Outcome {
+    /// Converts it.
+    fn into_result(self) -> Result;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result {
+        Ok(())
+    }
+}
+
+impl Outcome for Result {
+    fn into_result(self) -> Result {
+        self
+    }
+}
+
 /// Makes a [`Handler`] without state from a closure. The closure is called with the bytes that arrive, as
-/// [`on_data`](Handler::on_data) is.
+/// [`on_data`](Handler::on_data) is. It returns nothing, or a [`Result`].
 ///
 /// # Examples
 /// ```
@@ -20,13 +41,13 @@ use crate::result::Result;
 /// # Ok(())
 /// # }
 /// ```
-pub fn from_fn<F>(mut on_data: F) -> impl Handler<State = ()>
+pub fn from_fn<F, R>(mut on_data: F) -> impl Handler<State = ()>
 where
-    F: FnMut(&mut Conn<'_>, &mut Input<'_>) + 'static,
+    F: FnMut(&mut Conn<'_>, &mut Input<'_>) -> R + 'static,
+    R: Outcome,
 {
     let on_data = move |conn: &mut Conn<'_>, (): &mut (), input: &mut Input<'_>| {
-        on_data(conn, input);
-        Ok(())
+        on_data(conn, input).into_result()
     };
     Closures { on_open: |_: &mut Conn<'_>| Ok(()), on_data, state: PhantomData }
 }

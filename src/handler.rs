@@ -120,7 +120,8 @@ pub trait Handler: 'static {
         input: &mut Input<'_>,
     ) -> Result<(), BoxError>;
 
-    /// The peer has finished sending (FIN). It may still read. `input` has the unread bytes.
+    /// The peer has finished sending (FIN). It may still read. `input` has the unread bytes: `on_eof` follows when
+    /// [`on_data`](Self::on_data) takes no more of them.
     ///
     /// By default the connection is closed, after all queued bytes are sent. A handler whose answer comes later, from a
     /// timer or another thread, has two choices. It can [pause](Conn::pause) the connection until the answer is sent:
@@ -181,7 +182,10 @@ pub trait Handler: 'static {
     /// has no work left and has received nothing for [`drain_quiet`](crate::Config::drain_quiet). A timer that is set
     /// does not count as work. A handler whose answer comes later, from a timer or another thread,
     /// [pauses](Conn::pause) the connection: a paused connection does not count as quiet, and stays open until the
-    /// deadline of the drain.
+    /// deadline of the drain. Outbound connections count as quiet only if no accepted connection of this reactor is left,
+    /// because a paused one may wait for an answer from them.
+    ///
+    /// A connection that is opened while the reactor drains gets this callback soon after `on_open`.
     ///
     /// # Errors
     /// As for [`on_data`](Self::on_data).
@@ -244,7 +248,8 @@ pub trait Handler: 'static {
     /// is called, and never inside of `connect`.
     ///
     /// If the handler connects again from here, the attempt is made in this turn or in the next one. To avoid a busy
-    /// loop, wait with [`Context::set_timer`] before another attempt. If the reactor stops, no attempt is made.
+    /// loop, wait with [`Context::set_timer`] before another attempt. If the reactor stops, no attempt is made. A drain
+    /// would close the new connection when it is quiet: see [`Context::is_draining`].
     fn on_connect_failed(&mut self, reactor: &mut Context<'_>, id: ConnId, reason: &CloseReason) {
         let _ = (reactor, id, reason);
     }

@@ -1,8 +1,11 @@
 //! How connections ended.
 
 use std::fmt;
+use std::process::{ExitCode, Termination};
 
-/// How connections ended during a drain of a reactor or a server, or when it was stopped.
+/// How connections ended during a drain of a reactor or a server, or when it was stopped. Outbound connections count too.
+///
+/// `main` can return a `Report`. The process then fails (exit code 1) if connections were cut.
 ///
 /// # Examples
 /// ```
@@ -34,6 +37,12 @@ impl Report {
         self.finished += other.finished;
         self.cut += other.cut;
         self.unsent += other.unsent;
+    }
+}
+
+impl Termination for Report {
+    fn report(self) -> ExitCode {
+        if self.cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 

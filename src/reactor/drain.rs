@@ -53,6 +53,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let (name, open) = (self.name(), self.table.stats.get().open);
         log::info!("{name}draining: {open} connections have {timeout:?} to finish");
         self.report = Report::default();
+        self.table.is_draining = true;
         let to_tell = self.table.opened_ids().collect();
         self.drain = Some(Drain {
             timeout,

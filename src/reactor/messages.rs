@@ -21,9 +21,6 @@ use crate::two_phase_commit::Participant;
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Does what cannot be refused, and can wait for nothing.
     pub(super) fn take_orders(&mut self) {
-        if let Some(timeout) = self.table.drains_within.take() {
-            self.group.order_drain(timeout);
-        }
         if !self.remote().has_orders() {
             return;
         }

@@ -583,7 +583,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             || self.table.has_memory_for_one()
             || (!self.table.memory.is_used_up() && self.holds_new_work())
             || (self.remote().mailbox.has_some() && !self.holds_messages)
-            || self.table.drains_within.is_some()
             || !self.closed.is_empty()
             || self.has_to_drain()
             || self.is_drained()

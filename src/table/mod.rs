@@ -74,8 +74,8 @@ pub(crate) struct Table {
     pub(crate) stopping: bool,
     /// Nothing is begun any more, as what is there is ended.
     pub(crate) is_ending: bool,
-    /// A callback wants the reactors to drain.
-    pub(crate) drains_within: Option<Duration>,
+    /// The reactor drains.
+    pub(crate) is_draining: bool,
     /// Of all reactors of this server.
     admission: Arc<Mutex<Admission>>,
     /// How many there are.
@@ -154,7 +154,7 @@ impl Table {
             earliest_stamp: 0,
             stopping: false,
             is_ending: false,
-            drains_within: None,
+            is_draining: false,
             staged: Staged::default(),
             bodies: SharedBodies::default(),
             entries: Slab::with_capacity(RESERVED),

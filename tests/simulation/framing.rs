@@ -239,6 +239,23 @@ fn a_payload_that_does_not_fit_its_length_is_an_error_of_the_sender_and_nothing_
 }
 
 #[test]
+fn the_longest_frame_with_a_prefix_of_two_bytes_is_received_by_default() {
+    let handler = from_fn(|conn, input| {
+        if let Some(payload) = input.take_length_prefixed(LengthPrefix::U16)? {
+            conn.send_frame(&LengthPrefix::U16, payload)?;
+        }
+        Ok(())
+    });
+    let mut world = World::new(1, Config::new(), handler).unwrap();
+    let addr = world.listen(ADDR).unwrap();
+    let peer = world.dial(addr);
+    let frame = [&[0xff; 2][..], &[b'x'; 0xffff]].concat();
+    peer.send(&frame);
+    assert!(world.run_until_still().is_continue());
+    assert_eq!((peer.ending(), peer.received()), (None, frame));
+}
+
+#[test]
 fn a_frame_is_queued_whole_where_its_prefix_alone_reaches_the_queue_limit() {
     let handler = from_fn(|conn, input| {
         input.take();

@@ -506,6 +506,7 @@ impl Handler for Polite {
 
     fn on_shutdown(&mut self, conn: &mut Conn<'_>, (): &mut ()) -> Result<(), BoxError> {
         self.0.note(format!("drain {}", conn.id()));
+        assert!(conn.reactor().is_draining());
         conn.send(b"goodbye");
         Ok(())
     }
@@ -527,6 +528,7 @@ fn draining_tells_each_once_closes_the_quiet_and_waits_for_the_others() {
     half.send(b"unfinished");
     busy.send(b"word\n");
     let _ = world.run_until_still();
+    assert!(!world.reactor().context().is_draining());
     world.handle().drain(60 * SECOND);
     world.handle().drain(30 * SECOND); // the later one counts
     let _ = world.turn(SECOND);
@@ -841,7 +843,7 @@ fn one_reactor_that_stops_or_drains_takes_all_with_it() {
     // In order, by a callback.
     let drains = |conn: &mut Conn<'_>, input: &mut Input<'_>| {
         conn.send(input.take());
-        conn.reactor().drain(10 * SECOND);
+        conn.reactor().handle().drain(10 * SECOND);
     };
     let mut world = World::of_many(1, Config::new(), 3, |_| from_fn(drains)).unwrap();
     let addr = world.listen(ADDR).unwrap();
