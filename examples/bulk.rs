@@ -21,8 +21,8 @@ impl Handler for Bulk {
     }
 
     fn on_data(&mut self, conn: &mut Conn, (): &mut (), input: &mut Input) -> Result {
-        if let Some(line) = input.take_until(b"\n") {
-            let count: usize = std::str::from_utf8(line)?.trim().parse()?;
+        if let Some(line) = input.take_line()? {
+            let count: usize = std::str::from_utf8(line)?.parse()?;
             let mut answer = vec![b'x'; count.min(MOST)];
             answer.push(b'\n');
             conn.send(&answer);

@@ -1,6 +1,6 @@
 //! A chat room: each line goes to all clients. `cargo run --example chat`, then in two terminals `nc 127.0.0.1 7001`.
 
-use readyloop::{CloseReason, Config, Conn, Handler, Input, Reactor, Result};
+use readyloop::{CloseReason, Config, Conn, Error, Handler, Input, Reactor, Report, Result};
 
 struct Room;
 
@@ -14,9 +14,8 @@ impl Handler for Room {
     }
 
     fn on_data(&mut self, conn: &mut Conn, name: &mut Self::State, input: &mut Input) -> Result {
-        if let Some(line) = input.take_until(b"\n") {
-            let line = String::from_utf8_lossy(line);
-            let line = line.trim();
+        if let Some(line) = input.take_line()? {
+            let line = std::str::from_utf8(line)?.trim();
             let news = match name {
                 None => format!("* {} comes in\n", name.insert(line.to_owned())),
                 Some(name) => format!("{name}: {line}\n"),
@@ -33,12 +32,11 @@ impl Handler for Room {
     }
 }
 
-fn main() -> Result<(), readyloop::Error> {
+fn main() -> Result<Report, Error> {
     // A client that reads more slowly than the others write is reset before its queue fills the memory. A client may
     // listen without writing, so there is no idle timeout.
     let config = Config::new().queue_limit(256 * 1024).idle_timeout(None);
     let mut reactor = Reactor::new(config, Room)?;
     println!("listening on {}", reactor.listen("127.0.0.1:7001")?);
-    reactor.run()?;
-    Ok(())
+    reactor.run()
 }

@@ -20,13 +20,19 @@ struct Echo;
 struct Shout;
 
 /// Answers each line, with its number before it.
-fn answer(conn: &mut Conn, lines: &mut Lines, input: &mut Input, how: fn(&[u8]) -> Vec<u8>) {
-    if let Some(line) = input.take_until(b"\n") {
+fn answer(
+    conn: &mut Conn,
+    lines: &mut Lines,
+    input: &mut Input,
+    how: fn(&[u8]) -> Vec<u8>,
+) -> Result {
+    if let Some(line) = input.take_line()? {
         *lines += 1;
         conn.send(format!("{lines}: ").as_bytes());
         conn.send(&how(line));
         conn.send(b"\n");
     }
+    Ok(())
 }
 
 impl Handler for Echo {
@@ -37,8 +43,7 @@ impl Handler for Echo {
     }
 
     fn on_data(&mut self, conn: &mut Conn, lines: &mut Lines, input: &mut Input) -> Result {
-        answer(conn, lines, input, <[u8]>::to_vec);
-        Ok(())
+        answer(conn, lines, input, <[u8]>::to_vec)
     }
 }
 
@@ -50,8 +55,7 @@ impl Handler for Shout {
     }
 
     fn on_data(&mut self, conn: &mut Conn, lines: &mut Lines, input: &mut Input) -> Result {
-        answer(conn, lines, input, <[u8]>::to_ascii_uppercase);
-        Ok(())
+        answer(conn, lines, input, <[u8]>::to_ascii_uppercase)
     }
 }
 

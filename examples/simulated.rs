@@ -21,7 +21,7 @@ impl Handler for Counter {
     }
 
     fn on_data(&mut self, conn: &mut Conn, _state: &mut (), input: &mut Input) -> Result {
-        if let Some(line) = input.take_until(b"\n") {
+        if let Some(line) = input.take_line()? {
             let number: u64 = std::str::from_utf8(line)?.parse()?;
             self.sum = self.sum.checked_add(number).ok_or("the sum is too large")?;
             conn.send(format!("{}\n", self.sum).as_bytes());

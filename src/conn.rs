@@ -33,7 +33,7 @@ use crate::view::View;
 /// use readyloop::{Conn, Input, Result};
 ///
 /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
-///     match input.take_until(b"\n") {
+///     match input.take_line()? {
 ///         Some(b"quit") => conn.close(),
 ///         Some(b"stop the server") => conn.reactor().stop(),
 ///         Some(line) => writeln!(conn, "you said {} bytes", line.len())?,
@@ -305,7 +305,7 @@ impl<'a> Conn<'a> {
     /// ```
     /// # use readyloop::{Conn, Input, Result};
     /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
-    ///     match input.take_until(b"\n") {
+    ///     match input.take_line()? {
     ///         Some(job) => start(job), // which resumes this connection when it is done
     ///         None => conn.resume_for(1), // not a whole message yet
     ///     }

@@ -499,7 +499,7 @@ impl Context<'_> {
     ///     }
     ///
     ///     fn on_data(&mut self, conn: &mut Conn, _: &mut (), input: &mut Input) -> Result {
-    ///         let Some(line) = input.take_until(b"\n") else { return Ok(()) };
+    ///         let Some(line) = input.take_line()? else { return Ok(()) };
     ///         conn.pause(); // until a worker has answered, by `Handle::post`
     ///         let handle = conn.reactor().handle();
     ///         self.workers.send((conn.id(), line.to_vec(), handle))?;

@@ -22,6 +22,10 @@
 //! texts of handlers are escaped. `source` returns the cause to code that needs its type. A program that prints the
 //! sources too prints each cause twice.
 //!
+//! # Log
+//! The library logs with the crate `log`, for example each error of a handler at level warn. Without a logger nothing is
+//! printed.
+//!
 //! # Features
 //! `sim` adds the module `sim`, a simulated network to test handlers in. It adds no dependency.
 //!

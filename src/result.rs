@@ -10,7 +10,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// use readyloop::{Conn, Input, Result};
 ///
 /// fn on_data(conn: &mut Conn, input: &mut Input) -> Result {
-///     let Some(line) = input.take_until(b"\n") else { return Ok(()) };
+///     let Some(line) = input.take_line()? else { return Ok(()) };
 ///     let number: u64 = std::str::from_utf8(line)?.parse()?;
 ///     let half = number.checked_div(2).ok_or("cannot be halved")?;
 ///     conn.send(half.to_string().as_bytes());

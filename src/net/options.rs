@@ -179,10 +179,13 @@ impl ListenOptions {
     /// const PUBLIC: u64 = 1;
     /// const ADMIN: u64 = 2;
     ///
-    /// let handler = from_fn(|conn, input| match (conn.listener_tag(), input.take_until(b"\n")) {
-    ///     (ADMIN, Some(b"stop")) => conn.reactor().stop(),
-    ///     (_, Some(line)) => conn.send(line),
-    ///     (_, None) => {}
+    /// let handler = from_fn(|conn, input| {
+    ///     match (conn.listener_tag(), input.take_line()?) {
+    ///         (ADMIN, Some(b"stop")) => conn.reactor().stop(),
+    ///         (_, Some(line)) => conn.send(line),
+    ///         (_, None) => {}
+    ///     }
+    ///     Ok(())
     /// });
     /// let mut reactor = Reactor::new(Config::new(), handler)?;
     /// reactor.listen(ListenOptions::new("127.0.0.1:0").tag(PUBLIC))?;

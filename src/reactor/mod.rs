@@ -81,7 +81,7 @@ const BLIND_TURNS: u32 = 100;
 /// 5. Handle messages from other threads, within a budget.
 /// 6. Handle timers and deadlines, within a budget. End stalled connections if memory is short: see
 ///    [`queue_budget`](Config::queue_budget).
-/// 7. Dial: begin to open outward connections, within a budget.
+/// 7. Dial: begin to open outbound connections, within a budget.
 /// 8. Reap: close sockets, call `on_close`, free slots.
 ///
 /// On Linux each turn calls `epoll_wait` once, each read calls `recv` once, and each flush calls `send` once, or

@@ -1,4 +1,4 @@
-//! A connection that is being opened outward.
+//! A connection that is being opened outbound.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::vec;
@@ -10,7 +10,7 @@ use crate::id::ConnId;
 use crate::net::ConnectOptions;
 use crate::step_error::StepError;
 
-/// The address of one that is to be opened outward, and was given none.
+/// The address of one that is to be opened outbound, and was given none.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How long a connection waits for descriptors or memory before it is tried again, in milliseconds: as long as an
@@ -109,7 +109,7 @@ impl Dial {
 }
 
 impl Table {
-    /// Gives a slot to a connection that is to be opened outward. Once the reactor is about to end it has
+    /// Gives a slot to a connection that is to be opened outbound. Once the reactor is about to end it has
     /// none, and nothing follows.
     pub(crate) fn dial(&mut self, addrs: Vec<SocketAddr>, options: ConnectOptions) -> ConnId {
         let id = self.next_id();

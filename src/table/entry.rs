@@ -17,7 +17,7 @@ use crate::core::u48::U48;
 use crate::core::unread::Unread;
 use crate::net::Event;
 
-/// In the place of a listener's number: it was opened outward.
+/// In the place of a listener's number: it was opened outbound.
 const OUTBOUND: u16 = u16::MAX;
 
 /// How many listeners can have a number here.
@@ -77,7 +77,7 @@ struct Extra {
     unread: Unread,
     /// Why it ends.
     reason: Option<CloseReason>,
-    /// Until it is open, if it is opened outward.
+    /// Until it is open, if it is opened outbound.
     dial: Option<Box<Dial>>,
     /// Since when the kernel has taken nothing of the outbox.
     stalled: u64,
@@ -115,7 +115,7 @@ impl Entry {
         }
     }
 
-    /// One that is to be opened outward.
+    /// One that is to be opened outbound.
     pub(super) fn outbound(serial: u64, dial: Dial, peer: SocketAddr, now: u64) -> Self {
         let extra = Extra { dial: Some(Box::new(dial)), ..Extra::default() };
         Self {

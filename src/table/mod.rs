@@ -115,7 +115,7 @@ pub(crate) struct Table {
     waiting_for_read: VecDeque<ConnId>,
     /// The last of them that had its turn had waited for a call.
     had_call: bool,
-    /// Those to be opened outward whose next address is to be tried.
+    /// Those to be opened outbound whose next address is to be tried.
     to_dial: VecDeque<ConnId>,
     last_serial: u64,
     epoch: Instant,

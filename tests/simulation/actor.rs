@@ -171,7 +171,7 @@ pub(crate) struct Ledger {
     pub(crate) last_words: usize,
     is_at_end: bool,
     pub(crate) bodies: Bodies,
-    /// Connections that are to be opened outward.
+    /// Outbound connections that are to be opened.
     pub(crate) dials: Dials,
     calls: usize,
 }
@@ -199,8 +199,8 @@ impl Ledger {
         Some((addrs, timeout))
     }
 
-    /// How many connections that are opened outward may hold a slot.
-    pub(crate) fn outward(&self) -> usize {
+    /// How many outbound connections may hold a slot.
+    pub(crate) fn outbound(&self) -> usize {
         let may_be_there = |life: &Life| !life.closed; // the departure of a refused client is not reported
         self.dials.without_socket() + self.count_outbound(may_be_there)
     }

@@ -1,4 +1,4 @@
-//! Connections that the reactor opens outward.
+//! Outbound connections.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -91,10 +91,10 @@ fn world(config: Config) -> (World<Diary>, Diary) {
 #[test]
 fn an_outbound_connection_is_served_like_any_other() {
     let (mut world, diary) = world(Config::new());
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     let id = world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     let _ = world.run_until_still();
-    let peer = world.called().pop().unwrap();
+    let peer = world.dialled().pop().unwrap();
     assert_eq!(peer.addr(), remote(1));
     peer.send(b"hello");
     let _ = world.run_until_still();
@@ -113,9 +113,9 @@ fn an_outbound_connection_is_served_like_any_other() {
 #[test]
 fn addresses_are_tried_in_turn_and_only_the_last_failure_is_one() {
     let (mut world, diary) = world(Config::new());
-    world.answer(remote(1), Answer::IsUnreachable);
-    world.answer(remote(3), Answer::KeepsSilent);
-    world.answer(remote(4), Answer::Takes);
+    world.answer(remote(1), Answer::Unreachable);
+    world.answer(remote(3), Answer::Silence);
+    world.answer(remote(4), Answer::Accept);
     let addrs = [remote(1), remote(2), remote(3), remote(4)];
     world.reactor().context().connect(&addrs, &ConnectOptions::new());
     let _ = world.run_for(10 * SECOND);
@@ -138,8 +138,8 @@ fn addresses_are_tried_in_turn_and_only_the_last_failure_is_one() {
 #[test]
 fn an_address_that_keeps_silent_leaves_time_for_the_next() {
     let (mut world, diary) = world(Config::new());
-    world.answer(remote(1), Answer::KeepsSilent);
-    world.answer(remote(2), Answer::Takes);
+    world.answer(remote(1), Answer::Silence);
+    world.answer(remote(2), Answer::Accept);
     let options = ConnectOptions::new().timeout(2 * SECOND);
     world.reactor().context().connect(&[remote(1), remote(2)], &options);
     let _ = world.run_for(SECOND - SECOND / 100);
@@ -170,8 +170,8 @@ fn with_no_address_or_no_time_it_fails_but_not_at_once() {
 #[test]
 fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
     let (mut world, diary) = world(Config::new());
-    world.answer(remote(1), Answer::KeepsSilent);
-    world.answer(remote(2), Answer::Takes);
+    world.answer(remote(1), Answer::Silence);
+    world.answer(remote(2), Answer::Accept);
     let silent = world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     let not_begun = world.reactor().context().connect(&[remote(2)], &ConnectOptions::new());
     let mut context = world.reactor().context();
@@ -185,7 +185,7 @@ fn one_that_is_given_up_fails_for_that_reason_and_its_peer_learns_nothing() {
         diary.take(),
         ["#2 failed: closed by the handler", "#1 failed: aborted by the handler"]
     );
-    assert!(world.called().is_empty());
+    assert!(world.dialled().is_empty());
     assert_eq!((world.open_sockets(), world.stats().open), (0, 0));
 }
 
@@ -204,7 +204,7 @@ fn whoever_tries_again_from_the_failure_gets_one_for_each_try() {
 fn when_the_reactor_stops_those_that_are_being_opened_fail_and_no_new_ones_are_begun() {
     let diary = Diary { tries_again: Some((1_000, remote(1))), ..Diary::default() };
     let mut world = World::new(1, Config::new(), diary.clone()).unwrap();
-    world.answer(remote(1), Answer::KeepsSilent);
+    world.answer(remote(1), Answer::Silence);
     world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     let _ = world.run_for(SECOND);
@@ -270,11 +270,11 @@ fn a_dial_given_up_in_the_callback_that_began_it_opens_no_socket() {
     let diary = Diary::default();
     let whim = Whim { addrs: vec![remote(1)], blocks: None, diary: diary.clone() };
     let mut world = World::new(1, Config::new(), whim).unwrap();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     world.reactor().context().set_timer(SECOND, TICK);
     let _ = world.run_for(10 * SECOND);
     assert_eq!(diary.take(), ["#1 failed: closed by the handler"]);
-    assert!(world.called().is_empty());
+    assert!(world.dialled().is_empty());
 }
 
 #[test]
@@ -282,8 +282,8 @@ fn a_callback_that_blocks_costs_those_that_are_being_opened_no_time() {
     let diary = Diary::default();
     let whim = Whim { addrs: vec![remote(1), remote(2)], blocks: None, diary: diary.clone() };
     let mut world = World::new(1, Config::new(), whim).unwrap();
-    world.answer(remote(1), Answer::KeepsSilent);
-    world.answer(remote(2), Answer::Takes);
+    world.answer(remote(1), Answer::Silence);
+    world.answer(remote(2), Answer::Accept);
     let clock = world.clock();
     world.handler_mut(0).blocks = Some(clock);
     world.reactor().context().set_timer(SECOND, TICK);
@@ -314,14 +314,14 @@ const UNUSABLE: [(&str, i32); 9] = [
 fn row_42_after_an_address_that_cannot_be_used_the_next_is_tried_at_once() {
     for error in UNUSABLE {
         let (mut world, diary) = world(Config::new());
-        world.answer(remote(3), Answer::Takes);
+        world.answer(remote(3), Answer::Accept);
         world.fail_connects(&[error; 2]);
         let addrs = [remote(1), remote(2), remote(3)];
         world.reactor().context().connect(&addrs, &ConnectOptions::new());
         // No deadline passes: nothing has waited for a timer.
         let _ = world.run_until_still();
         assert_eq!(diary.take(), ["#1 open out 10.0.0.3"], "{error:?}");
-        let calls = world.calls_out();
+        let calls = world.dial_attempts();
         assert!(calls.iter().map(|call| call.addr).eq([remote(1), remote(2), remote(3)]));
         assert_eq!(calls[0].waits, calls[2].waits, "{error:?}: the reactor has waited");
     }
@@ -345,7 +345,7 @@ fn row_42_an_address_that_cannot_be_used_and_is_the_only_one_fails_at_once_with_
 fn row_43_when_local_ports_run_out_each_dial_fails_with_that_cause_and_none_waits_for_a_port() {
     let (mut world, diary) = world(Config::new());
     for number in 1..=50 {
-        world.answer(remote(number), Answer::Takes);
+        world.answer(remote(number), Answer::Accept);
         world.reactor().context().connect(&[remote(number)], &ConnectOptions::new());
     }
     let _ = world.run_until_still();
@@ -384,8 +384,8 @@ fn a_lack_of_room_in_any_call_tries_the_same_address_again() {
         ("connect", EAGAIN),
     ] {
         let (mut world, diary) = world(Config::new());
-        world.answer(remote(1), Answer::Takes);
-        world.answer(remote(2), Answer::Takes);
+        world.answer(remote(1), Answer::Accept);
+        world.answer(remote(2), Answer::Accept);
         world.fail_connects(&[error]);
         world.reactor().context().connect(&[remote(1), remote(2)], &ConnectOptions::new());
         let _ = world.run_for(SECOND);
@@ -397,7 +397,7 @@ fn a_lack_of_room_in_any_call_tries_the_same_address_again() {
 fn for_want_of_descriptors_the_same_address_is_tried_again_until_the_time_is_over() {
     const EMFILE: i32 = 24;
     let (mut world, diary) = world(Config::new());
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     world.fail_connects(&[("socket", EMFILE); 3]);
     world.reactor().context().connect(&[remote(1), remote(2)], &ConnectOptions::new());
     let _ = world.run_for(10 * SECOND);
@@ -417,14 +417,14 @@ fn for_want_of_descriptors_the_same_address_is_tried_again_until_the_time_is_ove
 fn a_drain_waits_for_the_answer_to_a_question_that_is_whole() {
     let mut world = World::new(1, Config::new(), Proxy::new(vec![remote(1)])).unwrap();
     let addr = world.listen("10.0.0.9:7000").unwrap();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     let client = world.dial(addr);
     client.send(b"question");
     client.shutdown_write();
     let _ = world.run_for(SECOND);
     world.handle().drain(60 * SECOND);
     let _ = world.run_for(10 * SECOND);
-    let server = world.called().pop().unwrap();
+    let server = world.dialled().pop().unwrap();
     server.send(b"answer");
     server.shutdown_write();
     let _ = world.run_for(10 * SECOND);
@@ -475,7 +475,7 @@ impl Handler for Pool {
 fn a_drain_waits_for_an_answer_on_an_outbound_connection_that_is_quiet() {
     let mut world = World::new(1, Config::new(), Pool::default()).unwrap();
     let addr = world.listen("10.0.0.9:7000").unwrap();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     let (client, idle) = (world.dial(addr), world.dial(addr));
     client.send(b"question");
     let _ = world.run_for(SECOND);
@@ -483,7 +483,7 @@ fn a_drain_waits_for_an_answer_on_an_outbound_connection_that_is_quiet() {
     let _ = world.run_for(10 * SECOND);
     assert_eq!(idle.ending(), Some(Ending::Fin), "it had nothing to do");
     idle.close();
-    let backend = world.called().pop().unwrap();
+    let backend = world.dialled().pop().unwrap();
     assert_eq!((backend.received(), backend.ending()), (b"question".to_vec(), None));
     backend.send(b"answer");
     let _ = world.run_for(SECOND);
@@ -500,14 +500,14 @@ fn a_drain_waits_for_an_answer_on_an_outbound_connection_that_is_quiet() {
 #[test]
 fn a_drain_waits_for_those_that_are_being_opened_until_its_deadline() {
     let (mut world, diary) = world(Config::new());
-    world.answer(remote(1), Answer::KeepsSilent);
-    world.answer(remote(2), Answer::Takes);
+    world.answer(remote(1), Answer::Silence);
+    world.answer(remote(2), Answer::Accept);
     world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     world.reactor().context().connect(&[remote(2)], &ConnectOptions::new());
     let drain = 3 * SECOND;
     world.handle().drain(drain);
     assert!(world.run_for(2 * SECOND).is_continue());
-    world.called()[0].close();
+    world.dialled()[0].close();
     assert!(world.run_for(2 * SECOND).is_break());
     assert_eq!(
         diary.take(),
@@ -529,7 +529,7 @@ fn limits_on_accepted_connections_do_not_concern_outbound_ones() {
         let (mut world, diary) = world(config.accept_rate(1, 1).first_byte_timeout(Some(SECOND)));
         let addr = world.listen("10.0.0.9:7000").unwrap();
         for number in 1..=3 {
-            world.answer(remote(number), Answer::Takes);
+            world.answer(remote(number), Answer::Accept);
             world.reactor().context().connect(&[remote(number)], &ConnectOptions::new());
         }
         let _ = world.run_for(SECOND / 10);
@@ -538,7 +538,7 @@ fn limits_on_accepted_connections_do_not_concern_outbound_ones() {
         let _ = world.run_for(10 * SECOND);
         assert_eq!(client.received(), b"hello");
         assert_eq!(world.stats().open, 4);
-        world.called()[0].close();
+        world.dialled()[0].close();
         client.close();
         let _ = world.run_for(SECOND);
         let next = world.dial(addr);
@@ -560,7 +560,7 @@ fn a_thousand_dials_at_once_take_turns_with_all_others() {
     let addr = world.listen("10.0.0.9:7000").unwrap();
     let client = world.dial(addr);
     let _ = world.run_until_still();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     for _ in 0..1_000 {
         world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
     }
@@ -568,7 +568,7 @@ fn a_thousand_dials_at_once_take_turns_with_all_others() {
     client.send(b"hello");
     let _ = world.run_until_still();
     assert_eq!(client.received(), b"hello");
-    assert_eq!(world.called().len(), 1_000);
+    assert_eq!(world.dialled().len(), 1_000);
     assert!(world.stats().turns - turns >= 100);
     assert!(world.stats().exhausted.connects >= 99);
     assert_eq!(diary.take().len(), 1_001);
@@ -581,8 +581,8 @@ fn an_event_is_no_proof_of_a_connection() {
         let mut world = World::new(seed, Config::new(), diary.clone()).unwrap();
         let faults = Faults { spurious: 200, doubled: 100, interrupted: 100, ..Faults::none() };
         world.set_faults(Faults { latency: SECOND, ..faults });
-        world.answer(remote(1), Answer::Takes);
-        world.answer(remote(2), Answer::KeepsSilent);
+        world.answer(remote(1), Answer::Accept);
+        world.answer(remote(2), Answer::Silence);
         world.reactor().context().connect(&[remote(1)], &ConnectOptions::new());
         world.reactor().context().connect(&[remote(2)], &ConnectOptions::new());
         world.reactor().context().set_timer(SECOND / 100, TICK);
@@ -603,7 +603,7 @@ fn a_proxy_passes_every_byte_both_ways_and_each_half_close_whatever_goes_wrong()
         let config = Config::new().high_water(1_000).drain_quiet(Duration::ZERO);
         let mut world = World::new(seed, config, Proxy::new(vec![remote(1)])).unwrap();
         let addr = world.listen("10.0.0.9:7000").unwrap();
-        world.answer(remote(1), Answer::Takes);
+        world.answer(remote(1), Answer::Accept);
         let faults = Faults::swarm(&mut Rng::new(seed));
         let buffer = faults.buffer.max(100);
         world.set_faults(Faults {
@@ -620,7 +620,7 @@ fn a_proxy_passes_every_byte_both_ways_and_each_half_close_whatever_goes_wrong()
         client.send(&question);
         client.shutdown_write();
         let _ = world.run_for(2 * SECOND);
-        let server = world.called().pop().expect("it calls within its time");
+        let server = world.dialled().pop().expect("it calls within its time");
         server.send(&answer); // when it has seen the end of the question, and then finishes
         let _ = world.run_for(600 * SECOND);
         assert!(world.stats().waiting_bytes < 5_000, "seed {seed}");
@@ -640,10 +640,10 @@ fn a_proxy_lets_both_sides_send_all_before_they_read() {
     let config = Config::new().high_water(4_000);
     let mut world = World::new(1, config, Proxy::new(vec![remote(1)])).unwrap();
     let addr = world.listen("10.0.0.9:7000").unwrap();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     let client = world.dial(addr);
     let _ = world.run_for(SECOND);
-    let server = world.called().pop().unwrap();
+    let server = world.dialled().pop().unwrap();
     client.read(Reading::Never); // until it has sent all, to a peer that reads
     client.send(&noise(1_000_000, 1));
     server.send(&noise(1_000_000, 2));
@@ -660,10 +660,10 @@ fn a_reset_in_the_midst_of_both_directions_is_never_an_end_in_order() {
         let config = Config::new().high_water(1_000);
         let mut world = World::new(seed, config, Proxy::new(vec![remote(1)])).unwrap();
         let addr = world.listen("10.0.0.9:7000").unwrap();
-        world.answer(remote(1), Answer::Takes);
+        world.answer(remote(1), Answer::Accept);
         let client = world.dial(addr);
         let _ = world.run_for(SECOND);
-        let server = world.called().pop().unwrap();
+        let server = world.dialled().pop().unwrap();
         let faults = Faults::swarm(&mut Rng::new(seed));
         let calls = Faults { register_refused: 0, connect_error: 0, time_jump: 0, ..faults };
         world.set_faults(Faults { tiny_segments: false, buffer: 5_000, ..calls });
@@ -689,13 +689,13 @@ fn a_reset_in_the_midst_of_both_directions_is_never_an_end_in_order() {
 fn a_half_close_goes_through_a_proxy_long_after_the_last_byte() {
     let mut world = World::new(1, Config::new(), Proxy::new(vec![remote(1)])).unwrap();
     let addr = world.listen("10.0.0.9:7000").unwrap();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     let client = world.dial(addr);
     client.send(b"question");
     let _ = world.run_for(60 * SECOND);
     client.shutdown_write();
     let _ = world.run_for(60 * SECOND);
-    let server = world.called().pop().unwrap();
+    let server = world.dialled().pop().unwrap();
     assert_eq!((server.received(), server.ending()), (b"question".to_vec(), Some(Ending::Fin)));
     server.send(b"answer");
     let _ = world.run_for(60 * SECOND);
@@ -711,12 +711,12 @@ fn a_proxy_holds_back_the_side_that_is_faster_than_the_other() {
     let config = Config::new().high_water(4_000);
     let mut world = World::new(1, config, Proxy::new(vec![remote(1)])).unwrap();
     let addr = world.listen("10.0.0.9:7000").unwrap();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     let client = world.dial(addr);
-    while world.called().is_empty() {
+    while world.dialled().is_empty() {
         let _ = world.turn(SECOND / 1_000);
     }
-    let server = world.called().pop().unwrap();
+    let server = world.dialled().pop().unwrap();
     client.send(&noise(1_000_000, 1));
     server.read(Reading::Never);
     let _ = world.run_for(10 * SECOND);
@@ -740,14 +740,14 @@ fn what_a_proxy_cannot_pass_on_ends_in_a_reset_and_never_looks_whole() {
     assert_eq!((client.ending(), world.stats().open), (Some(Ending::Reset), 0));
 
     let (client, mut world) = new();
-    world.answer(remote(1), Answer::Takes);
+    world.answer(remote(1), Answer::Accept);
     let _ = world.run_for(SECOND);
-    world.called()[0].reset();
+    world.dialled()[0].reset();
     let _ = world.run_for(SECOND);
     assert_eq!((client.ending(), world.stats().open), (Some(Ending::Reset), 0));
 
     let (client, mut world) = new();
-    world.answer(remote(1), Answer::KeepsSilent);
+    world.answer(remote(1), Answer::Silence);
     let _ = world.run_for(SECOND);
     client.reset();
     let _ = world.run_for(6 * SECOND);

@@ -719,7 +719,7 @@ fn row_44_slow_turns_in_a_row_move_no_deadline() {
         let (busy, quiet) = (world.dial(addr), world.dial(addr));
         assert!(world.run_until_still().is_continue());
         let silent: SocketAddr = ([10, 0, 0, 9], 7).into();
-        world.answer(silent, Answer::KeepsSilent);
+        world.answer(silent, Answer::Silence);
         let options = ConnectOptions::new().timeout(SECOND);
         world.reactor().context().connect(&[silent], &options);
         world.reactor().context().set_timer(SECOND, TimerKey(0));
@@ -759,7 +759,7 @@ fn row_44_what_is_begun_in_a_slow_turn_has_all_of_its_time_from_the_end_of_that(
     *clock.borrow_mut() = Some(world.clock());
     let addr = world.listen(ADDR).unwrap();
     world.set_faults(Faults { latency: SECOND / 2, ..Faults::none() });
-    world.answer(upstream, Answer::Takes);
+    world.answer(upstream, Answer::Accept);
     world.dial(addr).send(b"x");
     assert!(world.run_for(20 * SECOND).is_continue());
     assert_eq!((world.stats().open, world.stats().not_connected), (2, 0));

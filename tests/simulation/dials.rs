@@ -1,16 +1,15 @@
-//! What is known of connections that are opened outward.
+//! What is known of outbound connections.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use readyloop::sim::{Answer, Call, Rng};
+use readyloop::sim::{Answer, DialAttempt, Rng};
 use readyloop::{Attempt, CloseReason, ConnId, ConnectOptions};
 
 /// What there is to be called, so many addresses of each.
-const KINDS: [Answer; 4] =
-    [Answer::Takes, Answer::Refuses, Answer::KeepsSilent, Answer::IsUnreachable];
+const KINDS: [Answer; 4] = [Answer::Accept, Answer::Refuse, Answer::Silence, Answer::Unreachable];
 const OF_EACH: u8 = 12;
 
 /// The longest time that a plan gives.
@@ -71,7 +70,7 @@ impl Dial {
     }
 }
 
-/// Whether the same address is to be tried again: ENOMEM, ENFILE, EMFILE or ENOBUFS of any call, EAGAIN of
+/// Whether the same address is to be tried again: ENOMEM, ENFILE, EMFILE or ENOBUFS of any attempt, EAGAIN of
 /// `connect`.
 fn waits_for_room(step: &str, number: i32) -> bool {
     matches!(number, 12 | 23 | 24 | 105) || (step, number) == ("connect", 11)
@@ -117,7 +116,7 @@ impl Dials {
     /// Returns whether it was to be, and at this address.
     pub(crate) fn opened(&mut self, id: ConnId, addr: SocketAddr) -> bool {
         let Some(dial) = self.by_id.get_mut(&id) else { return false };
-        let right = dial.addrs.contains(&addr) && answer_of(addr) == Some(Answer::Takes);
+        let right = dial.addrs.contains(&addr) && answer_of(addr) == Some(Answer::Accept);
         let once = !dial.is_decided() && !dial.given_up;
         dial.opened = true;
         right && once
@@ -149,11 +148,11 @@ impl Dials {
     /// Whether this may have become of an address. Its share of the time may be over before the whole is.
     fn may_be_refused(&self, attempt: &Attempt, is_over: bool) -> bool {
         match (answer_of(attempt.addr), attempt.source.kind()) {
-            (Some(Answer::Refuses), ErrorKind::ConnectionRefused) => true,
-            (Some(Answer::IsUnreachable), ErrorKind::NetworkUnreachable) => true,
-            (Some(Answer::KeepsSilent), ErrorKind::TimedOut) => true,
+            (Some(Answer::Refuse), ErrorKind::ConnectionRefused) => true,
+            (Some(Answer::Unreachable), ErrorKind::NetworkUnreachable) => true,
+            (Some(Answer::Silence), ErrorKind::TimedOut) => true,
             // Its peer may be there and gone again before it is looked at.
-            (Some(Answer::Takes), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => true,
+            (Some(Answer::Accept), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => true,
             (_, ErrorKind::TimedOut) => self.faults || is_over,
             _ => self.faults,
         }
@@ -161,17 +160,18 @@ impl Dials {
 
     /// An address that cannot be used leads to the next one at once: it is tried once, and the reactor does not
     /// wait before it tries the next.
-    pub(crate) fn check_calls(&self, calls: &[Call]) -> Result<(), String> {
+    pub(crate) fn check_dials(&self, attempts: &[DialAttempt]) -> Result<(), String> {
         for dial in self.by_id.values() {
-            let mut calls = calls.iter().filter(|call| dial.addrs.contains(&call.addr)).peekable();
-            while let Some(call) = calls.next() {
-                let (Some(next), Some((step, number))) = (calls.peek(), call.failed) else {
+            let mut of_dial =
+                attempts.iter().filter(|attempt| dial.addrs.contains(&attempt.addr)).peekable();
+            while let Some(attempt) = of_dial.next() {
+                let (Some(next), Some((step, number))) = (of_dial.peek(), attempt.failed) else {
                     continue;
                 };
                 if !waits_for_room(step, number)
-                    && (next.addr, next.waits) != (dial.after(call.addr), call.waits)
+                    && (next.addr, next.waits) != (dial.after(attempt.addr), attempt.waits)
                 {
-                    return Err(format!("after {call:?} came {next:?}"));
+                    return Err(format!("after {attempt:?} came {next:?}"));
                 }
             }
         }

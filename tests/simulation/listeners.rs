@@ -111,11 +111,11 @@ fn a_handler_reads_the_tag_of_the_listener_that_accepted() {
     assert_eq!(ask(&mut two.world, &plain, "tag"), "0");
     assert_eq!(ask(&mut two.world, &tagged, "tag"), "7");
     let remote = ([10, 0, 0, 9], 1).into();
-    two.world.answer(remote, Answer::Takes);
+    two.world.answer(remote, Answer::Accept);
     two.world.reactor().context().connect(&[remote], &ConnectOptions::new());
     let _ = two.world.run_until_still();
-    let called = two.world.called().remove(0);
-    assert_eq!(ask(&mut two.world, &called, "tag"), "0", "it was opened outward");
+    let called = two.world.dialled().remove(0);
+    assert_eq!(ask(&mut two.world, &called, "tag"), "0", "it was outbound");
     let mut infos: Vec<_> =
         two.world.connections().iter().map(|info| (info.listener, info.listener_tag)).collect();
     infos.sort_unstable();

@@ -285,7 +285,7 @@ impl Run {
 
     /// A dialled connection that was accepted is a peer like others.
     fn meet_the_called(&mut self) {
-        for peer in self.world.called().into_iter().skip(self.met) {
+        for peer in self.world.dialled().into_iter().skip(self.met) {
             self.met += 1;
             self.peers.push(Dialled { peer, read: 0, vanished: false });
         }
@@ -387,7 +387,7 @@ impl Run {
         let Limits { connections, per_ip, .. } = self.limits;
         let open = self.world.stats().open;
         let ledger = self.ledger.borrow();
-        let most = connections + ledger.outward();
+        let most = connections + ledger.outbound();
         expect(open <= most as u64, || format!("{open} connections of {most}"))?;
         let served = ledger.lives.values().filter(|life| life.opened && !life.closed);
         let served = served.filter(|life| !life.outbound);
@@ -413,7 +413,7 @@ impl Run {
         let is_alone = self.handle.reactors() == 1;
         let come = stats.accepted + stats.dialled;
         let sum = if is_alone { come == known } else { come >= known };
-        // What is being opened outward has no socket between two addresses.
+        // A connection that is being opened has no socket between two addresses.
         let held = stats.open + come.saturating_sub(known);
         let without = self.ledger.borrow().dials.without_socket() as u64;
         let held = sockets <= held && held <= sockets + without;
@@ -630,7 +630,7 @@ impl Run {
         }
         let undecided = ledger.dials.undecided();
         expect(undecided == 0, || format!("nothing has followed on {undecided} dials"))?;
-        ledger.dials.check_calls(&self.world.calls_out())?;
+        ledger.dials.check_dials(&self.world.dial_attempts())?;
         drop(ledger);
         let (sockets, stats) = (self.world.open_sockets(), self.world.stats());
         let (open, waiting) = (stats.open, stats.waiting_bytes);

@@ -192,7 +192,7 @@ pub(crate) enum Step {
         error: i32,
     },
     StopFromOutside,
-    /// A connection is opened outward, from outside of all callbacks.
+    /// An outbound connection is opened, outside of all callbacks.
     Connect {
         seed: u64,
     },
@@ -245,7 +245,7 @@ pub(crate) enum Reaction {
     CloseOther {
         other: usize,
     },
-    /// Opens a connection outward, to addresses and in a time that this seed says.
+    /// Opens an outbound connection, to addresses and in a time that this seed says.
     Connect {
         seed: u64,
     },

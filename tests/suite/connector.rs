@@ -1,4 +1,4 @@
-//! Connections that a reactor opens outward, on real sockets.
+//! Outbound connections, on real sockets.
 
 use std::error::Error as _;
 use std::io::{ErrorKind, Read, Write};
@@ -78,7 +78,7 @@ fn next(news: &Receiver<News>) -> News {
     news.recv_timeout(DEADLINE).expect("something becomes of it")
 }
 
-/// The outward connection to this address has been opened.
+/// The outbound connection to this address has been opened.
 fn opened(addr: SocketAddr) -> News {
     News::Open { is_outbound: true, peer: addr.into() }
 }

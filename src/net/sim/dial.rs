@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::kernel::{Action, Change, Kernel, LinkId};
-use super::link::{Answer, Call, Link, ServerEnd};
+use super::link::{Answer, DialAttempt, Link, ServerEnd};
 use crate::step_error::StepError;
 
 const EPERM: i32 = 1;
@@ -64,7 +64,7 @@ impl Kernel {
     ) -> Result<LinkId, StepError> {
         let failed = self.connect_error(to, source);
         let at = Duration::from_nanos(self.now);
-        self.calls_out.push(Call { addr: to, at, failed, waits: self.waits });
+        self.dial_attempts.push(DialAttempt { addr: to, at, failed, waits: self.waits });
         if let Some((step, number)) = failed {
             self.note(8, number as u64);
             return Err(StepError { step, source: io::Error::from_raw_os_error(number) });
@@ -89,7 +89,7 @@ impl Kernel {
         to: SocketAddr,
         source: Option<SocketAddr>,
     ) -> Option<(&'static str, i32)> {
-        let unreachable = self.answer_of(to) == Answer::IsUnreachable;
+        let unreachable = self.answer_of(to) == Answer::Unreachable;
         let error = self.connect_errors.pop_front();
         let full = self.is_out_of_descriptors();
         let error = error.or_else(|| full.then_some(("socket", EMFILE)));
@@ -102,7 +102,7 @@ impl Kernel {
     }
 
     fn answer_of(&self, addr: SocketAddr) -> Answer {
-        self.answers.get(&addr).copied().unwrap_or(Answer::Refuses)
+        self.answers.get(&addr).copied().unwrap_or(Answer::Refuse)
     }
 
     pub(super) fn answer(&mut self, id: LinkId) {
@@ -110,14 +110,14 @@ impl Kernel {
             return; // the server has closed the socket
         }
         match self.answer_of(self.links[id].peer_addr) {
-            Answer::Takes => {
+            Answer::Accept => {
                 self.links[id].server = ServerEnd::Open;
-                self.called.push(id);
+                self.dialled.push(id);
                 self.owe(id, Change::HungUp); // armed or not
                 self.start_to_server(id);
             }
-            Answer::Refuses | Answer::IsUnreachable => self.fails(id, ECONNREFUSED),
-            Answer::KeepsSilent => self.schedule(NO_ANSWER, Action::GiveUp(id)),
+            Answer::Refuse | Answer::Unreachable => self.fails(id, ECONNREFUSED),
+            Answer::Silence => self.schedule(NO_ANSWER, Action::GiveUp(id)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::faults::Faults;
-use super::link::{Answer, Call, Link, ServerEnd, Watched};
+use super::link::{Answer, DialAttempt, Link, ServerEnd, Watched};
 use super::log::set_time;
 use super::rng::Rng;
 use crate::net::{Event, Token};
@@ -83,13 +83,13 @@ pub(super) struct Kernel {
     /// The errors of the next outbound connections.
     pub(super) connect_errors: VecDeque<(&'static str, i32)>,
     /// All addresses that the server has tried to connect to.
-    pub(super) calls_out: Vec<Call>,
+    pub(super) dial_attempts: Vec<DialAttempt>,
     /// How often a reactor has waited.
     pub(super) waits: u64,
     /// How each address answers outbound connections.
     pub(super) answers: HashMap<SocketAddr, Answer>,
     /// The outbound connections that were accepted.
-    pub(super) called: Vec<LinkId>,
+    pub(super) dialled: Vec<LinkId>,
     pub(super) listeners: Vec<Listener>,
     agenda: BinaryHeap<Reverse<(u64, u64, Action)>>,
     /// Links with an edge owed. A link may be listed twice, or without one.
@@ -115,10 +115,10 @@ impl Kernel {
             descriptors: None,
             accept_errors: VecDeque::new(),
             connect_errors: VecDeque::new(),
-            calls_out: Vec::new(),
+            dial_attempts: Vec::new(),
             waits: 0,
             answers: HashMap::new(),
-            called: Vec::new(),
+            dialled: Vec::new(),
             listeners: Vec::new(),
             agenda: BinaryHeap::new(),
             owed: Vec::new(),

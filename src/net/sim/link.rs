@@ -32,20 +32,20 @@ pub enum Reading {
 /// How an address answers an outbound connection of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The connection is accepted. [`World::called`](super::World::called) returns its [`Peer`](super::Peer).
-    Takes,
+    /// The connection is accepted. [`World::dialled`](super::World::dialled) returns its [`Peer`](super::Peer).
+    Accept,
     /// The connection is refused: ECONNREFUSED. The default of each address.
-    Refuses,
+    Refuse,
     /// There is no answer. After two minutes the system gives up (tcp(7), `tcp_syn_retries`): ETIMEDOUT.
-    KeepsSilent,
+    Silence,
     /// There is no route: connect(2) fails at once with ENETUNREACH.
-    IsUnreachable,
+    Unreachable,
 }
 
 /// An attempt of the server to open an outbound connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Call {
+pub struct DialAttempt {
     /// The address.
     pub addr: SocketAddr,
     /// The time of the attempt, since the world began.

@@ -22,9 +22,9 @@
 //! check(0..100, |run| {
 //!     // Answers each line with its length.
 //!     let handler = from_fn(|conn, input| {
-//!         if let Some(line) = input.take_until(b"\n") {
-//!             conn.send(format!("{}\n", line.len()).as_bytes());
-//!         }
+//!         let Some(line) = input.take_line()? else { return Ok(()) };
+//!         conn.send(format!("{}\n", line.len()).as_bytes());
+//!         Ok(())
 //!     });
 //!     let mut world = run.world(Config::new(), handler);
 //!     let addr = world.listen("10.0.0.1:7000").unwrap();
@@ -109,7 +109,7 @@ use link::Watched;
 
 pub use check::{Run, check};
 pub use faults::Faults;
-pub use link::{Answer, Call, Ending, Reading};
+pub use link::{Answer, DialAttempt, Ending, Reading};
 pub use log::{print_log, time_on_this_thread};
 pub use rng::Rng;
 pub use world::{Clock, Peer, World};

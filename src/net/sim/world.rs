@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Sim;
 use super::faults::Faults;
 use super::kernel::{Kernel, LinkId, nanos};
-use super::link::{Answer, Call, Ending, Reading, Watched};
+use super::link::{Answer, DialAttempt, Ending, Reading, Watched};
 use super::numbers::WorldNumbers;
 use crate::addr::Addr;
 use crate::config::Config;
@@ -282,7 +282,7 @@ impl<H: Handler> World<H> {
         Peer { kernel: Rc::clone(&self.kernel), link }
     }
 
-    /// From now on `addr` answers outbound connections of the server like this. The default is [`Answer::Refuses`],
+    /// From now on `addr` answers outbound connections of the server like this. The default is [`Answer::Refuse`],
     /// even for addresses on which the reactor itself listens.
     ///
     /// # Examples
@@ -292,10 +292,10 @@ impl<H: Handler> World<H> {
     ///
     /// let mut world = World::new(42, Config::new(), Echo)?;
     /// let addr = ([10, 0, 0, 2], 7).into();
-    /// world.answer(addr, Answer::Takes);
+    /// world.answer(addr, Answer::Accept);
     /// world.reactor().context().connect(&[addr], &ConnectOptions::new());
     /// let _ = world.run_until_still();
-    /// let peer = &world.called()[0];
+    /// let peer = &world.dialled()[0];
     /// peer.send(b"hello");
     /// let _ = world.run_until_still();
     /// assert_eq!(peer.received(), b"hello");
@@ -308,15 +308,15 @@ impl<H: Handler> World<H> {
 
     /// The peers of all outbound connections that were accepted, in order.
     #[must_use]
-    pub fn called(&self) -> Vec<Peer> {
+    pub fn dialled(&self) -> Vec<Peer> {
         let peer = |link: &LinkId| Peer { kernel: Rc::clone(&self.kernel), link: *link };
-        self.kernel.borrow().called.iter().map(peer).collect()
+        self.kernel.borrow().dialled.iter().map(peer).collect()
     }
 
     /// All attempts of the server to open outbound connections, in order.
     #[must_use]
-    pub fn calls_out(&self) -> Vec<Call> {
-        self.kernel.borrow().calls_out.clone()
+    pub fn dial_attempts(&self) -> Vec<DialAttempt> {
+        self.kernel.borrow().dial_attempts.clone()
     }
 
     /// The statistics of all reactors together.
