@@ -204,7 +204,7 @@ impl Config {
     /// 1. Memory pressure. It begins when three quarters of the budget are used, and ends when half is used. Meanwhile
     ///    the high-water mark is an eighth of [`high_water`](Self::high_water), and the low-water mark is 0: a
     ///    connection that was above high water is read from again when its queue is empty. Reads are limited to 4 KiB.
-    /// 2. The budget is used up. No callback that can send is called: connections, new connections, timers and messages
+    /// 2. The budget is used up: all of it is held, and at least half of it is output. No callback that can send is called: connections, new connections, timers and messages
     ///    from other threads wait for room, in their order. So the budget is exceeded by the output of at most one
     ///    callback for each reactor. Callbacks that report an end are still called:
     ///    [`on_closing`](crate::Handler::on_closing), [`on_close`](crate::Handler::on_close) and

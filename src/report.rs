@@ -3,7 +3,8 @@
 use std::fmt;
 use std::process::{ExitCode, Termination};
 
-/// How connections ended during a drain of a reactor or a server, or when it was stopped. Outbound connections count too.
+/// How connections ended during a drain of a reactor or a server, or when it was stopped. Outbound connections count
+/// too.
 ///
 /// `main` can return a `Report`. The process then fails (exit code 1) if connections were cut.
 ///

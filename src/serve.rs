@@ -16,12 +16,12 @@ use crate::result::Result;
 /// How long [`serve`] drains after its listener has died.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves an address with a closure, which is called with the bytes that arrive. It returns nothing, or a [`Result`] with
-/// the same effect as that of [`Handler::on_data`]. The settings have their defaults, except for
+/// Serves an address with a closure, which is called with the bytes that arrive. It returns nothing, or a [`Result`]
+/// with the same effect as that of [`Handler::on_data`]. The settings have their defaults, except for
 /// [`Config::drain_without_listeners`].
 ///
-/// `serve` returns when the closure stops or drains the server, for instance with `conn.reactor().stop()`. If the listener
-/// dies, the server drains for at most ten seconds and returns [`Error::ListenersLost`].
+/// `serve` returns when the closure stops or drains the server, for instance with `conn.reactor().stop()`. If the
+/// listener dies, the server drains for at most ten seconds and returns [`Error::ListenersLost`].
 ///
 /// # Errors
 /// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].
@@ -51,9 +51,9 @@ where
 /// it with the bytes that arrive. Both may return an error, with the same effect as in [`Handler::on_open`] and
 /// [`Handler::on_data`].
 ///
-/// `serve_with` returns when a closure stops or drains the server. [`Config::drain_without_listeners`] says what happens
-/// if the listener dies. When a peer finishes sending, its connection is closed. A last line without an ending is
-/// discarded: implement [`Handler`] to get it in [`on_eof`](Handler::on_eof).
+/// `serve_with` returns when a closure stops or drains the server. [`Config::drain_without_listeners`] says what
+/// happens if the listener dies. When a peer finishes sending, its connection is closed. A last line without an ending
+/// is discarded: implement [`Handler`] to get it in [`on_eof`](Handler::on_eof).
 ///
 /// # Errors
 /// As [`Reactor::new`], [`Reactor::listen`] and [`Reactor::run`].
