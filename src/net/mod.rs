@@ -7,6 +7,7 @@ mod options;
 mod os;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod transfer;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,6 +1,6 @@
 //! The kernel's network, through mio.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::{self, Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::{ConnectOptions, Event, ListenerConfig, Net, Token, Wake, sealed};
+use super::{ConnectOptions, Event, ListenerConfig, Net, Token, Wake, sealed, transfer};
 use crate::step_error::StepError;
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -215,14 +215,11 @@ impl Net for Os {
     }
 
     fn read(&mut self, stream: &mut TcpStream, into: &mut [u8]) -> io::Result<usize> {
-        stream.read(into)
+        transfer::read(stream, into)
     }
 
     fn write(&mut self, stream: &mut TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => stream.write(one), // send(2), with MSG_NOSIGNAL
-            many => send_many(stream, many),
-        }
+        transfer::write(stream, slices)
     }
 
     fn take_error(&mut self, stream: &mut TcpStream) -> io::Result<Option<io::Error>> {
@@ -250,19 +247,6 @@ impl Wake for Waker {
     fn wake(&self) -> io::Result<()> {
         Self::wake(self)
     }
-}
-
-/// `sendmsg` instead of `writev`, which cannot suppress SIGPIPE. A Rust program ignores that signal, but a program in
-/// another language that uses this library may not.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn send_many(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    const MSG_NOSIGNAL: i32 = 0x4000;
-    SockRef::from(stream).send_vectored_with_flags(slices, MSG_NOSIGNAL)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn send_many(mut stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    stream.write_vectored(slices)
 }
 
 /// Both directions are registered at once. With edge triggering no later `epoll_ctl` is needed, and pausing is only a
