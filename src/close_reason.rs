@@ -48,14 +48,14 @@ pub enum CloseReason {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The handler sent more while more than [`queue_limit`](crate::Config::queue_limit) bytes were queued: it sends
+    /// More than [`queue_limit`](crate::Config::queue_limit) bytes were queued, and the handler sent again: it sends
     /// faster than the peer reads. Queued bytes are lost: the peer sees a RST.
     OutboxOverflow {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The memory budget ([`queue_budget`](crate::Config::queue_budget)) was used up, other work waited for room, and
-    /// this connection was stalled: its peer read none of the queued bytes, or did not complete its message. The peer
+    /// The memory budget ([`queue_budget`](crate::Config::queue_budget)) had no room, and other work waited for room.
+    /// This connection was stalled: its peer read none of the queued bytes, or did not complete its message. The peer
     /// sees a RST.
     Shed {
         /// The budget, in bytes.
@@ -79,7 +79,8 @@ pub enum CloseReason {
         /// The configured time.
         limit: Duration,
     },
-    /// The connection reached [`max_age`](crate::Config::max_age), or up to a tenth less. All queued bytes were sent.
+    /// The connection was closed at the age of [`max_age`](crate::Config::max_age), or up to a tenth earlier. All
+    /// queued bytes were sent.
     MaxAge {
         /// The configured time.
         limit: Duration,

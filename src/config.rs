@@ -204,14 +204,15 @@ impl Config {
     /// 1. Memory pressure. It begins when three quarters of the budget are used, and ends when half is used. Meanwhile
     ///    the high-water mark is an eighth of [`high_water`](Self::high_water), and the low-water mark is 0: a
     ///    connection that was above high water is read from again when its queue is empty. Reads are limited to 4 KiB.
-    /// 2. The budget is used up: all of it is held, and at least half of it is output. No callback that can send is called: connections, new connections, timers and messages
-    ///    from other threads wait for room, in their order. So the budget is exceeded by the output of at most one
-    ///    callback for each reactor. Callbacks that report an end are still called:
-    ///    [`on_closing`](crate::Handler::on_closing), [`on_close`](crate::Handler::on_close) and
+    /// 2. The budget is used up: all of it is held, and at least half of it is output. No callback that can send is
+    ///    called: connections, new connections, timers and messages from other threads wait for room, in their order.
+    ///    So the budget is exceeded by the output of at most one callback for each reactor. Callbacks that report an
+    ///    end are still called: [`on_closing`](crate::Handler::on_closing), [`on_close`](crate::Handler::on_close) and
     ///    [`on_connect_failed`](crate::Handler::on_connect_failed). Reading stops earlier, when input is half of the
     ///    budget. The unread input of paused connections counts too.
     /// 3. Work waits for room. Then stalled connections end with [`CloseReason::Shed`](crate::CloseReason::Shed), until
-    ///    an eighth of the budget is free. The connections that free the most memory end first.
+    ///    an eighth of the budget is free. Connections with queued output end first. Of two such connections, the one
+    ///    that frees more memory usually ends first.
     ///
     /// A connection is stalled if for 15 seconds its peer has read none of its queued bytes, or has sent nothing more
     /// of an unfinished message. A quarter of [`write_timeout`](Self::write_timeout) applies instead, if that is less.

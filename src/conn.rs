@@ -90,8 +90,8 @@ impl<'a> Conn<'a> {
         self.socket()?.set_no_delay(no_delay)
     }
 
-    /// Sets after how much silence the kernel probes whether the peer is still there, as
-    /// [`ListenOptions::keep_alive`](crate::ListenOptions::keep_alive) does for all connections of a listener.
+    /// Sets the time without traffic after which the kernel sends keep-alive probes to the peer.
+    /// [`ListenOptions::keep_alive`](crate::ListenOptions::keep_alive) does this for all connections of a listener.
     ///
     /// # Errors
     /// As setsockopt(2). [`NotConnected`](io::ErrorKind::NotConnected) if the connection is closed, or if an outbound
@@ -240,9 +240,9 @@ impl<'a> Conn<'a> {
         })
     }
 
-    /// Whether so many bytes are queued that the handler should send no more until
-    /// [`on_low_water`](crate::Handler::on_low_water). If this returns true for a writable connection, `on_low_water`
-    /// follows.
+    /// Whether the queue is above its high-water mark. Then the handler should send no more until
+    /// [`on_low_water`](crate::Handler::on_low_water), which follows if the connection is writable. Bytes that the
+    /// running callback has sent count as queued.
     ///
     /// The mark is [`high_water`](crate::Config::high_water), or an eighth of it under memory pressure: see
     /// [`queue_budget`](crate::Config::queue_budget). Also true if the connection is
@@ -267,8 +267,8 @@ impl<'a> Conn<'a> {
     /// On a connection that is not open yet or is closing, `pause` does nothing.
     ///
     /// A paused connection has no idle deadline, and does not notice that its peer has finished sending. It does notice
-    /// a reset. Then it ends after the [`linger_timeout`](crate::Config::linger_timeout), or when it is resumed and the
-    /// handler has received the bytes that had arrived.
+    /// a reset, and ends after the [`linger_timeout`](crate::Config::linger_timeout). If the handler resumes it in this
+    /// time, it ends when the handler has received the bytes that arrived before the reset.
     ///
     /// # Examples
     /// ```
@@ -321,9 +321,9 @@ impl<'a> Conn<'a> {
     /// Sets whether the reactor reads from the peer while more than [`high_water`](crate::Config::high_water) bytes are
     /// queued for it. Default false: a peer that does not read its answers should send no more requests.
     ///
-    /// A relay sets it to true, because it sends its input to another connection. It bounds the queue of the *other*
-    /// connection with [`pause`](Self::pause). Otherwise a peer that sends much before it reads would stall. See
-    /// `examples/proxy.rs`.
+    /// A relay sets it to true, because it sends its input to another connection. With false, a peer that sends much
+    /// before it reads would stall. The relay bounds the queue of the *other* connection: it [pauses](Self::pause) this
+    /// connection while that queue is above high water. See `examples/proxy.rs`.
     pub fn read_above_high_water(&mut self, reads: bool) {
         self.view.change(self.id, |entry| entry.reads_above = reads);
     }

@@ -35,7 +35,7 @@ pub struct ConnInfo {
     pub listener_tag: u64,
     /// How long ago it was accepted or connected.
     pub age: Duration,
-    /// How long the peer has sent nothing. [`Conn::resume`](crate::Conn::resume) and
+    /// For how long the peer has sent nothing. [`Conn::resume`](crate::Conn::resume) and
     /// [`Conn::restart_idle_timeout`](crate::Conn::restart_idle_timeout) restart this time. If the connection waits for
     /// the peer's FIN: how long it has waited.
     pub idle: Duration,

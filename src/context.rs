@@ -149,13 +149,15 @@ impl Context<'_> {
     ///
     /// When the callback has returned, exactly one of [`on_open`](crate::Handler::on_open) and
     /// [`on_connect_failed`](crate::Handler::on_connect_failed) follows with this id. After `on_open` the connection is
-    /// like any other, but the limits on new connections do not apply to it. [`Conn::close`] gives it up.
+    /// like any other, but the limits on new connections do not apply to it. Before `on_open`, [`Conn::close`] gives
+    /// the attempt up.
     ///
     /// If the reactor is about to stop, or if its drain is at its deadline, nothing is begun and no callback follows.
     ///
-    /// An address that cannot be used fails at once, and the next one is tried: there is no route to it, its family is
-    /// not supported, there is no free local port, or the source address does not belong to this machine. If the system
-    /// lacks descriptors or memory, the same address is tried again until the [timeout](ConnectOptions::timeout).
+    /// An address that cannot be used fails at once, and the next one is tried. Causes are: there is no route to it,
+    /// its family is not supported, there is no free local port, or the source address does not belong to this machine.
+    /// If the system lacks descriptors or memory, the same address is tried again until the
+    /// [timeout](ConnectOptions::timeout).
     ///
     /// On Linux each address that is tried costs
     /// 1. `socket`, with `SOCK_CLOEXEC`, and `fcntl` for `O_NONBLOCK`
@@ -264,8 +266,8 @@ impl Context<'_> {
         self.view.table.now()
     }
 
-    /// Whether this reactor [drains](crate::Handle::drain). Then a handler opens no outbound connection that is not for
-    /// an open connection.
+    /// Whether this reactor [drains](crate::Handle::drain). Then a handler should open an outbound connection only if
+    /// an open connection needs it.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.view.table.is_draining

@@ -16,7 +16,7 @@ use crate::step_error::StepError;
 /// [`CloseReason`](crate::CloseReason).
 ///
 /// [`Display`](fmt::Display) shows the error and its cause on one line, as for every error of this crate.
-/// [`Debug`](fmt::Debug) shows the same line, because that is what a `main` that returns an error prints.
+/// [`Debug`](fmt::Debug) shows the same line, because Rust prints the `Debug` text of an error that `main` returns.
 /// [`source`](error::Error::source) returns the cause to code that needs its type.
 ///
 /// # Examples

@@ -296,10 +296,10 @@ impl Handle {
     /// Other listeners stay open, and so do all connections. Connections from this listener keep its
     /// [tag](ListenOptions::tag) and its [overrides](ListenOptions::overrides).
     ///
-    /// From now on the kernel refuses connections to this address. Connections in the backlog are reset, although they
-    /// are established for their peers, which may have sent something. To close all listeners, [drain](Self::drain) the
-    /// server instead. If another process holds the socket of an [inherited](ListenOptions::from_std) listener, that
-    /// socket continues to listen.
+    /// From now on the kernel refuses connections to this address. Connections in the backlog are reset. For their
+    /// peers they are established already, and the peers may have sent something. To close all listeners,
+    /// [drain](Self::drain) the server instead. If another process holds the socket of an
+    /// [inherited](ListenOptions::from_std) listener, that socket continues to listen.
     ///
     /// The server can listen on the address again at once. [`resume`](Self::resume) does not open a closed listener
     /// again, and [`drain_without_listeners`](Config::drain_without_listeners) does not count it as dead.
@@ -345,8 +345,7 @@ impl Handle {
     /// [`Server::run`](crate::Server::run) returns when no connection is left. Its [`Report`](crate::Report) counts a
     /// connection as cut if its peer lost something: an answer, or a request that was not answered.
     ///
-    /// A drain is never refused. Until the timeout, a further call replaces it with a new one, which begins with that
-    /// call.
+    /// A drain is never refused. Until the timeout, a further call sets a new timeout, which begins with that call.
     pub fn drain(&self, timeout: Duration) {
         self.group.order_drain(timeout);
     }

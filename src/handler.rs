@@ -144,7 +144,7 @@ pub trait Handler: 'static {
 
     /// The queue has fallen to [low water](crate::Config::low_water). There is room again. Called if the queue was
     /// above high water after a callback, or if [`is_above_high_water`](Conn::is_above_high_water) has returned true.
-    /// Bytes that the kernel takes as soon as the callback returns never count as queued.
+    /// After a callback, bytes that the kernel takes at once do not count as queued.
     ///
     /// Called at most once a turn. So a handler may produce unlimited output from here, if it stops whenever
     /// [`is_above_high_water`](Conn::is_above_high_water) returns true.
@@ -182,8 +182,8 @@ pub trait Handler: 'static {
     /// has no work left and has received nothing for [`drain_quiet`](crate::Config::drain_quiet). A timer that is set
     /// does not count as work. A handler whose answer comes later, from a timer or another thread,
     /// [pauses](Conn::pause) the connection: a paused connection does not count as quiet, and stays open until the
-    /// deadline of the drain. Outbound connections count as quiet only if no accepted connection of this reactor is left,
-    /// because a paused one may wait for an answer from them.
+    /// deadline of the drain. An outbound connection counts as quiet only if no accepted connection of this reactor is
+    /// left, because an accepted connection may wait for an answer from it.
     ///
     /// A connection that is opened while the reactor drains gets this callback soon after `on_open`.
     ///
@@ -242,10 +242,10 @@ pub trait Handler: 'static {
         let _ = (conn, state, reason);
     }
 
-    /// An outbound connection was not opened. Either no address could be connected to ([`CloseReason::NotConnected`]),
-    /// or the attempt was given up ([`Closed`](CloseReason::Closed), [`Stopped`](CloseReason::Stopped) and others). For
-    /// each id that [`connect`](crate::Context::connect) has returned, exactly one of `on_connect_failed` and `on_open`
-    /// is called, and never inside of `connect`.
+    /// An outbound connection was not opened. Either the attempt failed at each address
+    /// ([`CloseReason::NotConnected`]), or it was given up ([`Closed`](CloseReason::Closed),
+    /// [`Stopped`](CloseReason::Stopped) and others). For each id that [`connect`](crate::Context::connect) has
+    /// returned, exactly one of `on_connect_failed` and `on_open` is called, and never inside of `connect`.
     ///
     /// If the handler connects again from here, the attempt is made in this turn or in the next one. To avoid a busy
     /// loop, wait with [`Context::set_timer`] before another attempt. If the reactor stops, no attempt is made. A drain

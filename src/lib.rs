@@ -23,8 +23,8 @@
 //! sources too prints each cause twice.
 //!
 //! # Log
-//! The library logs with the crate `log`, for example each error of a handler at level warn. Without a logger nothing is
-//! printed.
+//! The library logs with the crate `log`, for example each error of a handler at level warn. Without a logger nothing
+//! is printed.
 //!
 //! # Features
 //! `sim` adds the module `sim`, a simulated network to test handlers in. It adds no dependency.

@@ -24,7 +24,8 @@ use std::process::{ExitCode, Termination};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Connections that were closed gracefully, or that their peers ended, for instance with a reset.
+    /// Connections that are not [`cut`](Self::cut): most were closed gracefully, or their peers ended them, for
+    /// instance with a reset.
     pub finished: u64,
     /// Connections whose peers may have lost something: they were open at a stop, they were busy at the deadline of a
     /// drain, they ended with bytes queued, or a request arrived after the reactor had closed them.

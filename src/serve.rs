@@ -16,8 +16,8 @@ use crate::result::Result;
 /// How long [`serve`] drains after its listener has died.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves an address with a closure, which is called with the bytes that arrive. It returns nothing, or a [`Result`]
-/// with the same effect as that of [`Handler::on_data`]. The settings have their defaults, except for
+/// Serves an address with a closure, which is called with the bytes that arrive. The closure returns nothing, or a
+/// [`Result`] with the same effect as that of [`Handler::on_data`]. The settings have their defaults, except for
 /// [`Config::drain_without_listeners`].
 ///
 /// `serve` returns when the closure stops or drains the server, for instance with `conn.reactor().stop()`. If the

@@ -10,9 +10,9 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::handle::Handle;
 
-/// Makes SIGTERM and SIGINT drain the server, until the process ends. The first signal drains it within `timeout`, as
-/// [`Handle::drain`] does. Then [`run`](crate::Reactor::run) returns. The second signal stops it at once. A third
-/// signal has its default effect: it ends the process.
+/// Handles SIGTERM and SIGINT for the rest of the process. The first signal drains the server within `timeout`, as
+/// [`Handle::drain`] does. Then [`run`](crate::Reactor::run) returns. The second signal stops the server at once. A
+/// third signal has its default effect: it ends the process.
 ///
 /// A thread waits for the signals. It holds the handle.
 ///

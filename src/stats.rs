@@ -45,7 +45,7 @@ pub struct Stats {
     /// Connections that were evicted: see [`Overflow::EvictIdlest`](crate::Overflow::EvictIdlest). They count as closed
     /// too.
     pub evicted: u64,
-    /// Connections that ended because the [`queue_budget`](crate::Config::queue_budget) was used up. They count as
+    /// Connections that were reset for memory: see [`CloseReason::Shed`](crate::CloseReason::Shed). They count as
     /// closed too.
     pub shed: u64,
     /// How many connections each deadline has ended.
@@ -74,7 +74,7 @@ pub struct Stats {
     /// Bytes that wait now: output that the kernel has not taken, and unread input. A body that several connections
     /// [share](crate::Conn::send_bytes) counts once for each reactor.
     pub waiting_bytes: u64,
-    /// Outbound connections that were begun, with [`connect`](crate::Context::connect) and the like.
+    /// Outbound connections that [`connect`](crate::Context::connect) has begun.
     pub dialled: u64,
     /// Outbound connections that were not opened. [`on_connect_failed`](crate::Handler::on_connect_failed) was called
     /// for each. They count as closed too.

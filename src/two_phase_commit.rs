@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::refusal::{CallError, Refusal, ReplaceError};
 
-/// Several threads prepare a change, and apply it only if all of them can. Each thread votes, and waits for the outcome.
-/// A deadline that passes is an outcome too, so that all threads learn the same.
+/// Several threads prepare a change, and apply it only if all of them can. Each thread votes, and waits for the
+/// outcome. If the deadline passes first, that is the outcome too, so all threads get the same outcome.
 pub(crate) struct TwoPhaseCommit {
     /// `None` if it is beyond the range of the clock.
     deadline: Option<Instant>,

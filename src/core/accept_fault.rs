@@ -55,7 +55,7 @@ mod tests {
                 &[
                     Errno::CONNABORTED,
                     Errno::FAULT,
-                    Errno::INTR, // the caller repeats that without asking
+                    Errno::INTR, // the caller repeats the call, and does not classify this error
                     Errno::OPNOTSUPP,
                     Errno::PERM,
                     Errno::PROTO,

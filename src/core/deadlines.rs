@@ -54,7 +54,7 @@ pub(crate) struct Standing {
     pub(crate) unfinished: bool,
     /// If bytes are queued: since when the kernel has taken none of them.
     pub(crate) stalled: Option<u64>,
-    /// When the address that is being connected to must have answered.
+    /// The deadline for the answer of the address that is being connected to.
     pub(crate) connect_by: Option<u64>,
     /// Spreads the ages of connections that were opened together.
     pub(crate) serial: u64,

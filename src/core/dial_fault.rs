@@ -39,7 +39,7 @@ mod tests {
 
     use super::*;
 
-    /// For each call, those of its errors that wait for room and all others that its manual page names.
+    /// A call, its errors that wait for room, and the other errors that its manual page names.
     type Row = (&'static str, &'static [Errno], &'static [Errno]);
 
     const SOCKET: Row = (

@@ -178,8 +178,8 @@ impl Memory {
         takes_no_input(self.with_an_eighth(), self.limit())
     }
 
-    /// The bytes that all reactors hold, and an eighth of the budget more: as output, and as input too unless output is
-    /// the greater part.
+    /// The bytes that all reactors hold, with an eighth of the budget added to the output. If output is not the greater
+    /// part, an eighth is added to the input too.
     fn with_an_eighth(&self) -> Held {
         let Held { output, input } = self.total();
         let eighth = self.limit() / 8;

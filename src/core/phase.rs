@@ -18,7 +18,7 @@
 ///    │              │ all sent: FIN goes out             │
 ///    │              ▼          peer's FIN, deadline      ▼
 ///    │          Lingering ────────────────────────────► Closed
-///    │ a write failed                                    ▲
+///    │ a write failed (also Finishing, HalfClosed)       ▲
 ///    └──────► Deaf ──────────────────────────────────────┤
 ///                     all input is read                  │
 ///   any state, on abort or a failed read ────────────────┘

@@ -62,7 +62,7 @@ impl SharedBodies {
         (std::mem::replace(&mut self.counted, self.held), self.held)
     }
 
-    /// How many bytes the count falls if one reference to this body is released.
+    /// By how many bytes the count falls if one reference to this body is released.
     pub(crate) fn gives_back(&self, body: &Bytes) -> usize {
         let is_last = self.references.get(&place_of(body)) == Some(&1);
         REFERENCE + if is_last { body.len() } else { 0 }

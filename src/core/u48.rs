@@ -1,7 +1,7 @@
 //! An integer of 48 bits.
 
-/// An unsigned integer of 48 bits without alignment, to save memory in the entry of each connection. Counting
-/// milliseconds, it lasts for 8,900 years; counting a million a second, for nine years. It saturates.
+/// An unsigned integer of 48 bits without alignment, to save memory in the entry of each connection. As a count of
+/// milliseconds it lasts for 8,900 years. At a million counts a second it lasts for nine years. It saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct U48([u8; 6]);
 

@@ -33,7 +33,7 @@ pub struct ListenOptions {
 /// The address or the socket to listen on.
 #[derive(Debug)]
 pub(crate) enum ListenOn {
-    /// The addresses for a new socket, of which the first one that works is used, or the error of the name resolution.
+    /// The addresses for a new socket, or the error of the name resolution. The first address that works is used.
     Addrs(io::Result<Vec<SocketAddr>>),
     /// A socket that listens already.
     Inherited(TcpListener),
@@ -159,9 +159,9 @@ impl ListenOptions {
         self
     }
 
-    /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE` and `TCP_KEEPIDLE`,
-    /// tcp(7)). `None` for never. Default `None`. Rounded down to seconds, and limited to the range that Linux accepts:
-    /// from 1 to 32,767 seconds, about 9 hours (`MAX_TCP_KEEPIDLE`).
+    /// The time without traffic after which the kernel sends keep-alive probes to the peer (`SO_KEEPALIVE` and
+    /// `TCP_KEEPIDLE`, tcp(7)). `None` for never. Default `None`. Rounded down to seconds, and limited to the range
+    /// that Linux accepts: from 1 to 32,767 seconds, about 9 hours (`MAX_TCP_KEEPIDLE`).
     #[must_use]
     pub fn keep_alive(mut self, after: Option<Duration>) -> Self {
         self.config.keep_alive = after;

@@ -44,8 +44,8 @@ pub struct Faults {
     pub connect_error: u8,
     /// Registering a socket fails (ENOSPC, ENOMEM).
     pub register_refused: u8,
-    /// The process sleeps between two turns, for up to a minute. Then it is awake for at least as long. Meanwhile
-    /// deadlines may pass for peers whose bytes are held up by other faults.
+    /// The process sleeps between two turns, for up to a minute. Then it is awake for at least as long. Deadlines may
+    /// pass during the sleep, for peers whose bytes are held up by other faults.
     pub time_jump: u8,
     /// A reading of the monotonic clock is up to 10 ms behind the time, and possibly behind the previous reading.
     pub clock_behind: u8,

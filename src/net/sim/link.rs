@@ -18,7 +18,7 @@ pub(super) struct Watched {
 pub enum Reading {
     /// As soon as they arrive. The default.
     AtOnce,
-    /// A number of bytes at most, at regular intervals.
+    /// At most a given number of bytes at a time, at regular intervals.
     Slowly {
         /// How many bytes it reads at once, at most. 0 is the same as [`Never`](Self::Never).
         bytes: usize,

@@ -17,8 +17,8 @@
 //! use readyloop::sim::{Ending, check};
 //! use readyloop::{Config, from_fn};
 //!
-//! // Each seed draws its faults: short reads, blocked writes, late and doubled events, errors of `accept` and others. None
-//! // of them costs a connection.
+//! // Each seed draws its faults: short reads, blocked writes, late and doubled events, errors of `accept` and others.
+//! // None of them costs a connection.
 //! check(0..100, |run| {
 //!     // Answers each line with its length.
 //!     let handler = from_fn(|conn, input| {
@@ -215,7 +215,8 @@ impl Net for Sim {
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
         let woken = self.is_woken();
         let saw_all = self.kernel.borrow_mut().poll(self.index, woken, events, timeout)?;
-        self.waker.0.store(false, Ordering::Release); // not cleared if a signal ended the wait: the wake-up is still pending
+        // If a signal ended the wait, the wake-up is still pending and stays set.
+        self.waker.0.store(false, Ordering::Release);
         Ok(saw_all)
     }
 
