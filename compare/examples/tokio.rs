@@ -1,5 +1,5 @@
-//! A reactor in an async task of tokio: `AsyncFd` waits for its descriptor, and a timeout for its next deadline. No time is
-//! spent on polling by the clock, and other tasks run beside it on the same thread.
+//! A reactor in an async task of tokio: `AsyncFd` waits for its descriptor, and a timeout for its next deadline. No
+//! time is spent on polling by the clock, and other tasks run beside it on the same thread.
 //!
 //! `cargo run -p readyloop-compare --example tokio -- 127.0.0.1:7000` echoes.
 

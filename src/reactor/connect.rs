@@ -1,4 +1,4 @@
-//! Outward connections: the connector.
+//! Outbound connections: the connector.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -199,9 +199,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Serves until the reactor has [drained](crate::Handle::drain) or is stopped: with a [`Handle`](crate::Handle), or by a
-    /// callback with [`Context::stop`]. A stop closes all connections at once. A peer sees a RST if queued bytes for it
-    /// are lost, or if its input was not read yet. Returns how the connections ended.
+    /// Serves until the reactor has [drained](crate::Handle::drain) or is stopped: with a [`Handle`](crate::Handle), or
+    /// by a callback with [`Context::stop`]. A stop closes all connections at once. A peer sees a RST if queued bytes
+    /// for it are lost, or if its input was not read yet. Returns how the connections ended.
     ///
     /// Closures that other threads have posted before the end are still run.
     ///

@@ -14,10 +14,10 @@ use crate::stats::Tally;
 /// [`queue_limit`](crate::Config::queue_limit).
 const UNOFFERED: usize = DEFAULT_QUEUE_LIMIT;
 
-/// Smaller bodies are copied. If the kernel takes a body at once, to copy 512 bytes takes as long as to share them: 30 ns,
-/// and 80 ns for 4 KiB. In a queue, to copy takes 0.6 µs for 1 KiB and 8 µs for 4 KiB, to share always 0.1 µs (`cargo bench
-/// --bench pure`). But many small copies share a block, and are one piece of a write; and the queue of a connection has
-/// blocks of 1 KiB at least, so that one copy of less takes no more memory than any other small send.
+/// Smaller bodies are copied. If the kernel takes a body at once, to copy 512 bytes takes as long as to share them: 30
+/// ns, and 80 ns for 4 KiB. In a queue, to copy takes 0.6 µs for 1 KiB and 8 µs for 4 KiB, to share always 0.1 µs
+/// (`cargo bench --bench pure`). But many small copies share a block, and are one piece of a write; and the queue of a
+/// connection has blocks of 1 KiB at least, so that one copy of less takes no more memory than any other small send.
 const SMALLEST_SHARED: usize = 1024;
 
 /// What is there to send for a connection, and where to count what was sent.

@@ -1,4 +1,5 @@
-//! What a server does when it is treated badly, beside other servers: `cargo bench -p readyloop-compare --bench survival`.
+//! What a server does when it is treated badly, beside other servers: `cargo bench -p readyloop-compare --bench
+//! survival`.
 //!
 //! Four echo servers, each in a process of its own, go through the same four trials: the real
 //! `readyloop` binary with its default settings, and the usual echo server of bare mio, tokio (one

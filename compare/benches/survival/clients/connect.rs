@@ -24,7 +24,8 @@ pub(crate) fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// A client with small buffers in the kernel, so that the server soon has to hold what it does not read. With buffers that grow, some hundred such clients use up what the kernel has for all of TCP.
+/// A client with small buffers in the kernel, so that the server soon has to hold what it does not read. With buffers
+/// that grow, some hundred such clients use up what the kernel has for all of TCP.
 pub(crate) fn connect_with_small_buffers(addr: SocketAddr) -> Result<TcpStream, Failure> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(SMALL_BUFFER)?;
