@@ -122,8 +122,8 @@ pub struct Expired {
 /// # Examples
 /// ```
 /// # fn report(stats: &readyloop::Stats) {
-/// let share = stats.exhausted.reads as f64 / stats.turns as f64;
-/// println!("in one of {:.0} turns a connection had more to read", 1.0 / share);
+/// let connections = stats.exhausted.reads as f64 / stats.turns as f64;
+/// println!("{connections:.2} connections a turn had more to read");
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
