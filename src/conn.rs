@@ -292,7 +292,7 @@ impl<'a> Conn<'a> {
     /// Ends a [`pause`](Self::pause). Unread input is offered to the handler again, even if the connection was not
     /// paused.
     pub fn resume(&mut self) {
-        let now = self.view.table.stamp();
+        let now = self.view.table.clock.stamp();
         self.view.change_reading(self.id, |entry| entry.resume(None, now));
     }
 
@@ -314,7 +314,7 @@ impl<'a> Conn<'a> {
     /// # fn start(_: &[u8]) {}
     /// ```
     pub fn resume_for(&mut self, calls: u16) {
-        let now = self.view.table.stamp();
+        let now = self.view.table.clock.stamp();
         self.view.change_reading(self.id, |entry| entry.resume(Some(calls), now));
     }
 
@@ -332,7 +332,7 @@ impl<'a> Conn<'a> {
     /// [`first_byte_timeout`](crate::Config::first_byte_timeout), as if the peer had sent something. Use it for a
     /// protocol in which a peer may be silent, if the handler knows by other means that the peer is there.
     pub fn restart_idle_timeout(&mut self) {
-        let now = self.view.table.stamp();
+        let now = self.view.table.clock.stamp();
         self.view.change_reading(self.id, |entry| entry.heard_of(now));
     }
 

@@ -263,7 +263,7 @@ impl Context<'_> {
     /// The time of this turn. It costs no system call, and is virtual on a simulated network.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.view.table.now()
+        self.view.table.clock.now()
     }
 
     /// Whether this reactor [drains](crate::Handle::drain). Then a handler should open an outbound connection only if

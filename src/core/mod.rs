@@ -8,6 +8,7 @@ pub(crate) mod accept_fault;
 pub(crate) mod admission;
 pub(crate) mod backoff;
 pub(crate) mod block;
+pub(crate) mod clock;
 pub(crate) mod deadlines;
 pub(crate) mod dial_fault;
 pub(crate) mod exhaustion;

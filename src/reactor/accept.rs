@@ -103,7 +103,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.is_suspended || self.acceptors.iter().flatten().all(Acceptor::is_quiet) {
             return;
         }
-        let now = self.table.now();
+        let now = self.table.clock.now();
         self.acceptors.iter_mut().flatten().for_each(|acceptor| acceptor.resume_if_due(now));
         let count = self.acceptors.len();
         // Each is the first in its turn: with one place free, that is the only one to get it.
@@ -148,7 +148,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn accept_failed(&mut self, index: usize, error: io::Error) {
         let Some(acceptor) = &mut self.acceptors[index] else { return };
-        let (addr, now) = (acceptor.addr(), self.table.now());
+        let (addr, now) = (acceptor.addr(), self.table.clock.now());
         match AcceptFault::of(&error) {
             AcceptFault::Empty => {
                 acceptor.ready = false;
@@ -181,7 +181,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Decides about a newcomer, before anything is kept of it.
     fn judge(&mut self, index: usize, stream: N::Stream, peer: SocketAddr) {
         self.table.stats.count().accepted += 1;
-        let now = self.table.now();
+        let now = self.table.clock.now();
         let mut admission = self.table.admission();
         let verdict = match admission.judge(peer.ip(), now) {
             Verdict::Admit => Ok((admission.choose(|index| self.is_stalled(index)), false)),
@@ -203,12 +203,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Whether another reactor has not come back from its turn for a while.
     fn is_stalled(&self, index: usize) -> bool {
-        index != self.index && self.group.remotes[index].is_stalled(self.table.passed())
+        index != self.index && self.group.remotes[index].is_stalled(self.table.clock.passed())
     }
 
     /// For how long the idlest connection of a reactor is silent: of others, as of the end of their last turn.
     fn idle(&self, index: usize) -> Option<Idle> {
-        let now = self.table.passed();
+        let now = self.table.clock.passed();
         if index != self.index {
             return self.group.remotes[index].idle(now);
         }
@@ -276,7 +276,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let Some((id, _)) = self.table.idlest() else { return false };
         self.table.stats.count().evicted += 1;
         let peer = self.table.entry(id).peer();
-        self.log.add(Notice::Evicted { peer }, self.table.now());
+        self.log.add(Notice::Evicted { peer }, self.table.clock.now());
         self.table.entry(id).cut(CloseReason::Evicted, false);
         self.bury(id);
         true
@@ -289,7 +289,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             Refusal::PerIp => &mut stats.refused_per_ip,
             Refusal::Rate => &mut stats.refused_rate,
         } += 1;
-        self.log.add(Notice::Refused { peer, refusal }, self.table.now());
+        self.log.add(Notice::Refused { peer, refusal }, self.table.clock.now());
         match (&self.table.config().overflow, refusal) {
             (Overflow::Reject { last_words }, Refusal::Full) if !last_words.is_empty() => {
                 // A new socket has room for them; if it has not, or is dead, nobody is there to tell.
@@ -307,7 +307,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if let Err(error) = self.net.register(&mut stream, token) {
             self.table.stats.count().unregistered += 1;
             let error = error.to_string();
-            self.log.add(Notice::Unregistered { peer, error }, self.table.now());
+            self.log.add(Notice::Unregistered { peer, error }, self.table.clock.now());
             self.net.reset(stream);
             self.table.frees_a_place(peer, listener);
             return;

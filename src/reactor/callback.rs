@@ -149,7 +149,7 @@ fn failed(table: &mut Table, log: &mut RateLimitedLog, id: ConnId, error: BoxErr
     contain(|| {
         if RateLimitedLog::is_enabled() {
             let (peer, error) = (table.entry(id).peer(), OneLine(&*error).to_string());
-            log.add(Notice::HandlerFailed { id, peer, error }, table.now());
+            log.add(Notice::HandlerFailed { id, peer, error }, table.clock.now());
         }
     });
     contain(|| table.entry(id).close(CloseReason::Handler(error)));

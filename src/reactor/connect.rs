@@ -26,7 +26,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn try_next(&mut self, id: ConnId) {
-        let (now, passed) = (self.table.stamp(), self.table.passed());
+        let (now, passed) = (self.table.clock.stamp(), self.table.clock.passed());
         let entry = self.table.get_mut(id).filter(|entry| entry.phase == Phase::Connecting);
         let Some(dial) = entry.and_then(Entry::dial) else { return }; // it was given up
         let next = if dial.is_over(passed) { None } else { dial.next(now) };
@@ -52,8 +52,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// The lack of descriptors or memory says nothing of the address: it is tried again after a while.
     fn wait_for_room(&mut self, id: ConnId, error: StepError) {
         let notice = Notice::DialStarved { step: error.step, error: error.source.to_string() };
-        self.log.add(notice, self.table.now());
-        let now = self.table.stamp();
+        self.log.add(notice, self.table.clock.now());
+        let now = self.table.clock.stamp();
         let entry = self.table.entry(id);
         let addr = entry.peer();
         if let Some(dial) = entry.dial() {
@@ -82,7 +82,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         });
         match is_connected {
             Ok(true) => {
-                let now = self.table.stamp();
+                let now = self.table.clock.stamp();
                 self.table.entry(id).has_connected(now);
                 self.open(id);
             }

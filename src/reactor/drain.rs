@@ -41,7 +41,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     pub(super) fn begin_drain(&mut self, timeout: Duration) {
-        let deadline = self.table.now().checked_add(timeout);
+        let deadline = self.table.clock.now().checked_add(timeout);
         if let Some(drain) = &mut self.drain {
             if drain.ends.is_none() {
                 (drain.timeout, drain.deadline) = (timeout, deadline);
@@ -77,7 +77,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.drain.is_none() {
             return;
         }
-        let now = self.table.now();
+        let now = self.table.clock.now();
         let is_past = |time: &Option<Instant>| time.is_some_and(|time| time <= now);
         let is_over = self.drain.as_ref().is_some_and(|drain| is_past(&drain.deadline));
         let is_end = self.drain.as_ref().is_some_and(|drain| is_past(&drain.ends));
@@ -126,7 +126,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.is_ending = true; // or a handler that connects again and again would never let it end
         let config = self.table.config();
         let grace = config.drain_quiet.min(config.conn_settings().linger_timeout);
-        let ends = self.table.now().checked_add(grace);
+        let ends = self.table.clock.now().checked_add(grace);
         let Some(drain) = &mut self.drain else { return };
         drain.ends = drain.ends.or(ends);
         let limit = drain.timeout;

@@ -36,7 +36,7 @@ const SHORTEST_STALL: Duration = Duration::from_secs(2);
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Sees to the deadlines that have come, within the budget: what is left rings in the next turn.
     pub(super) fn expire(&mut self) {
-        let now = self.table.passed();
+        let now = self.table.clock.passed();
         let budget = self.table.config().budgets.timers;
         for _ in 0..self.held_timers.len().min(budget) {
             if self.table.memory.is_used_up() {
@@ -92,7 +92,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn miss(&mut self, id: ConnId, deadline: Deadline) {
         if deadline == Deadline::Quiet && self.is_to_be_told(id) {
-            return self.table.alarms.set(id.slot, self.table.stamp() + LATER);
+            return self.table.alarms.set(id.slot, self.table.clock.stamp() + LATER);
         }
         let is_for_silence =
             matches!(deadline, Deadline::FirstByte | Deadline::Idle | Deadline::Quiet);
@@ -132,7 +132,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         entry.readable |= entry.phase.hears() && has_memory;
         self.begin(id);
         self.read(id);
-        let now = self.table.passed();
+        let now = self.table.clock.passed();
         let next = self.table.next_deadline(id);
         let is_silent = next.is_some_and(|(time, next)| time <= now && next == deadline);
         if !is_silent {
@@ -201,9 +201,9 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     #[inline]
     pub(super) fn shed(&mut self) {
         let is_due =
-            self.table.memory.takes_no_input() && self.next_shedding <= self.table.elapsed();
+            self.table.memory.takes_no_input() && self.next_shedding <= self.table.clock.now();
         if is_due && (self.waits_for_memory() || self.table.memory.is_awaited()) {
-            self.next_shedding = self.table.elapsed() + BETWEEN_SHEDDINGS;
+            self.next_shedding = self.table.clock.now() + BETWEEN_SHEDDINGS;
             self.shed_the_stalled();
             if self.waits_for_memory() {
                 self.group.wake_others(self.index); // what stalls may be theirs
@@ -212,8 +212,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn shed_the_stalled(&mut self) {
-        let now = self.table.elapsed();
-        if now.saturating_sub(self.last_shedding) > 2 * STALL {
+        let now = self.table.clock.now();
+        if now.saturating_duration_since(self.last_shedding) > 2 * STALL {
             self.sheddings = 0;
         }
         self.probe_the_stalled();
@@ -252,7 +252,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let first = millis(FIRST_PROBE);
         for id in self.table.stalled(|_| FIRST_PROBE) {
             let stalled_for =
-                |entry: &Entry| self.table.stamp().saturating_sub(entry.stalled_since());
+                |entry: &Entry| self.table.clock.stamp().saturating_sub(entry.stalled_since());
             let is_due = |entry: &Entry| stalled_for(entry) < first + millis(BETWEEN_SHEDDINGS);
             if self.table.get(id).is_some_and(is_due) {
                 self.has_moved(id);
@@ -266,7 +266,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let (peer, held) = (entry.peer(), entry.held());
         entry.cut(CloseReason::Shed { budget }, true);
         self.table.stats.count().shed += 1;
-        self.log.add(Notice::Shed { peer, budget, held }, self.table.now());
+        self.log.add(Notice::Shed { peer, budget, held }, self.table.clock.now());
         self.bury(id);
     }
 }

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::context::Context;
+use crate::core::clock::is_slow;
 use crate::core::deadlines::millis;
 use crate::core::mailbox::Mailbox;
 use crate::error::Error;
@@ -112,18 +113,15 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     is_shut_down: bool,
     /// How many turns in a row have not seen all events.
     blind_turns: u32,
-    /// When stalled connections are looked for next while the memory budget is used up, since the epoch.
-    next_shedding: Duration,
-    /// How often connections were shed in short order, and when they were last, since the epoch.
+    /// When stalled connections are looked for next while the memory budget is used up.
+    next_shedding: Instant,
+    /// How often connections were shed in short order, and when they were last.
     sheddings: u32,
-    last_shedding: Duration,
+    last_shedding: Instant,
     /// Messages wait for room in the memory budget.
     holds_messages: bool,
     /// Timers that are due and wait for it, by their slots in the wheel, the earliest first.
     held_timers: VecDeque<u32>,
-    /// The last reading of the clock, since the epoch: what is reckoned with each turn is no `Instant`, as
-    /// that costs much more. It never goes back: see [`advance`](Self::advance).
-    latest: Duration,
     /// What the connection whose turn it is may still write.
     write_left: usize,
     buffer: Box<[u8]>,
@@ -185,12 +183,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             is_started: false,
             is_shut_down: false,
             blind_turns: 0,
-            next_shedding: Duration::ZERO,
+            next_shedding: now,
             sheddings: 0,
-            last_shedding: Duration::ZERO,
+            last_shedding: now,
             holds_messages: false,
             held_timers: VecDeque::new(),
-            latest: Duration::ZERO,
             write_left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             events: Vec::new(),
@@ -322,7 +319,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             self.work_with_memory(true);
             self.dial();
-            self.log.go_on(self.table.now());
+            self.log.go_on(self.table.clock.now());
             self.go_on_draining();
             self.reap();
             self.shed();
@@ -340,7 +337,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn end_turn(&mut self) {
-        let took = self.read_clock().saturating_sub(self.table.elapsed());
+        self.read_clock();
+        let took = self.table.clock.turn_took();
         self.judge_turn(took);
         self.table.end_turn(took);
         self.table.stats.turned();
@@ -379,7 +377,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     #[inline]
     fn say_that_it_is_busy(&self) {
         if self.group.remotes.len() > 1 {
-            self.remote().busy_since.store(self.table.passed(), Ordering::Relaxed);
+            self.remote().busy_since.store(self.table.clock.passed(), Ordering::Relaxed);
         }
     }
 
@@ -392,7 +390,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn tell_how_idle(&self, took: Duration) {
-        let deaf = if table::is_slow(took) { millis(took) } else { 0 };
+        let deaf = if is_slow(took) { millis(took) } else { 0 };
         let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since.saturating_add(deaf));
         self.remote().idlest.store(idlest, Ordering::Relaxed);
         self.remote().busy_since.store(LISTENS, Ordering::Relaxed);
@@ -421,7 +419,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(crate) fn accepts_again_at(&self) -> Option<Duration> {
         let acceptors = if self.is_suspended { &[] } else { &self.acceptors[..] };
         let times = acceptors.iter().flatten().filter_map(Acceptor::resumes_at);
-        times.map(|at| self.table.since_epoch(at)).min()
+        times.map(|at| Duration::from_nanos(self.table.clock.nanos_at(at))).min()
     }
 
     /// Ends as it does when it is dropped.
@@ -447,29 +445,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     /// Between turns the time of the last one is long gone.
     fn refresh(&mut self) {
         if !self.is_in_turn {
-            let now = self.read_clock();
-            self.table.set_elapsed(now);
+            self.table.clock.begin_turn(self.net.now());
         }
     }
 
     #[inline]
-    fn read_clock(&mut self) -> Duration {
-        let read = self.net.now();
-        self.advance(read)
-    }
-
-    /// The time since the epoch, by a reading of the clock.
-    ///
-    /// It never goes back. A clock that should not step back may do so all the same, where processors disagree or
-    /// a virtual machine moves. A reading below the last one counts as the last one: time stands still until the
-    /// clock has caught up, and nothing that is due comes early.
-    #[inline]
-    fn advance(&mut self, read: Instant) -> Duration {
-        let read = self.table.since_epoch(read);
-        if read > self.latest {
-            self.latest = read;
-        }
-        self.latest
+    fn read_clock(&mut self) {
+        self.table.clock.read(self.net.now());
     }
 
     /// The settings, as they were made.
@@ -519,12 +501,12 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// How long the next turn waits if nothing happens.
     pub(crate) fn waits_for(&self) -> Option<Duration> {
-        self.poll_timeout(None, self.latest.max(self.table.since_epoch(self.net.now())))
+        self.poll_timeout(None, self.table.clock.latest_with(self.net.now()))
     }
 
     /// Returns whether everything that had happened was told.
     fn poll(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let mut wait = self.poll_timeout(timeout, self.latest);
+        let mut wait = self.poll_timeout(timeout, self.table.clock.latest());
         if wait.is_none() && self.is_deserted() {
             self.end_deserted();
             wait = Some(Duration::ZERO);
@@ -536,8 +518,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             other => other.map_err(Error::Poll)?,
         };
         let read = self.net.now();
-        let now = self.advance(read);
-        self.table.set_elapsed(now);
+        self.table.clock.begin_turn(read);
         self.table.look_at_memory();
         self.turn_timer = TurnTimer::new(read);
         self.say_that_it_is_busy();
@@ -553,27 +534,27 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         may
     }
 
-    /// How long to wait for events, if it is `now`, since the epoch.
-    fn poll_timeout(&self, timeout: Option<Duration>, now: Duration) -> Option<Duration> {
+    /// How long to wait for events, if it is `now`, in nanoseconds since the epoch.
+    fn poll_timeout(&self, timeout: Option<Duration>, now: u64) -> Option<Duration> {
         if self.table.has_ready() || self.has_something_to_do() {
             return Some(Duration::ZERO);
         }
         let mut next = self.table.next_alarm();
-        let mut at_latest = |at| next = earlier(next, Some(self.table.since_epoch(at)));
+        let mut at_latest = |at| next = earlier(next, Some(self.table.clock.nanos_at(at)));
         if !self.is_suspended {
             let acceptors = self.acceptors.iter().flatten();
             acceptors.filter_map(Acceptor::resumes_at).for_each(&mut at_latest);
         }
         if self.drain.is_some() || self.log.due().is_some() {
-            self.drain_deadline().into_iter().chain(self.log.due()).for_each(at_latest);
+            self.drain_deadline().into_iter().chain(self.log.due()).for_each(&mut at_latest);
         }
         if self.waits_for_memory() {
             if self.table.memory.await_room() {
                 return Some(Duration::ZERO);
             }
-            next = earlier(next, Some(self.next_shedding));
+            at_latest(self.next_shedding);
         }
-        earlier(timeout, next.map(|next| next.saturating_sub(now)))
+        earlier(timeout, next.map(|next| Duration::from_nanos(next.saturating_sub(now))))
     }
 
     /// Apart from serving those who are ready.
@@ -644,7 +625,7 @@ impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
 }
 
 /// The earlier of two times, of which each may not be.
-fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+fn earlier<T: Copy + Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         _ => one.or(other),

@@ -145,7 +145,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.is_started {
             self.callback_of_reactor(|handler, context| handler.on_stop(context));
         }
-        self.log.finish(self.table.now());
+        self.log.finish(self.table.clock.now());
         self.publish();
     }
 

@@ -60,13 +60,13 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.config().slow_turn.is_none_or(|limit| took <= limit) {
             return;
         }
-        self.turn_timer.begin(None, self.table.now() + took);
+        self.turn_timer.begin(None, self.table.clock.now() + took);
         self.table.stats.count().slow_turns += 1;
         let why = match self.turn_timer.longest {
             None => "no callback was called in it".to_owned(),
             Some((time, served)) => format!("{} took {time:.1?} of it", self.describe(served)),
         };
-        self.log.add(Notice::SlowTurn { took, why }, self.table.now());
+        self.log.add(Notice::SlowTurn { took, why }, self.table.clock.now());
     }
 
     fn describe(&self, served: Served) -> String {

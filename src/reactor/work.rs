@@ -96,7 +96,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             }
             return self.finish_turn(id, false);
         }
-        let (low_water, now) = (self.table.marks(id).low, self.table.stamp());
+        let (low_water, now) = (self.table.marks(id).low, self.table.clock.stamp());
         let entry = self.table.entry(id);
         let drained = entry.has_drained(low_water);
         if drained {
@@ -193,7 +193,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn send_fin(&mut self, id: ConnId) {
         let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return };
         let finished = uninterrupted(|| self.net.shutdown_write(&mut socket.stream));
-        let now = self.table.stamp();
+        let now = self.table.clock.stamp();
         let entry = self.table.entry(id);
         match finished {
             _ if entry.phase == Phase::HalfClosed => {} // if the peer is gone, reading tells
@@ -209,7 +209,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         if self.table.staged.is_empty() && self.table.entry(id).queued() == 0 {
             return;
         }
-        let now = self.table.stamp();
+        let now = self.table.clock.stamp();
         let entry = self.table.entry(id);
         if !(entry.phase.is_closed() || entry.phase == Phase::Deaf) {
             let mut sent = self.transmit(id, input);
@@ -240,7 +240,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Returns how many of the staged bytes the kernel took.
     fn transmit(&mut self, id: ConnId, input: &[u8]) -> usize {
-        let now = self.table.stamp();
+        let now = self.table.clock.stamp();
         let Outgoing { entry, staged, bodies, stats } = self.table.outgoing(id);
         if !entry.writable || self.write_left == 0 {
             return 0;
@@ -351,7 +351,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     fn look_for_reset(&mut self, id: ConnId) {
         let Some(socket) = &mut self.program.sockets[id.slot as usize] else { return };
         let pending = self.net.take_error(&mut socket.stream);
-        let now = self.table.stamp();
+        let now = self.table.clock.stamp();
         let Outgoing { entry, bodies, .. } = self.table.outgoing(id);
         entry.hung_up = false;
         match pending {
@@ -374,7 +374,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         );
         self.table.stats.read(count);
         self.table.heard_of(id);
-        let now = self.table.stamp();
+        let now = self.table.clock.stamp();
         let entry = self.table.entry(id);
         entry.count_read(count);
         entry.heard_of(now);
@@ -485,7 +485,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     fn peer_finished(&mut self, id: ConnId) {
-        let now = self.table.stamp();
+        let now = self.table.clock.stamp();
         let entry = self.table.entry(id);
         entry.readable = false;
         entry.heard_of(now);

@@ -118,7 +118,7 @@ impl Table {
             return id;
         }
         let peer = addrs.first().copied().unwrap_or(NOWHERE);
-        let now = self.stamp();
+        let now = self.clock.stamp();
         self.put(id, Entry::outbound(id.serial, Dial::new(addrs, options, now), peer, now));
         self.stats.count().dialled += 1;
         self.to_dial.push_back(id);

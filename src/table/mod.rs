@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::conn_info::Direction;
 use crate::conn_settings::ConnSettings;
 use crate::core::admission::Admission;
+use crate::core::clock::{NANOS_PER_MILLI, TurnClock, is_slow};
 use crate::core::deadlines::{Deadline, millis};
 use crate::core::lru_list::LruList;
 use crate::core::memory::{Budget, Memory};
@@ -49,9 +50,6 @@ pub(crate) const RESERVED: usize = 16 * 1024;
 
 const HOLDS_A_SLOT: &str = "the reactor works on connections that hold a slot";
 
-/// A turn that takes so long is a slow one.
-const SLOW_TURN: Duration = Duration::from_millis(10);
-
 /// Between which fillings of its queue a connection goes on being read from once it was throttled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
@@ -64,13 +62,7 @@ pub(crate) struct Marks {
 pub(crate) struct Table {
     config: Config,
     pub(crate) stats: Tally,
-    /// The time of this turn, since the epoch, and that in milliseconds, rounded up and rounded down.
-    elapsed: Duration,
-    stamp: u64,
-    passed: u64,
-    /// No turn is stamped earlier than this: after a slow one, whose end is the time of what happened in it.
-    /// Were the next turn stamped with the same time, it would move that once more, and so without end.
-    earliest_stamp: u64,
+    pub(crate) clock: TurnClock,
     pub(crate) stopping: bool,
     /// Nothing is begun any more, as what is there is ended.
     pub(crate) is_ending: bool,
@@ -118,7 +110,6 @@ pub(crate) struct Table {
     /// Those to be opened outbound whose next address is to be tried.
     to_dial: VecDeque<ConnId>,
     last_serial: u64,
-    epoch: Instant,
 }
 
 impl Table {
@@ -148,10 +139,7 @@ impl Table {
             listeners: Listeners::new(&config),
             config,
             stats: Tally::default(),
-            elapsed: Duration::ZERO,
-            stamp: 0,
-            passed: 0,
-            earliest_stamp: 0,
+            clock: TurnClock::new(epoch),
             stopping: false,
             is_ending: false,
             is_draining: false,
@@ -166,7 +154,6 @@ impl Table {
             had_call: false,
             to_dial: VecDeque::new(),
             last_serial: serials_of(numbers.of(reactor)),
-            epoch,
         }
     }
 
@@ -183,14 +170,12 @@ impl Table {
         &self.config
     }
 
-    /// A turn is over. If it took long, because a callback did or the process was stopped, what happened in
-    /// it is taken to have happened at its end: nobody's time ran while nobody could be heard. (The clock is
-    /// read twice a turn for this, and not for each event.)
+    /// A turn is over. If it took long, because a callback did or the process was stopped, what happened in it is taken
+    /// to have happened at its end: no peer could be heard meanwhile.
     pub(crate) fn end_turn(&mut self, took: Duration) {
         if is_slow(took) {
-            let (began, ended) = (self.stamp, millis(self.elapsed + took));
+            let (began, ended) = self.clock.end_slow_turn(took);
             self.entries.iter_mut().for_each(|(_, entry)| entry.restamp(began, ended));
-            self.earliest_stamp = ended + 1;
         }
         if std::mem::take(&mut self.is_relieved) {
             self.list_the_throttled();
@@ -240,43 +225,10 @@ impl Table {
         }
     }
 
-    pub(crate) fn now(&self) -> Instant {
-        self.epoch + self.elapsed
-    }
-
-    /// The time of this turn, since the epoch. It is never less than that of the one before: the reactor sees to
-    /// that where it reads the clock.
-    pub(crate) fn set_elapsed(&mut self, elapsed: Duration) {
-        self.elapsed = elapsed;
-        self.passed = elapsed.as_secs() * 1_000 + u64::from(elapsed.subsec_millis());
-        self.stamp = millis(elapsed).max(self.earliest_stamp);
-    }
-
-    /// When this turn has begun, since the epoch.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.elapsed
-    }
-
-    /// How long after the epoch a time is; 0 if it is before.
+    /// When there is something to do about deadlines next, in nanoseconds since the epoch.
     #[inline]
-    pub(crate) fn since_epoch(&self, time: Instant) -> Duration {
-        time.saturating_duration_since(self.epoch)
-    }
-
-    /// What is stamped on entries: rounded up, so that no deadline comes early.
-    pub(crate) fn stamp(&self) -> u64 {
-        self.stamp
-    }
-
-    /// What deadlines are measured by.
-    pub(crate) fn passed(&self) -> u64 {
-        self.passed
-    }
-
-    /// When there is something to do about deadlines next, since the epoch.
-    #[inline]
-    pub(crate) fn next_alarm(&self) -> Option<Duration> {
-        self.alarms.next().map(Duration::from_millis)
+    pub(crate) fn next_alarm(&self) -> Option<u64> {
+        self.alarms.next().map(|millis| millis * NANOS_PER_MILLI)
     }
 
     /// The id that the next [`insert`](Self::insert) gives.
@@ -289,7 +241,7 @@ impl Table {
     /// Gives a slot to a connection that was let in by the listener with this number.
     pub(crate) fn insert(&mut self, peer: SocketAddr, listener: u16) -> ConnId {
         let id = self.next_id();
-        self.put(id, Entry::new(id.serial, peer, listener, self.stamp()));
+        self.put(id, Entry::new(id.serial, peer, listener, self.clock.stamp()));
         self.heard_of(id);
         id
     }
@@ -338,7 +290,7 @@ impl Table {
     /// The deadline of a connection that comes first, and when.
     pub(crate) fn next_deadline(&self, id: ConnId) -> Option<(u64, Deadline)> {
         let entry = self.get(id)?;
-        self.rules(entry).timeouts.next(&entry.standing(), self.stamp())
+        self.rules(entry).timeouts.next(&entry.standing(), self.clock.stamp())
     }
 
     /// Sets the alarm of a connection, if it would ring too late or not at all. One that rings too early
@@ -385,7 +337,7 @@ impl Table {
     /// Sets a timer, or moves it. It is never due in the turn that sets it, so that none can make a turn
     /// endless.
     pub(crate) fn set_timer(&mut self, owner: Owner, after: Duration, key: TimerKey) {
-        let time = self.stamp.saturating_add(millis(after)).max(self.passed + 1);
+        let time = self.clock.stamp().saturating_add(millis(after)).max(self.clock.passed() + 1);
         let slot = self.timers.set(owner, key, time);
         self.alarms.set(slot, time);
     }
@@ -403,7 +355,7 @@ impl Table {
 
     /// The alarm of a timer rings. Returns the timer if it is due.
     pub(crate) fn ring(&mut self, slot: u32) -> Option<(Owner, TimerKey)> {
-        let ringing = self.timers.ring(slot, self.passed);
+        let ringing = self.timers.ring(slot, self.clock.passed());
         match ringing {
             Ok(timer) => {
                 self.alarms.unset(slot); // it may have been moved while it waited for memory
@@ -444,7 +396,7 @@ impl Table {
     /// nothing of what is queued for them, or have sent nothing more of an unfinished message. In no particular order.
     pub(crate) fn stalled(&self, limit: impl Fn(&ConnSettings) -> Duration) -> Vec<ConnId> {
         let is_stalled = |entry: &Entry| {
-            let for_how_long = self.stamp.saturating_sub(entry.stalled_since());
+            let for_how_long = self.clock.stamp().saturating_sub(entry.stalled_since());
             entry.is_holding() && for_how_long >= millis(limit(&self.rules(entry).settings))
         };
         let stalled = self.entries.iter().filter(|(_, entry)| is_stalled(entry));
@@ -503,7 +455,7 @@ impl Table {
 
     /// How long ago a time is.
     pub(crate) fn since(&self, time: u64) -> Duration {
-        self.elapsed.saturating_sub(Duration::from_millis(time))
+        self.clock.elapsed().saturating_sub(Duration::from_millis(time))
     }
 
     /// The listener where a connection came in.
@@ -523,11 +475,6 @@ impl Table {
         }
         self.listeners.add(Arc::clone(listener), &self.config)
     }
-}
-
-/// Whether a turn that takes so long holds its connections up.
-pub(crate) fn is_slow(took: Duration) -> bool {
-    took >= SLOW_TURN
 }
 
 fn id_of(slot: usize, entry: &Entry) -> ConnId {
@@ -620,9 +567,10 @@ mod tests {
         table.watch(id);
         let set = table.alarms.time_of(id.slot);
         assert_eq!(set, table.next_deadline(id).map(|(time, _)| time));
+        let epoch = table.clock.now();
         for second in 1..=1_000 {
-            table.set_elapsed(Duration::from_secs(second));
-            let now = table.stamp();
+            table.clock.begin_turn(epoch + Duration::from_secs(second));
+            let now = table.clock.stamp();
             table.entry(id).heard_of(now);
             table.watch(id);
             assert_eq!(table.alarms.time_of(id.slot), set);

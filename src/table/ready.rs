@@ -129,7 +129,7 @@ impl Table {
             let list =
                 if is_for_call { &mut self.waiting_for_call } else { &mut self.waiting_for_read };
             let id = list.pop_front()?;
-            let now = self.stamp();
+            let now = self.clock.stamp();
             if let Some(entry) = self.get_mut(id) {
                 let waits =
                     if is_for_call { &mut entry.waits_for_call } else { &mut entry.waits_for_read };

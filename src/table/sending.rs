@@ -168,7 +168,7 @@ impl Table {
         if Some(id) == current {
             self.staged.push(bytes);
         } else {
-            let now = self.stamp();
+            let now = self.clock.stamp();
             self.entry(id).push(bytes, now);
             self.recount(id);
             self.list_if_busy(id);
@@ -179,7 +179,7 @@ impl Table {
         if Some(id) == current {
             self.staged.push_shared(body);
         } else {
-            let now = self.stamp();
+            let now = self.clock.stamp();
             let Outgoing { entry, bodies, .. } = self.outgoing(id);
             entry.push_shared(body, 0, now, bodies);
             self.recount(id);
