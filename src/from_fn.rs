@@ -28,6 +28,25 @@ impl Outcome for Result {
     }
 }
 
+/// The type of a closure that only panics or ends the process. Stable Rust has no other name for it.
+type Never = <fn() -> ! as Returns>::Type;
+
+/// Names what a function returns.
+pub trait Returns {
+    /// What the function returns.
+    type Type;
+}
+
+impl<R> Returns for fn() -> R {
+    type Type = R;
+}
+
+impl Outcome for Never {
+    fn into_result(self) -> Result {
+        self
+    }
+}
+
 /// Makes a [`Handler`] without state from a closure. The closure is called with the bytes that arrive, as
 /// [`on_data`](Handler::on_data) is. It returns nothing, or a [`Result`].
 ///

@@ -331,7 +331,7 @@ impl Handle {
     ///    [`drain_quiet`](Config::drain_quiet). Then it is closed gracefully. It has work left while output is queued,
     ///    while input is unread or a message is incomplete, while it is [paused](crate::Conn::pause), and while one
     ///    side has finished and waits for the other. [Outbound connections](Context::connect) stay open at least until
-    ///    the last accepted connection of their reactor has ended.
+    ///    the last accepted connection of the server has ended.
     /// 4. After `timeout`, all remaining connections are closed. A connection with work left ends with
     ///    [`CloseReason::DrainTimeout`](crate::CloseReason::DrainTimeout). Bytes that the kernel does not take at once
     ///    are lost, and the peer sees a RST. If no bytes are lost, a FIN is sent. For another

@@ -182,7 +182,7 @@ pub trait Handler: 'static {
     /// has no work left and has received nothing for [`drain_quiet`](crate::Config::drain_quiet). A timer that is set
     /// does not count as work. A handler whose answer comes later, from a timer or another thread,
     /// [pauses](Conn::pause) the connection: a paused connection does not count as quiet, and stays open until the
-    /// deadline of the drain. An outbound connection counts as quiet only if no accepted connection of this reactor is
+    /// deadline of the drain. An outbound connection counts as quiet only if no accepted connection of the server is
     /// left, because an accepted connection may wait for an answer from it.
     ///
     /// A connection that is opened while the reactor drains gets this callback soon after `on_open`.

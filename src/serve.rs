@@ -78,17 +78,21 @@ where
 /// )
 /// # }
 /// ```
-pub fn serve_with<O, D, S>(
+pub fn serve_with<O, D, S, R>(
     addr: impl Into<ListenOptions>,
     config: Config,
     on_open: O,
-    on_data: D,
+    mut on_data: D,
 ) -> Result<(), Error>
 where
     O: FnMut(&mut Conn<'_>) -> Result<S> + 'static,
-    D: FnMut(&mut Conn<'_>, &mut S, &mut Input<'_>) -> Result + 'static,
+    D: FnMut(&mut Conn<'_>, &mut S, &mut Input<'_>) -> R + 'static,
     S: 'static,
+    R: Outcome,
 {
+    let on_data = move |conn: &mut Conn<'_>, state: &mut S, input: &mut Input<'_>| {
+        on_data(conn, state, input).into_result()
+    };
     run(addr, config, Closures { on_open, on_data, state: PhantomData })
 }
 

@@ -79,10 +79,10 @@ pub(crate) struct ServeArgs {
     pub(crate) queue_budget: Size,
 
     /// The limit of unread input of a client. A client that sends a longer message is closed
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", default_value = "65KiB", allow_hyphen_values = true)]
     pub(crate) max_input: Size,
 
-    /// The limit of connections [default: the limit of open files, less 64, and less 2 for each further reactor]
+    /// The limit of connections [default: the limit of open files, less 64, and less 2 for each further reactor; at least half of the limit]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) max_connections: Option<Count>,
 

@@ -63,6 +63,8 @@ pub(crate) struct Admission {
     last: usize,
     /// A connection waits in the kernel's backlog until there is room.
     is_waited_for: bool,
+    /// No connection is accepted any more.
+    is_over: bool,
     /// The next limits. They apply when all reactors have counted their connections for them.
     coming: Option<Limits>,
 }
@@ -97,6 +99,7 @@ impl Admission {
             open: 0,
             last: 0,
             is_waited_for: false,
+            is_over: false,
             coming: None,
         }
     }
@@ -235,13 +238,24 @@ impl Admission {
         self.opened(to, ip, evicts);
     }
 
-    /// Counts a connection as closed. Returns whether there is room now for a connection that waits.
+    /// From now on no connection is accepted any more.
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Whether no accepted connection is left, and none will come.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.is_over && self.open == 0
+    }
+
+    /// Counts a connection as closed. Returns whether another reactor may wait for that: there is room for a connection
+    /// in the backlog, or this was the last connection.
     pub(crate) fn closed(&mut self, reactor: usize, ip: IpAddr) -> bool {
         self.open -= 1;
         let share = &mut self.shares[reactor];
         share.open -= 1;
         share.counts().for_each(|per_ip| per_ip.remove(ip));
-        self.is_waited_for && !self.is_full()
+        (self.is_waited_for && !self.is_full()) || self.is_deserted()
     }
 }
 

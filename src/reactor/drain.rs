@@ -27,13 +27,6 @@ pub(super) struct Drain {
     ends: Option<Instant>,
 }
 
-impl Drain {
-    /// Whether quiet connections are closed from now on that were not closed before.
-    fn widens(&self, has_inbound: bool) -> bool {
-        self.to_tell.is_empty() && (!self.all_are_told || (!self.closes_outbound && !has_inbound))
-    }
-}
-
 impl<H: Handler, N: Net> Reactor<H, N> {
     /// Whether the reactor drains.
     pub(super) fn is_draining(&self) -> bool {
@@ -50,6 +43,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
         self.empty_the_backlog();
         self.acceptors.clear();
+        if self.index == 0 {
+            self.table.admission().end(); // this reactor accepts for all
+            self.group.wake_others(self.index);
+        }
         let (name, open) = (self.name(), self.table.stats.get().open);
         log::info!("{name}draining: {open} connections have {timeout:?} to finish");
         self.report = Report::default();
@@ -82,11 +79,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let is_over = self.drain.as_ref().is_some_and(|drain| is_past(&drain.deadline));
         let is_end = self.drain.as_ref().is_some_and(|drain| is_past(&drain.ends));
         self.tell(is_over);
-        let Some(drain) = &mut self.drain else { return };
-        let has_inbound = self.table.has_inbound();
-        if drain.widens(has_inbound) {
-            (drain.all_are_told, drain.closes_outbound) = (true, !has_inbound);
-            self.table.close_the_quiet();
+        if self.closes_more() {
+            let outbound_too = self.table.admission().is_deserted();
+            self.table.close_the_quiet(outbound_too);
+            let Some(drain) = &mut self.drain else { return };
+            (drain.all_are_told, drain.closes_outbound) = (true, outbound_too);
         }
         if is_over {
             self.close_the_rest();
@@ -174,9 +171,19 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// Whether there is something to do about draining now.
     pub(super) fn has_to_drain(&self) -> bool {
-        let is_due =
-            |drain: &Drain| !drain.to_tell.is_empty() || drain.widens(self.table.has_inbound());
-        self.drain.as_ref().is_some_and(is_due) && !self.table.memory.is_used_up()
+        let is_telling = |drain: &Drain| !drain.to_tell.is_empty();
+        (self.drain.as_ref().is_some_and(is_telling) && !self.table.memory.is_used_up())
+            || self.closes_more()
+    }
+
+    /// Whether quiet connections are closed from now on that were not closed before: accepted ones once all have been
+    /// told, and outbound ones once no accepted one is left in the server whose handler may wait for their answers.
+    fn closes_more(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| {
+            drain.to_tell.is_empty()
+                && (!drain.all_are_told
+                    || (!drain.closes_outbound && self.table.admission().is_deserted()))
+        })
     }
 
     /// Whether everybody has ended who was to.

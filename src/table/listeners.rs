@@ -96,7 +96,7 @@ pub(super) struct Listeners {
     outbound: Rules,
     /// The quiet time of accepted connections, once the reactor drains.
     quiet: Option<u64>,
-    /// The quiet time of outbound connections, once no accepted one is left that may need them.
+    /// The quiet time of outbound connections, once no accepted one is left in the server that may need them.
     outbound_quiet: Option<u64>,
 }
 
@@ -159,11 +159,11 @@ impl Listeners {
         self.apply(config);
     }
 
-    /// From now on connections without work are closed; outbound connections too, if no accepted one is left.
-    pub(super) fn close_the_quiet(&mut self, config: &Config, has_inbound: bool) {
+    /// From now on connections without work are closed: outbound connections too, or not yet.
+    pub(super) fn close_the_quiet(&mut self, config: &Config, outbound_too: bool) {
         let quiet = Some(millis(config.drain_quiet));
         self.quiet = quiet;
-        self.outbound_quiet = quiet.filter(|_| !has_inbound);
+        self.outbound_quiet = quiet.filter(|_| outbound_too);
         self.apply(config);
     }
 

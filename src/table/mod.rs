@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::config::Config;
-use crate::conn_info::Direction;
 use crate::conn_settings::ConnSettings;
 use crate::core::admission::Admission;
 use crate::core::clock::{NANOS_PER_MILLI, TurnClock, is_slow};
@@ -95,8 +94,6 @@ pub(crate) struct Table {
     /// The pressure has gone in this turn.
     is_relieved: bool,
     entries: Slab<Entry>,
-    /// How many of them are outbound.
-    outbound: u64,
     /// The ready list: those to whom something has happened.
     ready: Vec<ConnId>,
     /// And behind them those that have had their turn, and could go on.
@@ -146,7 +143,6 @@ impl Table {
             staged: Staged::default(),
             bodies: SharedBodies::default(),
             entries: Slab::with_capacity(RESERVED),
-            outbound: 0,
             ready: Vec::new(),
             leftover: VecDeque::new(),
             waiting_for_call: VecDeque::new(),
@@ -206,16 +202,10 @@ impl Table {
         self.list_the_throttled();
     }
 
-    /// From now on connections without work are closed after `drain_quiet`. Outbound connections are closed only if no
-    /// accepted one is left: its handler may wait for their answers.
-    pub(crate) fn close_the_quiet(&mut self) {
-        self.listeners.close_the_quiet(&self.config, self.has_inbound());
+    /// From now on connections without work are closed after `drain_quiet`: outbound connections too, or not yet.
+    pub(crate) fn close_the_quiet(&mut self, outbound_too: bool) {
+        self.listeners.close_the_quiet(&self.config, outbound_too);
         self.watch_all();
-    }
-
-    /// Whether there is an accepted connection.
-    pub(crate) fn has_inbound(&self) -> bool {
-        self.stats.get().open > self.outbound
     }
 
     fn watch_all(&mut self) {
@@ -248,7 +238,6 @@ impl Table {
 
     fn put(&mut self, id: ConnId, entry: Entry) {
         self.gave(id);
-        self.outbound += u64::from(entry.direction() == Direction::Outbound);
         self.entries.insert(entry);
         self.stats.count().open += 1;
     }
@@ -278,9 +267,8 @@ impl Table {
             if let Some(lru) = &mut self.lru {
                 lru.forget(id.slot);
             }
-            match listener {
-                Some(listener) => self.frees_a_place(peer, listener),
-                None => self.outbound -= 1,
+            if let Some(listener) = listener {
+                self.frees_a_place(peer, listener);
             }
             self.stats.count().open -= 1;
             self.stats.count().closed += 1;

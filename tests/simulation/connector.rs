@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use readyloop::sim::{Answer, Clock, Ending, Faults, Reading, Rng, World};
+use readyloop::sim::{Answer, Clock, Ending, Faults, Peer, Reading, Rng, World};
 use readyloop::{
     BoxError, Budgets, CloseReason, Config, Conn, ConnId, ConnectOptions, Context, Handler, Input,
     SendError, TimerKey,
@@ -495,6 +495,33 @@ fn a_drain_waits_for_an_answer_on_an_outbound_connection_that_is_quiet() {
     assert!(world.run_for(SECOND).is_break());
     let report = world.report().unwrap();
     assert_eq!((report.finished, report.cut), (3, 0));
+}
+
+#[test]
+fn a_reactor_without_clients_keeps_its_outbound_connection_for_those_in_the_backlog() {
+    for seed in 0..200 {
+        let mut world = World::of_many(seed, Config::new(), 3, |_| Pool::default()).unwrap();
+        let addr = world.listen("10.0.0.9:7000").unwrap();
+        world.answer(remote(1), Answer::Accept);
+        world.set_faults(Faults { latency: Duration::from_nanos(1), ..Faults::none() });
+        let _ = world.run_for(10 * SECOND);
+        let clients: Vec<_> = (0..3).map(|_| world.dial(addr)).collect();
+        clients.iter().for_each(|client| assert!(client.send(b"question")));
+        world.handle().drain(60 * SECOND); // before a reactor has a turn
+        let _ = world.run_for(10 * SECOND);
+        for backend in world.dialled() {
+            if backend.received() == b"question" {
+                backend.send(b"answer");
+            }
+        }
+        let _ = world.run_for(SECOND);
+        for client in &clients {
+            assert_eq!(client.received(), b"answer", "seed {seed}");
+            client.close();
+        }
+        world.dialled().iter().for_each(Peer::shutdown_write);
+        assert!(world.run_for(10 * SECOND).is_break(), "seed {seed}");
+    }
 }
 
 #[test]

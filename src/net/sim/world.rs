@@ -134,7 +134,7 @@ impl<H: Handler> World<H> {
     /// # fn main() -> Result<(), readyloop::Error> {
     /// use readyloop::{Config, from_fn, sim::{Ending, World}};
     ///
-    /// let mut world = World::new(1, Config::new(), from_fn(|_, input| assert!(input.is_empty(), "a bug")))?;
+    /// let mut world = World::new(1, Config::new(), from_fn(|_, _| panic!("a bug")))?;
     /// world.allow_panics();
     /// let addr = world.listen("10.0.0.1:7")?;
     /// let peer = world.dial(addr);
