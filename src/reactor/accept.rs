@@ -99,8 +99,14 @@ impl<L> Acceptor<L> {
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
+    /// Whether connections may wait in a backlog, or an acceptor waits for descriptors or memory.
+    #[inline]
+    pub(super) fn has_acceptor_to_see_to(&self) -> bool {
+        !self.is_suspended && !self.acceptors.iter().flatten().all(Acceptor::is_quiet)
+    }
+
     pub(super) fn accept(&mut self) {
-        if self.is_suspended || self.acceptors.iter().flatten().all(Acceptor::is_quiet) {
+        if !self.has_acceptor_to_see_to() {
             return;
         }
         let now = self.table.clock.now();

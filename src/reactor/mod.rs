@@ -15,7 +15,10 @@ mod preview;
 mod rate_limited_log;
 mod reap;
 mod replace;
+mod standing;
+mod turn;
 mod turn_timer;
+mod wait;
 mod work;
 
 use std::collections::VecDeque;
@@ -30,23 +33,20 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::core::clock::is_slow;
-use crate::core::deadlines::millis;
 use crate::core::mailbox::Mailbox;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::{ConnId, draw_numbers};
-use crate::net::{Event, Net, Os, Token};
+use crate::net::{Event, Net, Os};
 use crate::report::Report;
 #[cfg(feature = "sim")]
 use crate::stats::Stats;
-use crate::sync::Ordering;
 use crate::table::{self, Table};
 use crate::view::View;
 use accept::Acceptor;
 use arrivals::{Arrival, Arrivals};
 use drain::Drain;
-use group::{Group, Job, LISTENS, Remote};
+use group::{Group, Job, Remote};
 use owned::{Program, Socket};
 use rate_limited_log::RateLimitedLog;
 use turn_timer::TurnTimer;
@@ -54,9 +54,6 @@ use turn_timer::TurnTimer;
 /// All connections read into this one buffer. Messages of this size cost a seventh less processor time than
 /// with half of it; a larger one would make the others wait longer for their turn.
 const READ_BUFFER: usize = 64 * 1024;
-
-/// After so many turns without a sight of all events deadlines are judged all the same.
-const BLIND_TURNS: u32 = 100;
 
 /// A poll-driven event loop with its listeners, its connections, and the handler that serves them.
 ///
@@ -302,50 +299,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         result
     }
 
-    fn make_turn(&mut self, timeout: Option<Duration>) -> Result<ControlFlow<Report>, Error> {
-        if !self.is_stopping() {
-            self.start();
-            let saw_all = self.poll(timeout)?;
-            self.mark();
-            self.work();
-            self.work_with_memory(false);
-            self.reap(); // before others are judged by whether there is room
-            self.take_orders();
-            self.receive();
-            self.accept();
-            self.read_messages();
-            if self.may_judge_deadlines(saw_all) {
-                self.expire();
-            }
-            self.work_with_memory(true);
-            self.dial();
-            self.log.go_on(self.table.clock.now());
-            self.go_on_draining();
-            self.reap();
-            self.shed();
-            self.end_turn();
-        }
-        if self.is_drained() {
-            // What comes from now on goes back to who has accepted it; what has come is still served.
-            self.own_arrivals().close();
-        }
-        if self.is_stopping() || self.is_drained() {
-            self.shut_down();
-            return Ok(ControlFlow::Break(self.report));
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn end_turn(&mut self) {
-        self.read_clock();
-        let took = self.table.clock.turn_took();
-        self.judge_turn(took);
-        self.table.end_turn(took);
-        self.table.stats.turned();
-        self.publish();
-        self.say_how_idle(took);
-    }
-
     /// This reactor, as other threads see it.
     fn remote(&self) -> &Remote {
         &self.group.remotes[self.index]
@@ -362,38 +315,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             1 => String::new(),
             _ => format!("reactor {}: ", self.index),
         }
-    }
-
-    /// Tells other threads how things stand.
-    fn publish(&mut self) {
-        let remote = &self.group.remotes[self.index];
-        remote.publish(&mut self.table.stats);
-        if std::mem::take(&mut self.table.made_room) {
-            self.group.wake_others(self.index);
-        }
-    }
-
-    /// For the reactor that accepts: this one begins its turn.
-    #[inline]
-    fn say_that_it_is_busy(&self) {
-        if self.group.remotes.len() > 1 {
-            self.remote().busy_since.store(self.table.clock.passed(), Ordering::Relaxed);
-        }
-    }
-
-    /// For the reactor that accepts: the turn is over, and so long has the idlest been silent.
-    #[inline]
-    fn say_how_idle(&self, took: Duration) {
-        if self.group.remotes.len() > 1 {
-            self.tell_how_idle(took);
-        }
-    }
-
-    fn tell_how_idle(&self, took: Duration) {
-        let deaf = if is_slow(took) { millis(took) } else { 0 };
-        let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since.saturating_add(deaf));
-        self.remote().idlest.store(idlest, Ordering::Relaxed);
-        self.remote().busy_since.store(LISTENS, Ordering::Relaxed);
     }
 
     /// What this reactor has counted so far.
@@ -498,109 +419,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(crate) fn net(&self) -> &N {
         &self.net
     }
-
-    /// How long the next turn waits if nothing happens.
-    pub(crate) fn waits_for(&self) -> Option<Duration> {
-        self.poll_timeout(None, self.table.clock.latest_with(self.net.now()))
-    }
-
-    /// Returns whether everything that had happened was told.
-    fn poll(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let mut wait = self.poll_timeout(timeout, self.table.clock.latest());
-        if wait.is_none() && self.is_deserted() {
-            self.end_deserted();
-            wait = Some(Duration::ZERO);
-        }
-        self.events.clear();
-        let saw_all = match self.net.poll(&mut self.events, wait) {
-            // A signal ends the wait early: that makes a turn with nothing to do.
-            Err(error) if error.kind() == ErrorKind::Interrupted => false,
-            other => other.map_err(Error::Poll)?,
-        };
-        let read = self.net.now();
-        self.table.clock.begin_turn(read);
-        self.table.look_at_memory();
-        self.turn_timer = TurnTimer::new(read);
-        self.say_that_it_is_busy();
-        Ok(saw_all)
-    }
-
-    /// Input is read before a deadline is judged: a process that slept does not punish its peers. So
-    /// deadlines wait as long as there may be events that were not told yet, because a signal ended the
-    /// wait (SIGCONT does) or a batch was full; but not for ever.
-    fn may_judge_deadlines(&mut self, saw_all: bool) -> bool {
-        let may = saw_all || self.blind_turns == BLIND_TURNS;
-        self.blind_turns = if may { 0 } else { self.blind_turns + 1 };
-        may
-    }
-
-    /// How long to wait for events, if it is `now`, in nanoseconds since the epoch.
-    fn poll_timeout(&self, timeout: Option<Duration>, now: u64) -> Option<Duration> {
-        if self.table.has_ready() || self.has_something_to_do() {
-            return Some(Duration::ZERO);
-        }
-        let mut next = self.table.next_alarm();
-        let mut at_latest = |at| next = earlier(next, Some(self.table.clock.nanos_at(at)));
-        if !self.is_suspended {
-            let acceptors = self.acceptors.iter().flatten();
-            acceptors.filter_map(Acceptor::resumes_at).for_each(&mut at_latest);
-        }
-        if self.drain.is_some() || self.log.due().is_some() {
-            self.drain_deadline().into_iter().chain(self.log.due()).for_each(&mut at_latest);
-        }
-        if self.waits_for_memory() {
-            if self.table.memory.await_room() {
-                return Some(Duration::ZERO);
-            }
-            at_latest(self.next_shedding);
-        }
-        earlier(timeout, next.map(|next| Duration::from_nanos(next.saturating_sub(now))))
-    }
-
-    /// Apart from serving those who are ready.
-    fn has_something_to_do(&self) -> bool {
-        self.remote().has_orders()
-            || self.table.has_to_dial()
-            || self.table.has_memory_for_one()
-            || (!self.table.memory.is_used_up() && self.holds_new_work())
-            || (self.remote().mailbox.has_some() && !self.holds_messages)
-            || !self.closed.is_empty()
-            || self.has_to_drain()
-            || self.is_drained()
-    }
-
-    /// Whether there is something that is only begun when the memory budget has room.
-    fn waits_for_memory(&self) -> bool {
-        self.table.waiting_for_memory() > 0
-            || (self.table.memory.is_used_up() && self.holds_new_work())
-    }
-
-    /// Apart from what established connections want.
-    fn holds_new_work(&self) -> bool {
-        self.holds_messages
-            || !self.held_timers.is_empty()
-            || self.own_arrivals().has_some()
-            || self.can_accept()
-    }
-
-    fn can_accept(&self) -> bool {
-        !self.is_suspended
-            && self.acceptors.iter().flatten().any(Acceptor::is_ready)
-            && !self.table.admission().keeps_waiting()
-    }
-
-    fn mark(&mut self) {
-        for event in &self.events {
-            match event.token {
-                Token::Listener(index) => {
-                    if let Some(Some(acceptor)) = self.acceptors.get_mut(usize::from(index)) {
-                        acceptor.mark_ready();
-                    }
-                }
-                Token::Conn { slot, tag } => self.table.mark(slot, tag, *event),
-            }
-        }
-    }
 }
 
 /// The descriptor of the reactor's event queue. It is readable when events wait (epoll(7), question 3). Watch it, but
@@ -621,14 +439,6 @@ impl<H: Handler, N: Net> fmt::Debug for Reactor<H, N> {
             )
             .field("stats", self.table.stats.get())
             .finish_non_exhaustive()
-    }
-}
-
-/// The earlier of two times, of which each may not be.
-fn earlier<T: Copy + Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        _ => one.or(other),
     }
 }
 

@@ -221,6 +221,12 @@ impl Table {
         self.alarms.next().map(|millis| millis * NANOS_PER_MILLI)
     }
 
+    /// Whether there is something to do about deadlines now.
+    #[inline]
+    pub(crate) fn has_alarm_due(&self) -> bool {
+        self.alarms.next().is_some_and(|next| next <= self.clock.passed())
+    }
+
     /// The id that the next [`insert`](Self::insert) gives.
     pub(crate) fn next_id(&self) -> ConnId {
         let slot = u32::try_from(self.entries.vacant_key())
