@@ -61,12 +61,15 @@ pub trait Net: sealed::Sealed {
     /// Returns the waker, which wakes [`poll`](Self::poll) from another thread.
     fn waker(&self) -> std::sync::Arc<dyn Wake>;
 
-    /// Waits for events for at most `timeout`, or without limit if it is `None`. Appends them to `events`. Readiness is
-    /// reported by edges: once, when it begins. Returns whether all pending events were reported.
+    /// Waits for events for at most `timeout`, or without limit if it is `None`. Readiness is reported by edges: once,
+    /// when it begins.
     ///
     /// # Errors
-    /// As epoll_wait(2).
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool>;
+    /// As epoll_wait(2). Then there are no events.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Passes the events of the last [`poll`](Self::poll) to `mark`. Returns whether they were all that was pending.
+    fn events(&self, mark: impl FnMut(Event)) -> bool;
 
     /// Listens on an address, registers the socket under a token, and returns its address. With port 0 the system
     /// chooses the port.

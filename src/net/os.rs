@@ -117,16 +117,19 @@ impl Net for Os {
         Arc::clone(&self.waker) as Arc<dyn Wake>
     }
 
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
-        self.poll.poll(&mut self.events, timeout)?;
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.poll.poll(&mut self.events, timeout)
+    }
+
+    fn events(&self, mut mark: impl FnMut(Event)) -> bool {
         let mut count = 0;
         for event in &self.events {
             count += 1;
             if event.token() != WAKER {
-                events.push(translate(event));
+                mark(translate(event));
             }
         }
-        Ok(count < EVENTS)
+        count < EVENTS
     }
 
     fn listen(
@@ -389,8 +392,7 @@ mod tests {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let (mut listener, addr) = os.listen(any_port, &config, Token::Listener(0)).unwrap();
         let _client = std::net::TcpStream::connect(addr).unwrap();
-        let mut events = Vec::new();
-        os.poll(&mut events, None).unwrap();
+        os.poll(None).unwrap();
         let (accepted, _) = os.accept(&mut listener).unwrap();
         let accepted = SockRef::from(&accepted);
         assert!(accepted.tcp_nodelay().unwrap());

@@ -37,7 +37,7 @@ use crate::core::mailbox::Mailbox;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::id::{ConnId, draw_numbers};
-use crate::net::{Event, Net, Os};
+use crate::net::{Net, Os};
 use crate::report::Report;
 #[cfg(feature = "sim")]
 use crate::stats::Stats;
@@ -123,7 +123,6 @@ pub struct Reactor<H: Handler, N: Net = Os> {
     write_left: usize,
     buffer: Box<[u8]>,
     /// Kept from turn to turn for their capacity.
-    events: Vec<Event>,
     working: Vec<ConnId>,
     jobs: Vec<Job>,
 }
@@ -187,7 +186,6 @@ impl<H: Handler, N: Net> Reactor<H, N> {
             held_timers: VecDeque::new(),
             write_left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
-            events: Vec::new(),
             working: Vec::new(),
             jobs: Vec::new(),
         }

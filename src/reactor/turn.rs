@@ -21,8 +21,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     ) -> Result<ControlFlow<Report>, Error> {
         if !self.is_stopping() {
             self.start();
-            let saw_all = self.poll(timeout)?;
-            self.mark();
+            let was_interrupted = self.poll(timeout)?;
+            let saw_all = self.mark() && !was_interrupted;
             self.work();
             let may_expire = self.may_judge_deadlines(saw_all);
             if self.has_chores() {
@@ -77,38 +77,36 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.shed();
     }
 
-    /// Waits for events. Returns whether all pending events were reported.
+    /// Waits for events. Returns whether a signal has ended the wait: that makes a turn without events.
     fn poll(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let mut wait = self.poll_timeout(timeout, self.table.clock.latest());
         if wait.is_none() && self.is_deserted() {
             self.end_deserted();
             wait = Some(Duration::ZERO);
         }
-        self.events.clear();
-        let saw_all = match self.net.poll(&mut self.events, wait) {
-            // A signal ends the wait early: that makes a turn with nothing to do.
-            Err(error) if error.kind() == ErrorKind::Interrupted => false,
-            other => other.map_err(Error::Poll)?,
+        let was_interrupted = match self.net.poll(wait) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            other => other.map(|()| false).map_err(Error::Poll)?,
         };
         let read = self.net.now();
         self.table.clock.begin_turn(read);
         self.table.look_at_memory();
         self.turn_timer = TurnTimer::new(read);
         self.say_that_it_is_busy();
-        Ok(saw_all)
+        Ok(was_interrupted)
     }
 
-    fn mark(&mut self) {
-        for event in &self.events {
-            match event.token {
-                Token::Listener(index) => {
-                    if let Some(Some(acceptor)) = self.acceptors.get_mut(usize::from(index)) {
-                        acceptor.mark_ready();
-                    }
+    /// Records what the events report, and nothing else. Returns whether all pending events were reported.
+    fn mark(&mut self) -> bool {
+        let Self { net, table, acceptors, .. } = self;
+        net.events(|event| match event.token {
+            Token::Listener(index) => {
+                if let Some(Some(acceptor)) = acceptors.get_mut(usize::from(index)) {
+                    acceptor.mark_ready();
                 }
-                Token::Conn { slot, tag } => self.table.mark(slot, tag, *event),
             }
-        }
+            Token::Conn { slot, tag } => table.mark(slot, tag, event),
+        })
     }
 
     /// Input is read before a deadline is judged, so that a process that slept does not punish its peers. So deadlines

@@ -122,6 +122,9 @@ pub struct Sim {
     index: usize,
     start: Instant,
     waker: Arc<Bell>,
+    /// Of the last poll.
+    events: Vec<Event>,
+    saw_all: bool,
 }
 
 /// A listener of the simulated system.
@@ -164,7 +167,7 @@ impl Wake for Bell {
 
 impl Sim {
     fn new(kernel: Rc<RefCell<Kernel>>, index: usize, start: Instant) -> Self {
-        Self { kernel, index, start, waker: Arc::default() }
+        Self { kernel, index, start, waker: Arc::default(), events: Vec::new(), saw_all: true }
     }
 
     fn stream(&self, link: LinkId) -> SimStream {
@@ -212,12 +215,19 @@ impl Net for Sim {
         Arc::clone(&self.waker) as Arc<dyn Wake>
     }
 
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<bool> {
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let woken = self.is_woken();
-        let saw_all = self.kernel.borrow_mut().poll(self.index, woken, events, timeout)?;
+        self.events.clear();
+        let mut kernel = self.kernel.borrow_mut();
+        self.saw_all = kernel.poll(self.index, woken, &mut self.events, timeout)?;
         // If a signal ended the wait, the wake-up is still pending and stays set.
         self.waker.0.store(false, Ordering::Release);
-        Ok(saw_all)
+        Ok(())
+    }
+
+    fn events(&self, mark: impl FnMut(Event)) -> bool {
+        self.events.iter().copied().for_each(mark);
+        self.saw_all
     }
 
     fn listen(
