@@ -506,6 +506,25 @@ impl Entry {
         self.phase == Phase::Connecting && self.writable
     }
 
+    /// Lists the connection if it has work that can be done now. Returns whether it was listed; `None` if that depends on
+    /// its marks or on memory, which the table knows.
+    #[inline]
+    pub(super) fn list(&mut self, is_short_of_memory: bool) -> Option<bool> {
+        /// The low water of a connection that is not throttled does not matter.
+        const NOT_THROTTLED: usize = 0;
+        if self.listed {
+            return Some(false);
+        }
+        if self.throttled {
+            return None;
+        }
+        if !self.has_work(NOT_THROTTLED) {
+            return Some(false);
+        }
+        self.listed = !is_short_of_memory;
+        self.listed.then_some(true)
+    }
+
     pub(super) fn has_work(&self, low_water: usize) -> bool {
         self.wants_read() // first, as it is the usual one
             || self.wants_call(low_water)

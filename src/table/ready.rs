@@ -4,21 +4,22 @@ use super::{Entry, Table};
 use crate::id::ConnId;
 use crate::net::Event;
 
-/// The low water of a connection that is not throttled does not matter.
-const NOT_THROTTLED: usize = 0;
-
 impl Table {
-    /// Sets the sticky flags that an event tells of. An event for a slot's former tenant is dropped:
-    /// its tag is another.
+    /// Records what an event reports, and lists its connection if there is work now. An event for a former connection of
+    /// the slot is dropped: its tag is another.
     #[inline]
     pub(crate) fn mark(&mut self, slot: u32, tag: u32, event: Event) {
+        let is_short_of_memory = self.reads_wait();
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
         let id = ConnId { serial: entry.serial, slot };
         if id.tag() != tag {
             return;
         }
         entry.mark(event);
-        self.list_if_busy(id);
+        let is_listed = entry.list(is_short_of_memory);
+        if is_listed.unwrap_or_else(|| self.becomes_listed_by_marks_and_memory(id)) {
+            self.ready.push(id);
+        }
     }
 
     /// Puts a connection on the ready list if it has work that can be done now.
@@ -28,56 +29,33 @@ impl Table {
         }
     }
 
-    /// The same for one that has just had its turn.
+    /// The same for a connection that has just had its turn.
     pub(crate) fn relist_if_busy(&mut self, id: ConnId) {
         if self.becomes_listed(id) {
             self.leftover.push_back(id);
         }
     }
 
-    /// Whether there is something to do for a connection now.
     #[inline]
     fn becomes_listed(&mut self, id: ConnId) -> bool {
         let is_short_of_memory = self.reads_wait();
         let Some(entry) = self.get_mut(id) else { return false };
-        if entry.listed {
-            return false;
-        }
-        if entry.throttled {
-            return self.throttled_becomes_listed(id);
-        }
-        if !entry.has_work(NOT_THROTTLED) {
-            return false;
-        }
-        if is_short_of_memory {
-            return self.becomes_listed_without_memory(id);
-        }
-        entry.listed = true;
-        true
+        let is_listed = entry.list(is_short_of_memory);
+        is_listed.unwrap_or_else(|| self.becomes_listed_by_marks_and_memory(id))
     }
 
-    /// The same for one whose queue may have fallen to low water.
+    /// Lists a connection, not on which list, if it has work that can be done now: its queue has fallen to low water, or
+    /// there is memory for its callbacks. Without memory it waits in a list of its own.
     #[cold]
-    fn throttled_becomes_listed(&mut self, id: ConnId) -> bool {
-        let (low_water, is_short_of_memory) = (self.marks(id).low, self.reads_wait());
+    fn becomes_listed_by_marks_and_memory(&mut self, id: ConnId) -> bool {
+        let (is_short_of_memory, calls_wait) = (self.reads_wait(), self.calls_wait());
+        let low_water = self.marks(id).low;
         let Some(entry) = self.get_mut(id) else { return false };
         if !entry.has_work(low_water) {
             return false;
         }
-        if is_short_of_memory {
-            return self.becomes_listed_without_memory(id);
-        }
-        entry.listed = true;
-        true
-    }
-
-    /// What calls a handler has to wait for room in the memory budget, and so has what is read for one.
-    #[cold]
-    fn becomes_listed_without_memory(&mut self, id: ConnId) -> bool {
-        let (low_water, calls_wait) = (self.marks(id).low, self.calls_wait());
-        let Some(entry) = self.get_mut(id) else { return false };
         let wants_call = entry.wants_call(low_water);
-        if entry.has_work_without_calls() || (wants_call && !calls_wait) {
+        if !is_short_of_memory || entry.has_work_without_calls() || (wants_call && !calls_wait) {
             entry.listed = true;
             return true;
         }

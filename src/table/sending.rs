@@ -32,8 +32,13 @@ impl Table {
     /// What is queued for a connection, with what the callback at hand has sent to it if it is the
     /// `current` one.
     pub(crate) fn queued(&self, id: ConnId, current: Option<ConnId>) -> usize {
-        let staged = if Some(id) == current { self.staged.len() } else { 0 };
-        self.get(id).map_or(0, Entry::queued) + staged
+        self.get(id).map_or(0, Entry::queued) + self.staged_for(id, current)
+    }
+
+    /// What the callback at hand has sent to a connection, if it is the `current` one.
+    #[inline]
+    fn staged_for(&self, id: ConnId, current: Option<ConnId>) -> usize {
+        if Some(id) == current { self.staged.len() } else { 0 }
     }
 
     /// Whether a considerate handler sends no more.
@@ -119,16 +124,20 @@ impl Table {
         current: Option<ConnId>,
         is_empty: bool,
     ) -> Result<bool, SendError> {
-        if !self.sends(id) {
-            return Err(SendError::Closed);
-        }
-        let admits = is_empty || self.has_room(id, current);
+        let staged = self.staged_for(id, current);
+        let entry = self.get(id).filter(|entry| entry.phase.sends()).ok_or(SendError::Closed)?;
+        let admits = is_empty || self.has_room(entry, staged);
         if !admits {
-            let limit = self.settings(id).queue_limit;
-            self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
-            self.list_if_busy(id);
+            self.overflow(id);
         }
         Ok(admits)
+    }
+
+    #[cold]
+    fn overflow(&mut self, id: ConnId) {
+        let limit = self.settings(id).queue_limit;
+        self.entry(id).cut(CloseReason::OutboxOverflow { limit }, true);
+        self.list_if_busy(id);
     }
 
     /// Queues more of what [`send`](Self::send) has begun to queue in the same callback. It is taken whole, as one
@@ -154,12 +163,12 @@ impl Table {
     /// Whether a connection goes on if more is sent to it. That it has more queued than its limit is held
     /// against the peer only if the kernel takes no more: what the kernel was not offered yet is bounded by
     /// [`UNOFFERED`] alone. And what is sent at once is taken whole, so that a message may be of any length.
-    fn has_room(&self, id: ConnId, current: Option<ConnId>) -> bool {
-        let Some(entry) = self.get(id) else { return false };
-        let queued = self.queued(id, current);
-        if entry.queued() == 0 && queued <= UNOFFERED {
+    #[inline]
+    fn has_room(&self, entry: &Entry, staged: usize) -> bool {
+        if entry.queued() == 0 && staged <= UNOFFERED {
             return true; // the usual case
         }
+        let queued = entry.queued() + staged;
         let limit = self.rules(entry).settings.queue_limit;
         (entry.queued() <= limit || entry.writable) && queued <= limit.max(UNOFFERED)
     }
