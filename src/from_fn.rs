@@ -65,9 +65,8 @@ where
     F: FnMut(&mut Conn<'_>, &mut Input<'_>) -> R + 'static,
     R: Outcome,
 {
-    let on_data = move |conn: &mut Conn<'_>, (): &mut (), input: &mut Input<'_>| {
-        on_data(conn, input).into_result()
-    };
+    let on_data =
+        move |conn: &mut Conn<'_>, (): &mut (), input: &mut Input<'_>| on_data(conn, input);
     Closures { on_open: |_: &mut Conn<'_>| Ok(()), on_data, state: PhantomData }
 }
 
@@ -78,11 +77,12 @@ pub(crate) struct Closures<O, D, S> {
     pub(crate) state: PhantomData<fn() -> S>,
 }
 
-impl<O, D, S> Handler for Closures<O, D, S>
+impl<O, D, S, R> Handler for Closures<O, D, S>
 where
     O: FnMut(&mut Conn<'_>) -> Result<S> + 'static,
-    D: FnMut(&mut Conn<'_>, &mut S, &mut Input<'_>) -> Result + 'static,
+    D: FnMut(&mut Conn<'_>, &mut S, &mut Input<'_>) -> R + 'static,
     S: 'static,
+    R: Outcome,
 {
     type State = S;
 
@@ -91,6 +91,6 @@ where
     }
 
     fn on_data(&mut self, conn: &mut Conn<'_>, state: &mut S, input: &mut Input<'_>) -> Result {
-        (self.on_data)(conn, state, input)
+        (self.on_data)(conn, state, input).into_result()
     }
 }

@@ -82,7 +82,7 @@ pub fn serve_with<O, D, S, R>(
     addr: impl Into<ListenOptions>,
     config: Config,
     on_open: O,
-    mut on_data: D,
+    on_data: D,
 ) -> Result<(), Error>
 where
     O: FnMut(&mut Conn<'_>) -> Result<S> + 'static,
@@ -90,9 +90,6 @@ where
     S: 'static,
     R: Outcome,
 {
-    let on_data = move |conn: &mut Conn<'_>, state: &mut S, input: &mut Input<'_>| {
-        on_data(conn, state, input).into_result()
-    };
     run(addr, config, Closures { on_open, on_data, state: PhantomData })
 }
 

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::deadlines::millis;
-
 /// A turn that takes so long is a slow one.
 const SLOW_TURN: Duration = Duration::from_millis(10);
 
@@ -69,9 +67,15 @@ impl TurnClock {
         Duration::from_nanos(self.latest - self.turn)
     }
 
-    /// This turn was slow. Returns its stamp, and the stamp of its end.
-    pub(crate) fn end_slow_turn(&mut self, took: Duration) -> (u64, u64) {
-        let ended = millis(self.elapsed() + took);
+    /// Whether this turn has delayed its connections.
+    #[inline]
+    pub(crate) fn is_slow_turn(&self) -> bool {
+        self.turn_took() >= SLOW_TURN
+    }
+
+    /// This turn was slow, and ended with the last reading. Returns its stamp, and the stamp of its end.
+    pub(crate) fn end_slow_turn(&mut self) -> (u64, u64) {
+        let ended = self.latest.div_ceil(NANOS_PER_MILLI);
         self.earliest_stamp = ended + 1;
         (self.stamp, ended)
     }
@@ -111,11 +115,6 @@ impl TurnClock {
 pub(crate) const NANOS_PER_MILLI: u64 = 1_000_000;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// Whether a turn that takes so long delays its connections.
-pub(crate) fn is_slow(took: Duration) -> bool {
-    took >= SLOW_TURN
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +152,8 @@ mod tests {
         let mut clock = TurnClock::new(epoch);
         clock.begin_turn(epoch + SECOND);
         clock.read(epoch + 2 * SECOND);
-        assert!(is_slow(clock.turn_took()));
-        assert_eq!(clock.end_slow_turn(clock.turn_took()), (1_000, 2_000));
+        assert!(clock.is_slow_turn());
+        assert_eq!(clock.end_slow_turn(), (1_000, 2_000));
         clock.begin_turn(epoch + 2 * SECOND);
         assert_eq!((clock.passed(), clock.stamp()), (2_000, 2_001));
     }

@@ -19,12 +19,20 @@ pub(super) struct Drain {
     deadline: Option<Instant>,
     /// Whose handler has not been told yet.
     to_tell: VecDeque<ConnId>,
-    /// All connections that were open at the beginning have been told.
-    all_are_told: bool,
-    /// Outbound connections without work are closed too.
-    closes_outbound: bool,
+    closes: Quiet,
     /// The deadline has passed. Until this time connections that were closed wait for the FIN of their peers.
     ends: Option<Instant>,
+}
+
+/// Which connections a drain closes when they are quiet. It comes to more and more.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+enum Quiet {
+    /// None: not all handlers have been told.
+    None,
+    /// The accepted ones. Their handlers may wait for answers on outbound ones.
+    Accepted,
+    /// All: no accepted connection is left in the server.
+    All,
 }
 
 impl<H: Handler, N: Net> Reactor<H, N> {
@@ -52,14 +60,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.report = Report::default();
         self.table.is_draining = true;
         let to_tell = self.table.opened_ids().collect();
-        self.drain = Some(Drain {
-            timeout,
-            deadline,
-            to_tell,
-            all_are_told: false,
-            closes_outbound: false,
-            ends: None,
-        });
+        self.drain = Some(Drain { timeout, deadline, to_tell, closes: Quiet::None, ends: None });
     }
 
     /// A connection is there while the reactor drains: it was on its way from another one, or being opened.
@@ -79,11 +80,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         let is_over = self.drain.as_ref().is_some_and(|drain| is_past(&drain.deadline));
         let is_end = self.drain.as_ref().is_some_and(|drain| is_past(&drain.ends));
         self.tell(is_over);
-        if self.closes_more() {
-            let outbound_too = self.table.admission().is_deserted();
-            self.table.close_the_quiet(outbound_too);
-            let Some(drain) = &mut self.drain else { return };
-            (drain.all_are_told, drain.closes_outbound) = (true, outbound_too);
+        let closes = self.is_to_close();
+        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.closes < closes) {
+            drain.closes = closes;
+            self.table.close_the_quiet(closes == Quiet::All);
         }
         if is_over {
             self.close_the_rest();
@@ -173,17 +173,17 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     pub(super) fn has_to_drain(&self) -> bool {
         let is_telling = |drain: &Drain| !drain.to_tell.is_empty();
         (self.drain.as_ref().is_some_and(is_telling) && !self.table.memory.is_used_up())
-            || self.closes_more()
+            || self.drain.as_ref().is_some_and(|drain| drain.closes < self.is_to_close())
     }
 
-    /// Whether quiet connections are closed from now on that were not closed before: accepted ones once all have been
-    /// told, and outbound ones once no accepted one is left in the server whose handler may wait for their answers.
-    fn closes_more(&self) -> bool {
-        self.drain.as_ref().is_some_and(|drain| {
-            drain.to_tell.is_empty()
-                && (!drain.all_are_told
-                    || (!drain.closes_outbound && self.table.admission().is_deserted()))
-        })
+    /// Which quiet connections are to be closed by now.
+    fn is_to_close(&self) -> Quiet {
+        match &self.drain {
+            None => Quiet::None,
+            Some(drain) if drain.closes == Quiet::All || !drain.to_tell.is_empty() => drain.closes,
+            Some(_) if self.table.admission().is_deserted() => Quiet::All,
+            Some(_) => Quiet::Accepted,
+        }
     }
 
     /// Whether everybody has ended who was to.

@@ -1,10 +1,7 @@
 //! What other threads see of a reactor.
 
-use std::time::Duration;
-
 use super::Reactor;
 use super::group::LISTENS;
-use crate::core::clock::is_slow;
 use crate::core::deadlines::millis;
 use crate::handler::Handler;
 use crate::net::Net;
@@ -30,14 +27,15 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     /// For the reactor that accepts: the turn is over, and so long has the idlest been silent.
     #[inline]
-    pub(super) fn say_how_idle(&self, took: Duration) {
+    pub(super) fn say_how_idle(&self) {
         if self.group.remotes.len() > 1 {
-            self.tell_how_idle(took);
+            self.tell_how_idle();
         }
     }
 
-    fn tell_how_idle(&self, took: Duration) {
-        let deaf = if is_slow(took) { millis(took) } else { 0 };
+    fn tell_how_idle(&self) {
+        let clock = &self.table.clock;
+        let deaf = if clock.is_slow_turn() { millis(clock.turn_took()) } else { 0 };
         let idlest = self.table.idlest().map_or(u64::MAX, |(_, since)| since.saturating_add(deaf));
         self.remote().idlest.store(idlest, Ordering::Relaxed);
         self.remote().busy_since.store(LISTENS, Ordering::Relaxed);

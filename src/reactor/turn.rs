@@ -120,11 +120,10 @@ impl<H: Handler, N: Net> Reactor<H, N> {
 
     fn end_turn(&mut self) {
         self.read_clock();
-        let took = self.table.clock.turn_took();
-        self.judge_turn(took);
-        self.table.end_turn(took);
+        self.judge_turn();
+        self.table.end_turn();
         self.table.stats.turned();
         self.publish();
-        self.say_how_idle(took);
+        self.say_how_idle();
     }
 }

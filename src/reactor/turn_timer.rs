@@ -56,7 +56,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
     }
 
     /// A turn is over. If it was slow, all other connections have waited: logs for which one.
-    pub(super) fn judge_turn(&mut self, took: Duration) {
+    pub(super) fn judge_turn(&mut self) {
+        let took = self.table.clock.turn_took();
         if self.table.config().slow_turn.is_none_or(|limit| took <= limit) {
             return;
         }

@@ -25,7 +25,7 @@ use slab::Slab;
 use crate::config::Config;
 use crate::conn_settings::ConnSettings;
 use crate::core::admission::Admission;
-use crate::core::clock::{NANOS_PER_MILLI, TurnClock, is_slow};
+use crate::core::clock::{NANOS_PER_MILLI, TurnClock};
 use crate::core::deadlines::{Deadline, millis};
 use crate::core::lru_list::LruList;
 use crate::core::memory::{Budget, Memory};
@@ -168,9 +168,9 @@ impl Table {
 
     /// A turn is over. If it took long, because a callback did or the process was stopped, what happened in it is taken
     /// to have happened at its end: no peer could be heard meanwhile.
-    pub(crate) fn end_turn(&mut self, took: Duration) {
-        if is_slow(took) {
-            let (began, ended) = self.clock.end_slow_turn(took);
+    pub(crate) fn end_turn(&mut self) {
+        if self.clock.is_slow_turn() {
+            let (began, ended) = self.clock.end_slow_turn();
             self.entries.iter_mut().for_each(|(_, entry)| entry.restamp(began, ended));
         }
         if std::mem::take(&mut self.is_relieved) {

@@ -314,31 +314,17 @@ fn replaced_a_thousand_times_under_load_no_byte_is_lost_changed_or_doubled() {
     assert_eq!((report.cut, report.unsent), (0, 0));
 }
 
-/// A connection that has sent something is paused for ever.
-struct Pauses;
-
-impl Handler for Pauses {
-    type State = ();
-
-    fn on_open(&mut self, _: &mut Conn<'_>) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    fn on_data(
-        &mut self,
-        conn: &mut Conn<'_>,
-        (): &mut (),
-        input: &mut Input<'_>,
-    ) -> Result<(), BoxError> {
+/// Echoes, and pauses a connection for ever that has sent something.
+fn pauses() -> impl Handler<State = ()> {
+    from_fn(|conn, input| {
         conn.send(input.take());
         conn.pause();
-        Ok(())
-    }
+    })
 }
 
 #[test]
 fn a_reactor_that_has_drained_before_the_others_does_not_hinder_a_replacement() {
-    let mut server = Reactors::new(Config::new(), 2, |_| Pauses).unwrap();
+    let mut server = Reactors::new(Config::new(), 2, |_| pauses()).unwrap();
     let addr = server.listen("127.0.0.1:0").unwrap();
     let handle = server.handle();
     let serving = thread::spawn(move || server.run());
@@ -350,11 +336,11 @@ fn a_reactor_that_has_drained_before_the_others_does_not_hinder_a_replacement() 
         "the other reactor has ended",
         || matches!(handle.post(1 - busy, |_| ()), Err(refused) if refused.why == Refusal::Stopped),
     );
-    assert_eq!(handle.replace(|_| Pauses, |_, ()| None, DEADLINE), Ok(()));
+    assert_eq!(handle.replace(|_| pauses(), |_, ()| None, DEADLINE), Ok(()));
     handle.stop();
     assert_eq!(serving.join().unwrap().unwrap().cut, 1);
     assert_eq!(
-        handle.replace(|_| Pauses, |_, ()| None, DEADLINE),
+        handle.replace(|_| pauses(), |_, ()| None, DEADLINE),
         Err(CallError::Refused(Refusal::Stopped).into())
     );
 }
