@@ -33,7 +33,7 @@ pub(super) struct Acceptor<L> {
     pub(super) config: ListenerConfig,
     /// Another process may hold the socket too: to close it here does not end its listening.
     pub(super) is_inherited: bool,
-    /// Somebody may wait: sticky until `accept` says `WouldBlock`.
+    /// A connection may wait in the backlog: sticky until `accept` says `WouldBlock`.
     ready: bool,
     /// For lack of descriptors or memory, or after many failures in a row, it waits until then.
     paused_until: Option<Instant>,
@@ -78,7 +78,7 @@ impl<L> Acceptor<L> {
         may_accept && !self.known_as.is_full()
     }
 
-    /// Whether nobody is known to wait.
+    /// Whether no connection is known to wait in the backlog, and the acceptor is not paused.
     fn is_quiet(&self) -> bool {
         !self.ready && self.paused_until.is_none()
     }
@@ -120,7 +120,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.judge_what_is_lost();
     }
 
-    /// Takes in whoever waits, before the listeners are closed: they believe that they are connected.
+    /// Accepts the connections in the backlog before the listeners are closed: for their peers they are established.
     pub(super) fn empty_the_backlog(&mut self) {
         for index in 0..if self.is_suspended { 0 } else { self.acceptors.len() } {
             let Some(acceptor) = &mut self.acceptors[index] else { continue };
@@ -130,8 +130,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// `on_open` may send, so that newcomers wait while the memory budget is used up, unless this is their last
-    /// chance.
+    /// Accepts within a budget. `on_open` may send, so the backlog waits while the memory budget is used up, unless
+    /// this is its last chance.
     fn accept_from(&mut self, index: usize, budget: usize, is_last_chance: bool) {
         for _ in 0..budget {
             let Some(acceptor) = &mut self.acceptors[index] else { return };
@@ -184,7 +184,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Decides about a newcomer, before anything is kept of it.
+    /// Decides about a new connection, before it has any state.
     fn judge(&mut self, index: usize, stream: N::Stream, peer: SocketAddr) {
         self.table.stats.count().accepted += 1;
         let now = self.table.clock.now();
@@ -222,7 +222,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         Some(Idle { silence: now.saturating_sub(since), is_stalled: false })
     }
 
-    /// Gives a newcomer to its reactor. If that has stopped, this one serves it.
+    /// Gives a new connection to its reactor. If that reactor has stopped, this one serves it.
     fn hand_over(
         &mut self,
         to: usize,
@@ -298,11 +298,11 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.log.add(Notice::Refused { peer, refusal }, self.table.clock.now());
         match (&self.table.config().overflow, refusal) {
             (Overflow::Reject { last_words }, Refusal::Full) if !last_words.is_empty() => {
-                // A new socket has room for them; if it has not, or is dead, nobody is there to tell.
+                // A new socket has room for them. If the write fails, the peer has gone.
                 let _ = self.net.write(&mut stream, &[IoSlice::new(last_words)]);
                 self.net.close(stream);
             }
-            // No FIN handshake and no TIME_WAIT for those who are too many.
+            // No FIN handshake and no TIME_WAIT for refused connections.
             _ => self.net.reset(stream),
         }
     }

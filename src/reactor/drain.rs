@@ -186,7 +186,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Whether everybody has ended who was to.
+    /// Whether the drain is over: no connection is left.
     pub(super) fn is_drained(&self) -> bool {
         // In this order: each turn asks, and hardly ever is one draining.
         self.drain.is_some() && self.table.stats.get().open == 0 && !self.own_arrivals().has_some()

@@ -1,4 +1,4 @@
-//! Ending those who do not do what they owe: in time, or in memory.
+//! Ending connections that miss a deadline, or that hold memory and stall.
 
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.stats.count().exhausted.timers += u64::from(is_behind);
     }
 
-    /// An alarm is set once and not moved when its connection does what it owes: so most ring for nobody,
-    /// and are set to the deadline that comes next.
+    /// The alarm of a connection rings. An alarm is not moved when its deadline moves, so most alarms ring before the
+    /// deadline, and are then set to the one that comes next.
     fn ring(&mut self, slot: u32, now: u64) {
         let Some(id) = self.table.id_in(slot) else { return };
         match self.table.next_deadline(id) {

@@ -132,7 +132,7 @@ pub(crate) struct Remote {
     stats: Seqlock<FIGURES>,
     /// Since when its idlest connection is silent, in milliseconds since the epoch; the greatest number if
     /// that is not kept or there is none. As of its last turn, and without the time that this turn took if it was
-    /// slow: nobody was heard in it.
+    /// slow, as no peer could be heard in it.
     pub(super) idlest: AtomicU64,
     /// When the turn has begun that it makes, in milliseconds since the epoch; [`LISTENS`] between two turns.
     pub(super) busy_since: AtomicU64,
@@ -281,7 +281,7 @@ impl Group {
     }
 }
 
-/// Who makes a turn around this one still does when it ends.
+/// A turn is made on this thread until this is dropped. Then the turn around it, if any, goes on.
 pub(super) struct InTurn {
     around: usize,
 }
@@ -316,7 +316,7 @@ impl Remote {
         self.put(&self.mailbox, item, weight, wrap)
     }
 
-    /// Whether its turn takes long, if it is `now`. Who is given to it would wait.
+    /// Whether its turn takes long, if it is `now`. A connection that is given to it would wait.
     pub(super) fn is_stalled(&self, now: u64) -> bool {
         let busy_since = self.busy_since.load(Ordering::Relaxed);
         busy_since != LISTENS && now.saturating_sub(busy_since) >= STALLED

@@ -407,7 +407,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.table.stopping || self.remote().is_stopping()
     }
 
-    /// Whether nobody is known to have work, so that the next turn waits.
+    /// Whether no connection is known to have work, so that the next turn waits.
     #[cfg(feature = "sim")]
     pub(crate) fn is_waiting(&self) -> bool {
         self.waits_for() != Some(Duration::ZERO)

@@ -98,7 +98,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         }
     }
 
-    /// Ends all connections, for the reasons that are said. Who only lingers has got everything.
+    /// Ends all connections, for the reasons that are said. A peer of a lingering connection has received everything.
     pub(super) fn end_all(&mut self, reason: impl Fn(&Entry) -> CloseReason) {
         let ids: Vec<_> = self.table.ids().collect();
         for &id in &ids {

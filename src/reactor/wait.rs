@@ -36,7 +36,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         earlier(timeout, next.map(|next| Duration::from_nanos(next.saturating_sub(now))))
     }
 
-    /// Apart from serving those who are ready.
+    /// Whether there is work apart from the connections on the ready list.
     fn has_something_to_do(&self) -> bool {
         self.remote().has_orders()
             || self.table.has_to_dial()

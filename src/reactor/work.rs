@@ -1,4 +1,4 @@
-//! Serving those who are ready: flush, read, call back, flush.
+//! Serving the ready connections: flush, read, call back, flush.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
@@ -31,9 +31,8 @@ const SMALLEST_READ: usize = 4 * 1024;
 const LARGEST_STAGED: usize = 1024 * 1024;
 
 impl<H: Handler, N: Net> Reactor<H, N> {
-    /// Serves those to whom something has happened, and then as many again of those that have had their
-    /// turn and could go on: a request that has just come in does not wait for floods, of however many
-    /// connections, and a flood does not wait for ever.
+    /// Serves the connections with new events, and then as many of the connections that had used up their budget. So a
+    /// new request does not wait for floods, of however many connections, and a flood does not wait for ever.
     pub(super) fn work(&mut self) {
         let mut working = mem::take(&mut self.working);
         self.table.swap_ready(&mut working);
@@ -50,8 +49,8 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         self.working = working;
     }
 
-    /// Serves connections that have waited for memory. In every other turn that comes behind newcomers, messages
-    /// and timers. Whichever is first could use up what becomes free in a turn, again and again.
+    /// Serves connections that have waited for memory. In every other turn that comes behind new connections,
+    /// messages and timers. Whichever is first could use up what becomes free in a turn, again and again.
     pub(super) fn work_with_memory(&mut self, is_late: bool) {
         if (self.table.stats.get().turns % 2 == 1) != is_late {
             return;
@@ -198,7 +197,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
         match finished {
             _ if entry.phase == Phase::HalfClosed => {} // if the peer is gone, reading tells
             Ok(()) => entry.wait_for_fin(now),
-            // The peer is gone already: all was handed over, and there is nobody to wait for.
+            // The peer has gone already. The kernel has taken everything, and no FIN will come.
             Err(_) => entry.phase = entry.phase.after_end(false),
         }
     }
@@ -228,7 +227,7 @@ impl<H: Handler, N: Net> Reactor<H, N> {
                         }
                     }
                 }
-                // What the kernel takes at once was never queued. But who was told to wait is told to go on.
+                // What the kernel takes at once was never queued. But a handler that was told to wait is told to go on.
                 let (is_told, queued) = (staged.is_told(), entry.queued());
                 if is_told || (queued > 0 && queued > self.table.marks(id).high) {
                     self.table.entry(id).throttled = true;

@@ -23,7 +23,7 @@ const OUTBOUND: u16 = u16::MAX;
 /// How many listeners can have a number here.
 pub(super) const MOST_LISTENERS: usize = OUTBOUND as usize;
 
-/// So many calls of `on_data` are left that nobody counts them.
+/// The number of calls of `on_data` is not limited.
 const WITHOUT_END: u16 = u16::MAX;
 
 /// What is known of one connection. The flags are sticky: an edge is told once, so what it said stays
@@ -66,7 +66,7 @@ pub(crate) struct Entry {
     /// It waits for room in the memory budget: its handler is to be called, or it is to be read from.
     pub(super) waits_for_call: bool,
     pub(super) waits_for_read: bool,
-    /// Input came, or was unread, that nobody will answer: the reactor had closed the connection.
+    /// Input arrived, or was unread, that will not be answered: the reactor had closed the connection.
     pub(crate) unanswered: bool,
 }
 
@@ -313,7 +313,7 @@ impl Entry {
         }
     }
 
-    /// Forgets everything that waits: nobody will take it.
+    /// Discards everything that waits: the connection has ended.
     pub(super) fn clear(&mut self, bodies: &mut SharedBodies) {
         if let Some(extra) = &mut self.extra {
             extra.outbox.clear(bodies);
@@ -394,7 +394,7 @@ impl Entry {
     /// long as not all that was queued has been sent.
     ///
     /// Returns the one that is not kept, to be dropped when all is in order: it may hold a handler's
-    /// error, and who knows what that does when it is dropped.
+    /// error, whose `Drop` may panic.
     pub(crate) fn note(&mut self, reason: CloseReason) -> Option<CloseReason> {
         let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
         let known = &mut self.extra.get_or_insert_default().reason;
@@ -487,7 +487,7 @@ impl Entry {
     }
 
     /// Whether a reset may have come that reading does not tell of: behind the peer's FIN recv(2) goes on
-    /// returning 0, and who is paused is not read from.
+    /// returning 0, and a paused connection is not read from.
     pub(crate) fn may_be_reset(&self) -> bool {
         let is_paused = self.phase.hears() && self.is_paused();
         self.hung_up && (self.phase == Phase::PeerFinished || is_paused)
@@ -506,8 +506,8 @@ impl Entry {
         self.phase == Phase::Connecting && self.writable
     }
 
-    /// Lists the connection if it has work that can be done now. Returns whether it was listed; `None` if that depends on
-    /// its marks or on memory, which the table knows.
+    /// Lists the connection if it has work that can be done now. Returns whether it was listed; `None` if that depends
+    /// on its marks or on memory, which the table knows.
     #[inline]
     pub(super) fn list(&mut self, is_short_of_memory: bool) -> Option<bool> {
         /// The low water of a connection that is not throttled does not matter.
@@ -548,8 +548,8 @@ impl Entry {
                 && self.queued() == 0)
     }
 
-    /// Whether there is something left to do for it: output, input that is unread or of which the rest is
-    /// missing, what somebody works at who has paused it, or an answer that one side waits for.
+    /// Whether the connection has work left: queued output, unread input or an incomplete message, a pause until an
+    /// answer is made, or a half-close that was not answered.
     pub(crate) fn is_unfinished(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Lingering | Phase::Closed { .. });
         let has_bytes = self.waits() || self.queued() > 0;

@@ -1,5 +1,4 @@
-//! What is known of the connections, without their sockets: who they are, where they stand, what
-//! waits for them, and who has work.
+//! The connections without their sockets: their ids, their states, their queues, and the ready list.
 //!
 //! It is apart from the sockets so that it has no type parameters: a callback's
 //! [`Conn`](crate::Conn) borrows it whole and can reach the other connections too.
@@ -79,7 +78,7 @@ pub(crate) struct Table {
     numbers: Arc<Numbers>,
     /// A place has become free that another reactor was waiting for.
     pub(crate) made_room: bool,
-    /// Who has been silent how long; kept only if the idlest may have to go.
+    /// The connections by their silence. Only if the idlest may be evicted.
     lru: Option<LruList>,
     /// What the callback at hand has sent to its own connection; empty between callbacks.
     pub(crate) staged: Staged,
@@ -94,7 +93,7 @@ pub(crate) struct Table {
     /// The pressure has gone in this turn.
     is_relieved: bool,
     entries: Slab<Entry>,
-    /// The ready list: those to whom something has happened.
+    /// The ready list: the connections with new events.
     ready: Vec<ConnId>,
     /// And behind them those that have had their turn, and could go on.
     leftover: VecDeque<ConnId>,
@@ -178,7 +177,7 @@ impl Table {
         }
     }
 
-    /// The marks have risen: who had to wait by the old ones may not have to by the new ones.
+    /// Lists connections that had to wait by lower marks, and need not by the ones in force.
     fn list_the_throttled(&mut self) {
         let throttled = self.entries.iter().filter(|(_, entry)| entry.throttled);
         let ids: Vec<_> = throttled.map(|(slot, entry)| id_of(slot, entry)).collect();
@@ -187,7 +186,7 @@ impl Table {
         }
     }
 
-    /// From now on it is told something else. Who is here stays, and has the new deadlines.
+    /// Applies other settings. Open connections stay, and have the new deadlines.
     pub(crate) fn reconfigure(&mut self, config: Config, descriptors: Option<usize>) {
         let limits = config.admission(descriptors, self.reactors);
         let is_as_before = limits == self.config.admission(descriptors, self.reactors)
@@ -317,8 +316,8 @@ impl Table {
 
     /// Between which fillings of its queue a connection is held back.
     ///
-    /// Under pressure it takes little to have to wait, and until all of it is sent. But not nothing: those
-    /// who produce would send each line on its own.
+    /// Under pressure it takes little to have to wait, and until all of it is sent. But it takes something:
+    /// otherwise a handler that produces output would send each line on its own.
     pub(crate) fn marks(&self, id: ConnId) -> Marks {
         let settings = self.settings(id);
         if self.memory.is_high() {
@@ -432,7 +431,7 @@ impl Table {
         self.get_mut(id).expect(HOLDS_A_SLOT)
     }
 
-    /// The id of whoever is in a slot.
+    /// The id of the connection in a slot.
     pub(crate) fn id_in(&self, slot: u32) -> Option<ConnId> {
         self.entries.get(slot as usize).map(|entry| ConnId { serial: entry.serial, slot })
     }
@@ -528,7 +527,7 @@ mod tests {
         assert!(table.get(first).is_none());
         assert_eq!(table.try_send(first, b"x", Some(second)), Err(SendError::Closed));
         table.remove(first);
-        assert!(table.get(second).is_some(), "a stale id removes nobody");
+        assert!(table.get(second).is_some(), "a stale id removes no connection");
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! The ready list: who has work that can be done now.
+//! The ready list: the connections with work that can be done now.
 
 use super::{Entry, Table};
 use crate::id::ConnId;
 use crate::net::Event;
 
 impl Table {
-    /// Records what an event reports, and lists its connection if there is work now. An event for a former connection of
-    /// the slot is dropped: its tag is another.
+    /// Records what an event reports, and lists its connection if there is work now. An event for a former connection
+    /// of the slot is dropped: its tag is another.
     #[inline]
     pub(crate) fn mark(&mut self, slot: u32, tag: u32, event: Event) {
         let is_short_of_memory = self.reads_wait();
@@ -44,8 +44,8 @@ impl Table {
         is_listed.unwrap_or_else(|| self.becomes_listed_by_marks_and_memory(id))
     }
 
-    /// Lists a connection, not on which list, if it has work that can be done now: its queue has fallen to low water, or
-    /// there is memory for its callbacks. Without memory it waits in a list of its own.
+    /// Lists a connection, not on which list, if it has work that can be done now: its queue has fallen to low water,
+    /// or there is memory for its callbacks. Without memory it waits in a list of its own.
     #[cold]
     fn becomes_listed_by_marks_and_memory(&mut self, id: ConnId) -> bool {
         let (is_short_of_memory, calls_wait) = (self.reads_wait(), self.calls_wait());
@@ -141,7 +141,7 @@ impl Table {
         self.leftover.pop_front()
     }
 
-    /// Exchanges the ready list for an empty one: those who are added now wait for the next turn.
+    /// Exchanges the ready list for an empty one: connections that are added now wait for the next turn.
     pub(crate) fn swap_ready(&mut self, list: &mut Vec<ConnId>) {
         std::mem::swap(&mut self.ready, list);
     }

@@ -53,8 +53,8 @@ impl Table {
         is_above
     }
 
-    /// The same for any connection. Who is told so waits for `on_low_water`, so it is owed from now on; but not where
-    /// nothing can be sent any more.
+    /// The same for any connection. A handler that gets `true` waits for `on_low_water`, which is owed from now on,
+    /// unless nothing can be sent any more.
     pub(crate) fn waits_to_drain(&mut self, id: ConnId, current: Option<ConnId>) -> bool {
         let is_above = self.is_above_high_water(id, current);
         let is_owed = is_above && Some(id) != current;

@@ -1,4 +1,4 @@
-//! Which timers are set, and by whom.
+//! The timers that are set, and their owners.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::timer_key::TimerKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
     Reactor,
-    /// Whoever is in this slot. Its timers go when it does, so the slot's next tenant has none.
+    /// The connection in this slot. Its timers end with it, so the slot's next connection has none.
     Conn(u32),
 }
 

@@ -450,7 +450,7 @@ impl Run {
         Err(format!("it never comes to rest: {:?}", self.world.stats()))
     }
 
-    /// Nothing goes wrong any more, everybody reads, and all deadlines pass.
+    /// Nothing goes wrong any more, all peers read, and all deadlines pass.
     fn calm_down(&mut self) -> Flow {
         self.world.calm();
         self.world.fail_every_accept(self.addr, None);

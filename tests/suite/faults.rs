@@ -14,7 +14,7 @@ use socket2::SockRef;
 use crate::inside::count_of;
 use crate::util::*;
 
-/// Echoes, and writes down what happened to whom.
+/// Echoes, and records the events of each connection.
 struct Diary {
     entries: Sender<(ConnId, &'static str)>,
 }

@@ -147,7 +147,7 @@ fn echo_line(client: &mut std::net::TcpStream) {
     client.read_exact(&mut [0; 2]).unwrap();
 }
 
-/// Refuses everybody, with last words.
+/// Refuses all connections, with last words.
 struct Refusing;
 
 impl Handler for Refusing {

@@ -362,7 +362,7 @@ fn after_an_idle_time_all_echo_though_the_server_sends_more_than_it_was_asked() 
 
 #[test]
 fn a_stall_of_a_second_shows_in_an_open_loop_though_few_messages_were_under_way() {
-    // At the hundredth message everybody waits for a second, as in a collection of garbage.
+    // At the hundredth message all clients wait for a second, as in a collection of garbage.
     let server = Crooked::start(usize::MAX, |seen, first, chunk| {
         let _moment = seen.moment.lock().unwrap();
         if (first..first + chunk.len() as u64).contains(&(99 * 64)) {

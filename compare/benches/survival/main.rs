@@ -10,7 +10,7 @@
 //! wanted: `cargo bench -p readyloop-compare --bench survival -- 5 flooder`.
 //!
 //! How the clients are kept out of the figures: the server runs on the last processor and all clients
-//! on the others, so that nothing depends on whom the scheduler put together, and threads that measure go
+//! on the others, so that nothing depends on which processes the scheduler puts together, and threads that measure go
 //! before those that make load (as root: with real-time priority). What is left: the more a server lets
 //! through, the busier is the clients' processor, and on a kernel without preemption a measuring thread
 //! waits there for the end of others' system calls. Whatever else the machine does is in the figures too.
